@@ -1,0 +1,36 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <atomic>
+#include <utility>
+
+namespace undercroft::core {
+
+/// Test-and-test-and-set lock; the sensor runs with interrupts held off, so it
+/// is never taken twice on one CPU by an interrupt.
+class Spinlock {
+public:
+    void lock()
+    {
+        while (!try_lock())
+            while (held_.load(std::memory_order_relaxed))
+                __builtin_ia32_pause();
+    }
+    [[nodiscard]] bool try_lock() { return !held_.exchange(true, std::memory_order_acquire); }
+    void unlock() { held_.store(false, std::memory_order_release); }
+
+private:
+    std::atomic<bool> held_{false};
+};
+
+class [[nodiscard]] SpinGuard {
+public:
+    explicit SpinGuard(Spinlock& lock) : lock_{&lock} { lock_->lock(); }
+    ~SpinGuard() { lock_->unlock(); }
+    SpinGuard(SpinGuard const&) = delete;
+    SpinGuard& operator=(SpinGuard const&) = delete;
+
+private:
+    Spinlock* lock_;
+};
+
+} // namespace undercroft::core

@@ -1,0 +1,31 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The contract of a network card driver (polled, no interrupts). One caller at a time.
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace undercroft::net {
+
+using MacAddress = std::array<std::uint8_t, 6>;
+
+class Nic {
+public:
+    [[nodiscard]] virtual MacAddress mac() const = 0;
+    [[nodiscard]] virtual std::uint16_t max_frame_bytes() const = 0;
+    /// Copies the frame into a transmit descriptor without ringing the doorbell. False: no free descriptor.
+    [[nodiscard]] virtual bool queue(std::span<std::byte const> frame) = 0;
+    /// Tells the card about everything queued (one register write).
+    virtual void kick() = 0;
+    /// Next received frame, valid until the next call; empty when there is none.
+    [[nodiscard]] virtual std::span<std::byte const> receive() = 0;
+    [[nodiscard]] virtual bool link_up() = 0;
+    /// Frames the card dropped since the last call, for counters.
+    [[nodiscard]] virtual std::uint64_t take_rx_dropped() = 0;
+
+protected:
+    ~Nic() = default;
+};
+
+} // namespace undercroft::net
