@@ -34,6 +34,7 @@ struct Exit {
     std::uint16_t port = 0;
     std::uint8_t width = 0;
     bool is_write = false, is_fetch = false, string = false, rep = false;
+    bool by_page_walk = false;       ///< nested_fault: the CPU was reading or marking the guest's own page tables
     std::uint64_t next_rip = 0;      ///< where known (I/O), else 0
 };
 
@@ -67,6 +68,7 @@ concept VirtualCpu = requires(C cpu, C const& ccpu, Exit exit, std::uint64_t v, 
     { ccpu.segment(seg) } -> std::same_as<SegmentState>;
     { cpu.set_segment(seg, st) };
     { cpu.set_rflags(v) };
+    { ccpu.rflags() } -> std::same_as<std::uint64_t>;
     { cpu.set_system_registers(v, v, v, v) };            // CR0, CR3, CR4, EFER as the guest shall see them
     { cpu.set_descriptor_tables(v, v, v, v) };           // GDT base, limit, IDT base, limit
     { cpu.set_debug_and_activity_reset() };              // DR6, DR7, pending events, shadow cleared

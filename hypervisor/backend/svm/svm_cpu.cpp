@@ -1,0 +1,355 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/backend/svm/svm_cpu.hpp"
+
+namespace undercroft::svm {
+namespace {
+
+using backend::Exit;
+using backend::ExitKind;
+
+constexpr std::uint64_t trap_flag = 1ULL << 8, interrupt_flag = 1ULL << 9;
+constexpr std::uint64_t interrupt_info_valid = 1ULL << 31;
+
+struct [[gnu::packed]] TablePointer {
+    std::uint16_t limit;
+    std::uint64_t base;
+};
+
+/// Packs a descriptor's bits 40-47 and 52-55 as the VMCB wants them.
+VmcbSegment read_segment(std::uint16_t selector, TablePointer const& gdt)
+{
+    VmcbSegment segment{selector, 0, 0, 0};
+    if ((selector & ~3U) == 0)
+        return segment;
+    std::uint64_t low;
+    __builtin_memcpy(&low, reinterpret_cast<void const*>(gdt.base + (selector & ~7U)), 8);
+    segment.attributes = static_cast<std::uint16_t>((low >> 40 & 0xFF) | (low >> 44 & 0xF00));
+    segment.limit = static_cast<std::uint32_t>((low & 0xFFFF) | (low >> 32 & 0xF0000));
+    if ((low >> 55 & 1) != 0) // granularity: pages
+        segment.limit = segment.limit << 12 | 0xFFF;
+    segment.base = (low >> 16 & 0xFFFFFF) | (low >> 32 & 0xFF000000);
+    return segment;
+}
+
+std::uint64_t rotate_msr_index(std::uint32_t number)
+{
+    // APM 15.11: three ranges of 8,192 MSRs, two bits each.
+    if (number < 0x2000)
+        return number;
+    if (number >= 0xC0000000 && number < 0xC0002000)
+        return 0x2000 + (number - 0xC0000000);
+    return 0x4000 + (number - 0xC0010000);
+}
+
+} // namespace
+
+void intercept_msr(std::uint8_t* msrpm, std::uint32_t number, bool read, bool write)
+{
+    std::uint64_t const bit = rotate_msr_index(number) * 2;
+    std::uint8_t& cell = msrpm[bit / 8];
+    auto const shift = static_cast<unsigned>(bit % 8);
+    cell = static_cast<std::uint8_t>((cell & ~(3U << shift)) | ((read ? 1U : 0U) | (write ? 2U : 0U)) << shift);
+}
+
+void intercept_port(std::uint8_t* iopm, std::uint16_t port, bool on)
+{
+    auto const bit = static_cast<std::uint8_t>(1U << (port % 8));
+    if (on)
+        iopm[port / 8] = static_cast<std::uint8_t>(iopm[port / 8] | bit);
+    else
+        iopm[port / 8] = static_cast<std::uint8_t>(iopm[port / 8] & ~bit);
+}
+
+Support support()
+{
+    if (core::cpuid(0x80000000).eax < 0x8000000A || (core::cpuid(0x80000001).ecx & 1U << 2) == 0)
+        return Support::no_svm;
+    if ((core::cpuid(0x8000000A).edx & 1) == 0)
+        return Support::no_nested_paging;
+    if ((core::read_msr(msr::vm_cr) & vm_cr_svmdis) != 0)
+        return Support::disabled_by_firmware;
+    return Support::yes;
+}
+
+void SvmCpu::initialise(Vmcb* vmcb, void* host_save, SharedState const* shared)
+{
+    vmcb_ = vmcb;
+    host_save_ = host_save;
+    shared_ = shared;
+    flush_command_ = shared->flush_by_asid ? TlbControl::flush_asid : TlbControl::flush_all;
+    vmcb_->intercept_misc1 = misc1::nmi | misc1::init | misc1::ioio | misc1::msr | misc1::invlpga | misc1::shutdown;
+    vmcb_->intercept_misc2 = misc2::vmrun | misc2::vmmcall | misc2::vmload | misc2::vmsave | misc2::stgi | misc2::clgi | misc2::skinit;
+    vmcb_->iopm_base = reinterpret_cast<std::uint64_t>(shared->iopm);
+    vmcb_->msrpm_base = reinterpret_cast<std::uint64_t>(shared->msrpm);
+    vmcb_->asid = 1;
+    vmcb_->tlb_control = static_cast<std::uint8_t>(TlbControl::flush_all);
+    vmcb_->nested_control = nested_paging_enable;
+    vmcb_->nested_cr3 = shared->nested_root;
+}
+
+void SvmCpu::capture(core::CapturedState const& captured)
+{
+    TablePointer gdt, idt;
+    std::uint16_t es, cs, ss, ds;
+    asm volatile("sgdt %0" : "=m"(gdt));
+    asm volatile("sidt %0" : "=m"(idt));
+    asm volatile("mov %%es, %0" : "=r"(es));
+    asm volatile("mov %%cs, %0" : "=r"(cs));
+    asm volatile("mov %%ss, %0" : "=r"(ss));
+    asm volatile("mov %%ds, %0" : "=r"(ds));
+    vmcb_->es = read_segment(es, gdt);
+    vmcb_->cs = read_segment(cs, gdt);
+    vmcb_->ss = read_segment(ss, gdt);
+    vmcb_->ds = read_segment(ds, gdt);
+    vmcb_->gdtr = {0, 0, gdt.limit, gdt.base};
+    vmcb_->idtr = {0, 0, idt.limit, idt.base};
+    vmcb_->cpl = 0;
+    asm volatile("mov %%cr0, %0" : "=r"(vmcb_->cr0));
+    asm volatile("mov %%cr2, %0" : "=r"(vmcb_->cr2));
+    asm volatile("mov %%cr3, %0" : "=r"(vmcb_->cr3));
+    asm volatile("mov %%cr4, %0" : "=r"(vmcb_->cr4));
+    asm volatile("mov %%dr6, %0" : "=r"(vmcb_->dr6));
+    asm volatile("mov %%dr7, %0" : "=r"(vmcb_->dr7));
+    vmcb_->pat = core::read_msr(msr::pat);
+    std::uint64_t const efer = core::read_msr(msr::efer) | efer_svme;
+    vmcb_->efer = efer;
+    vmcb_->rip = captured.rip;
+    vmcb_->rsp = captured.rsp;
+    vmcb_->rflags = captured.rflags;
+    vmcb_->rax = 0;
+    core::write_msr(msr::efer, efer);
+    core::write_msr(msr::vm_hsave_pa, reinterpret_cast<std::uint64_t>(host_save_));
+}
+
+// Enters the guest with its general registers (RAX and RSP travel in the VMCB) and leaves
+// them in `registers` at the exit. FS, GS, TR, LDTR and the syscall MSRs stay the guest's
+// all the time: the sensor uses none of them, so no VMLOAD or VMSAVE is paid per exit.
+[[gnu::naked]] static void enter_guest(std::uint64_t* /*gpr*/, std::uint64_t /*vmcb*/)
+{
+    asm("push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; push %rdi\n"
+        "mov %rsi, %rax\n"
+        "mov 8(%rdi), %rcx; mov 16(%rdi), %rdx; mov 24(%rdi), %rbx; mov 40(%rdi), %rbp; mov 48(%rdi), %rsi\n"
+        "mov 64(%rdi), %r8; mov 72(%rdi), %r9; mov 80(%rdi), %r10; mov 88(%rdi), %r11\n"
+        "mov 96(%rdi), %r12; mov 104(%rdi), %r13; mov 112(%rdi), %r14; mov 120(%rdi), %r15\n"
+        "mov 56(%rdi), %rdi\n"
+        "vmrun %rax\n"
+        "push %rdi\n"
+        "mov 8(%rsp), %rdi\n"
+        "mov %rcx, 8(%rdi); mov %rdx, 16(%rdi); mov %rbx, 24(%rdi); mov %rbp, 40(%rdi); mov %rsi, 48(%rdi)\n"
+        "pop %rcx\n"
+        "mov %rcx, 56(%rdi)\n"
+        "mov %r8, 64(%rdi); mov %r9, 72(%rdi); mov %r10, 80(%rdi); mov %r11, 88(%rdi)\n"
+        "mov %r12, 96(%rdi); mov %r13, 104(%rdi); mov %r14, 112(%rdi); mov %r15, 120(%rdi)\n"
+        "cld\n"
+        "pop %rdi; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
+        "ret\n");
+}
+
+/// An event whose delivery the exit interrupted is delivered again (APM 15.7.2). The
+/// software interrupts' return addresses need no correction: the instruction is retried
+/// only for events that are not re-executed by themselves.
+void SvmCpu::keep_interrupted_event()
+{
+    std::uint64_t const info = vmcb_->exit_interrupt_info;
+    constexpr std::uint64_t type_mask = 7ULL << 8, type_software = 4ULL << 8;
+    if ((info & interrupt_info_valid) == 0 || vmcb_->event_injection != 0)
+        return;
+    if ((info & type_mask) == type_software)
+        return; // INT n is executed again
+    auto const vector = static_cast<std::uint8_t>(info & 0xFF);
+    if ((info & type_mask) == event::type_exception && (vector == 3 || vector == 4))
+        return; // INT3 and INTO are executed again
+    vmcb_->event_injection = info;
+}
+
+backend::Exit SvmCpu::run()
+{
+    vmcb_->rax = registers_.gpr[0];
+    vmcb_->rsp = registers_.gpr[4];
+    enter_guest(registers_.gpr, reinterpret_cast<std::uint64_t>(vmcb_));
+    registers_.gpr[0] = vmcb_->rax;
+    registers_.gpr[4] = vmcb_->rsp;
+    vmcb_->tlb_control = static_cast<std::uint8_t>(TlbControl::none);
+    vmcb_->event_injection = 0;
+    vmcb_->clean_bits = 0;
+    keep_interrupted_event();
+    return classify();
+}
+
+backend::Exit SvmCpu::classify() const
+{
+    Exit exit;
+    exit.raw_reason = vmcb_->exit_code;
+    switch (vmcb_->exit_code) {
+    case exit_code::nested_fault:
+        exit.kind = ExitKind::nested_fault;
+        exit.gpa = Gpa{vmcb_->exit_info2};
+        exit.is_write = (vmcb_->exit_info1 & 1U << 1) != 0;
+        exit.is_fetch = (vmcb_->exit_info1 & 1U << 4) != 0;
+        exit.by_page_walk = (vmcb_->exit_info1 & 1ULL << 33) != 0;
+        break;
+    case exit_code::ioio: { // APM 15.10.2
+        std::uint64_t const info = vmcb_->exit_info1;
+        exit.kind = ExitKind::port;
+        exit.port = static_cast<std::uint16_t>(info >> 16);
+        exit.is_write = (info & 1) == 0;
+        exit.string = (info & 1U << 2) != 0;
+        exit.rep = (info & 1U << 3) != 0;
+        exit.width = static_cast<std::uint8_t>(info >> 4 & 7);
+        exit.next_rip = vmcb_->exit_info2;
+        break;
+    }
+    case exit_code::msr: exit.kind = (vmcb_->exit_info1 & 1) != 0 ? ExitKind::msr_write : ExitKind::msr_read; break;
+    case exit_code::hlt:
+    case exit_code::mwait:
+    case exit_code::mwait_conditional: exit.kind = ExitKind::halt; break;
+    case exit_code::interrupt: exit.kind = ExitKind::interrupt; break;
+    case exit_code::nmi: exit.kind = ExitKind::nmi; break;
+    case exit_code::init: exit.kind = ExitKind::init; break;
+    case exit_code::vmmcall: exit.kind = ExitKind::hypercall; break;
+    case exit_code::vmrun:
+    case exit_code::vmload:
+    case exit_code::vmsave:
+    case exit_code::stgi:
+    case exit_code::clgi:
+    case exit_code::skinit:
+    case exit_code::invlpga: exit.kind = ExitKind::virtualisation; break;
+    case exit_code::exception_base + 1: exit.kind = ExitKind::debug_trap; break;
+    case exit_code::shutdown: exit.kind = ExitKind::shutdown; break;
+    default: break;
+    }
+    return exit;
+}
+
+backend::PagingState SvmCpu::paging() const
+{
+    constexpr unsigned attribute_long = 1U << 9, attribute_default = 1U << 10;
+    return {.cr0 = vmcb_->cr0,
+            .cr3 = vmcb_->cr3,
+            .cr4 = vmcb_->cr4,
+            .efer = vmcb_->efer,
+            .rflags = vmcb_->rflags,
+            .cs_long = (vmcb_->cs.attributes & attribute_long) != 0,
+            .cs_default_32 = (vmcb_->cs.attributes & attribute_default) != 0,
+            .cpl = vmcb_->cpl};
+}
+
+backend::SegmentState SvmCpu::segment(backend::Segment which) const
+{
+    auto const index = static_cast<unsigned>(which);
+    VmcbSegment const* segment = nullptr;
+    if (which <= backend::Segment::ds) {
+        segment = &(&vmcb_->es)[index];
+    } else { // live in the CPU until asked for
+        asm volatile("vmsave %%rax" : : "a"(vmcb_) : "memory");
+        segment = which == backend::Segment::fs ? &vmcb_->fs : which == backend::Segment::gs ? &vmcb_->gs
+                : which == backend::Segment::ldtr ? &vmcb_->ldtr : &vmcb_->tr;
+    }
+    return {segment->selector, segment->attributes, segment->limit, segment->base};
+}
+
+void SvmCpu::set_segment(backend::Segment which, backend::SegmentState state)
+{
+    VmcbSegment const value{state.selector, state.attributes, state.limit, state.base};
+    if (which <= backend::Segment::ds) {
+        (&vmcb_->es)[static_cast<unsigned>(which)] = value;
+        if (which == backend::Segment::ss)
+            vmcb_->cpl = static_cast<std::uint8_t>(state.attributes >> 5 & 3);
+        return;
+    }
+    asm volatile("vmsave %%rax" : : "a"(vmcb_) : "memory");
+    switch (which) {
+    case backend::Segment::fs: vmcb_->fs = value; break;
+    case backend::Segment::gs: vmcb_->gs = value; break;
+    case backend::Segment::ldtr: vmcb_->ldtr = value; break;
+    default: vmcb_->tr = value; break;
+    }
+    asm volatile("vmload %%rax" : : "a"(vmcb_) : "memory");
+}
+
+void SvmCpu::set_system_registers(std::uint64_t cr0, std::uint64_t cr3, std::uint64_t cr4, std::uint64_t efer)
+{
+    vmcb_->cr0 = cr0;
+    vmcb_->cr3 = cr3;
+    vmcb_->cr4 = cr4;
+    vmcb_->cr2 = 0;
+    vmcb_->efer = efer | efer_svme;
+    flush_nested();
+}
+
+void SvmCpu::set_descriptor_tables(std::uint64_t gdt_base, std::uint64_t gdt_limit, std::uint64_t idt_base, std::uint64_t idt_limit)
+{
+    vmcb_->gdtr = {0, 0, static_cast<std::uint32_t>(gdt_limit), gdt_base};
+    vmcb_->idtr = {0, 0, static_cast<std::uint32_t>(idt_limit), idt_base};
+}
+
+void SvmCpu::set_debug_and_activity_reset()
+{
+    vmcb_->dr6 = 0xFFFF0FF0;
+    vmcb_->dr7 = 0x400;
+    vmcb_->event_injection = 0;
+    vmcb_->interrupt_shadow = 0;
+    std::uint64_t const zero = 0;
+    asm volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3" : : "r"(zero));
+    if (stepping_)
+        single_step(false);
+}
+
+void SvmCpu::set_guest_efer(std::uint64_t efer)
+{
+    // LMA follows CR0.PG and LME; software's write to it has no effect.
+    vmcb_->efer = (efer & ~efer_lma) | (vmcb_->efer & efer_lma) | efer_svme;
+}
+
+void SvmCpu::intercept_halt(bool on)
+{
+    if (on) {
+        vmcb_->intercept_misc1 |= misc1::hlt;
+        vmcb_->intercept_misc2 |= misc2::mwait;
+    } else {
+        vmcb_->intercept_misc1 &= ~misc1::hlt;
+        vmcb_->intercept_misc2 &= ~misc2::mwait;
+    }
+}
+
+void SvmCpu::intercept_interrupts(bool on)
+{
+    if (on)
+        vmcb_->intercept_misc1 |= misc1::interrupt;
+    else
+        vmcb_->intercept_misc1 &= ~misc1::interrupt;
+}
+
+void SvmCpu::single_step(bool on)
+{
+    if (on == stepping_)
+        return;
+    stepping_ = on;
+    if (on) {
+        // Without interrupts, so that no handler runs with the open view.
+        guest_flags_ = vmcb_->rflags & (trap_flag | interrupt_flag);
+        vmcb_->rflags = (vmcb_->rflags & ~interrupt_flag) | trap_flag;
+        vmcb_->intercept_exceptions |= 1U << 1;
+        vmcb_->nested_cr3 = shared_->open_root;
+        vmcb_->iopm_base = reinterpret_cast<std::uint64_t>(shared_->open_iopm);
+    } else {
+        vmcb_->rflags = (vmcb_->rflags & ~(trap_flag | interrupt_flag)) | guest_flags_;
+        vmcb_->intercept_exceptions &= ~(1U << 1);
+        vmcb_->nested_cr3 = shared_->nested_root;
+        vmcb_->iopm_base = reinterpret_cast<std::uint64_t>(shared_->iopm);
+    }
+    flush_nested();
+}
+
+void SvmCpu::consume_nmi()
+{
+    // With GIF set the pending NMI is taken through the sensor's own IDT, whose handler only returns.
+    asm volatile("stgi; nop; clgi" : : : "memory");
+}
+
+void SvmCpu::inject_exception(std::uint8_t vector, bool has_error, std::uint32_t error)
+{
+    vmcb_->event_injection = event::valid | event::type_exception | vector | (has_error ? event::error_code | std::uint64_t{error} << 32 : 0);
+}
+
+} // namespace undercroft::svm

@@ -1,0 +1,80 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+// One CPU under AMD SVM: satisfies backend::VirtualCpu. APM = AMD64 APM volume 2.
+#include <cstdint>
+
+#include "hypervisor/backend/backend.hpp"
+#include "hypervisor/backend/svm/vmcb.hpp"
+#include "hypervisor/core/x86.hpp"
+
+namespace undercroft::svm {
+
+/// What the CPUs share; filled before the first CPU starts.
+struct SharedState {
+    std::uint8_t* iopm = nullptr;       ///< iopm_bytes, page aligned
+    std::uint8_t* open_iopm = nullptr;  ///< the same without any intercept, for single steps
+    std::uint8_t* msrpm = nullptr;      ///< msrpm_bytes, page aligned
+    std::uint64_t nested_root = 0;      ///< the guest's view
+    std::uint64_t open_root = 0;        ///< the view of a CPU that single-steps an instruction nobody could emulate
+    bool flush_by_asid = false;
+};
+
+/// Sets or clears the read and write intercept of one MSR.
+void intercept_msr(std::uint8_t* msrpm, std::uint32_t number, bool read, bool write);
+void intercept_port(std::uint8_t* iopm, std::uint16_t port, bool on);
+
+enum class Support { yes, no_svm, no_nested_paging, disabled_by_firmware };
+[[nodiscard]] Support support();
+
+class SvmCpu {
+public:
+    /// vmcb, host_save: one zeroed page each.
+    void initialise(Vmcb* vmcb, void* host_save, SharedState const* shared);
+    /// Switches SVM on and makes the caller's own state the guest's; `captured` is where it goes on.
+    void capture(core::CapturedState const& captured);
+
+    backend::Exit run();
+    backend::Registers& registers() { return registers_; }
+    [[nodiscard]] std::uint64_t rip() const { return vmcb_->rip; }
+    void set_rip(std::uint64_t rip)
+    {
+        vmcb_->rip = rip;
+        vmcb_->interrupt_shadow = 0;
+    }
+    [[nodiscard]] backend::PagingState paging() const;
+    [[nodiscard]] backend::SegmentState segment(backend::Segment which) const;
+    void set_segment(backend::Segment which, backend::SegmentState state);
+    void set_rflags(std::uint64_t rflags) { vmcb_->rflags = rflags; }
+    [[nodiscard]] std::uint64_t rflags() const { return vmcb_->rflags; }
+    void set_system_registers(std::uint64_t cr0, std::uint64_t cr3, std::uint64_t cr4, std::uint64_t efer);
+    void set_descriptor_tables(std::uint64_t gdt_base, std::uint64_t gdt_limit, std::uint64_t idt_base, std::uint64_t idt_limit);
+    void set_debug_and_activity_reset();
+    [[nodiscard]] std::uint64_t guest_efer() const { return vmcb_->efer & ~efer_svme; }
+    void set_guest_efer(std::uint64_t efer);
+    void inject_undefined() { inject_exception(6, false, 0); }
+    void inject_general_protection() { inject_exception(13, true, 0); }
+    void intercept_halt(bool on);
+    void intercept_interrupts(bool on);
+    void single_step(bool on);
+    void flush_nested() { vmcb_->tlb_control = static_cast<std::uint8_t>(flush_command_); }
+    void consume_nmi();
+    void inject_nmi() { vmcb_->event_injection = event::valid | event::type_nmi | 2; }
+    [[nodiscard]] bool stepping() const { return stepping_; }
+    [[nodiscard]] Vmcb const& vmcb() const { return *vmcb_; }
+
+private:
+    void inject_exception(std::uint8_t vector, bool has_error, std::uint32_t error);
+    [[nodiscard]] backend::Exit classify() const;
+    void keep_interrupted_event();
+
+    Vmcb* vmcb_ = nullptr;
+    void* host_save_ = nullptr;
+    SharedState const* shared_ = nullptr;
+    TlbControl flush_command_ = TlbControl::flush_all;
+    bool stepping_ = false;
+    std::uint64_t guest_flags_ = 0; ///< TF and IF as the guest had them before a single step
+    backend::Registers registers_{};
+};
+static_assert(backend::VirtualCpu<SvmCpu>);
+
+} // namespace undercroft::svm

@@ -1,0 +1,72 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What a boot route (UEFI application, later GRUB) hands to the ELF core. Both sides are
+// built together, so the layout carries a version only to catch mixed files.
+#include <cstddef>
+#include <cstdint>
+
+/// The loader is built for UEFI's calling convention, the core for the System V one.
+#define UC_SYSVABI __attribute__((sysv_abi))
+
+namespace undercroft::boot {
+
+inline constexpr std::uint64_t boot_info_magic = 0x31746f6f42666355; // "UcfBoot1"
+inline constexpr std::size_t max_memory_ranges = 512;
+inline constexpr std::size_t max_config_bytes = 16384;
+inline constexpr std::size_t max_cpus = 256;
+
+struct MemoryRange {
+    std::uint64_t start; ///< guest-physical, page aligned
+    std::uint64_t bytes;
+};
+
+struct BootInfo {
+    std::uint64_t magic;
+    std::uint64_t bytes;              ///< sizeof(BootInfo)
+    std::uint64_t region_start;       ///< the sensor's own memory, 2 MiB aligned, reserved from the OS
+    std::uint64_t region_bytes;       ///< a multiple of 2 MiB
+    std::uint64_t free_start;         ///< first byte in the region that the loader has not used
+    std::uint64_t rsdp;               ///< ACPI root pointer, 0 if none
+    std::uint64_t tsc_hz;             ///< measured against the firmware's Stall
+    std::uint64_t firmware_utc_ns;    ///< firmware clock at `firmware_tsc`
+    std::uint64_t firmware_tsc;
+    std::uint64_t boot_secret;        ///< proves that the end-of-boot-services hypercall is the loader's
+    std::uint8_t boot_id[16];
+    std::uint32_t cpus;               ///< CPUs that the loader will start the core on, boot CPU included
+    std::uint32_t memory_ranges;      ///< entries used in `memory`
+    std::uint32_t config_bytes;
+    std::uint32_t reserved;
+    MemoryRange memory[max_memory_ranges]; ///< RAM as the firmware's map has it (the sensor's region excluded)
+    char config[max_config_bytes];
+};
+
+/// What the core's entry points return to the loader.
+enum class StartResult : std::uint32_t {
+    ok = 0,
+    bad_boot_info,
+    no_virtualisation,        ///< neither AMD SVM with nested paging nor a supported backend
+    virtualisation_disabled,  ///< VM_CR.SVMDIS set by the firmware
+    out_of_memory,            ///< region too small for the configuration
+    bad_config,
+    no_nic,
+    no_disk_controller,
+    unsupported_paging,       ///< firmware runs with 5-level paging
+    too_many_cpus,
+};
+
+/// Functions that the core exports to the loader, at fixed places in its first page.
+struct CoreHeader {
+    std::uint64_t magic;
+    /// Once, on the boot CPU, before any CPU is started. Prepares everything; changes no CPU state.
+    StartResult(UC_SYSVABI* prepare)(BootInfo const* info);
+    /// On each CPU: puts the caller under the sensor and returns to it as a guest.
+    StartResult(UC_SYSVABI* enter)(std::uint32_t cpu_index);
+    /// The last error line of the core's log, zero terminated, for a message on the console.
+    char const*(UC_SYSVABI* last_error)();
+};
+inline constexpr std::uint64_t core_header_magic = 0x31657243666355; // "UcfCre1"
+
+/// RAX of the loader's hypercalls before the OS starts; RBX = boot_secret.
+inline constexpr std::uint64_t hypercall_boot_services_ended = 0x3153424566635500;
+
+} // namespace undercroft::boot

@@ -1,0 +1,221 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/boot/uefi/firmware.hpp"
+
+namespace undercroft::efi {
+namespace {
+
+constexpr std::uint32_t pci_width_u32 = 2;
+/// Network controllers, Ethernet: class code 02h, subclass 00h (PCI Code and ID Assignment).
+constexpr std::uint32_t class_ethernet = 0x0200;
+
+std::uint64_t read_tsc()
+{
+    std::uint32_t low, high;
+    asm volatile("lfence; rdtsc" : "=a"(low), "=d"(high));
+    return std::uint64_t{high} << 32 | low;
+}
+
+/// Days since 1970-01-01 of a proleptic Gregorian date.
+std::int64_t days_from_civil(std::int64_t year, unsigned month, unsigned day)
+{
+    year -= month <= 2 ? 1 : 0;
+    std::int64_t const era = (year >= 0 ? year : year - 399) / 400;
+    auto const year_of_era = static_cast<unsigned>(year - era * 400);
+    unsigned const day_of_year = (153 * (month + (month > 2 ? -3U : 9U)) + 2) / 5 + day - 1;
+    unsigned const day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    return era * 146097 + day_of_era - 719468;
+}
+
+bool is_ram(MemoryDescriptor const& d)
+{
+    switch (d.type) {
+    case MemoryType::loader_code: case MemoryType::loader_data: case MemoryType::boot_code: case MemoryType::boot_data:
+    case MemoryType::runtime_code: case MemoryType::runtime_data: case MemoryType::conventional:
+    case MemoryType::acpi_reclaim: case MemoryType::acpi_nvs: case MemoryType::persistent:
+        return true;
+    case MemoryType::reserved:
+        return (d.attribute & memory_wb) != 0;
+    default:
+        return false;
+    }
+}
+
+} // namespace
+
+Buffer Firmware::read_sibling(char16_t const* name)
+{
+    void* interface = nullptr;
+    if (boot_->handle_protocol(image_, &loaded_image_guid, &interface) != success)
+        return {};
+    auto* const loaded = static_cast<LoadedImage*>(interface);
+    if (boot_->handle_protocol(loaded->device, &file_system_guid, &interface) != success)
+        return {};
+    // The image's path is a list of media file path nodes (type 4, subtype 4), each text.
+    char16_t path[512];
+    std::size_t length = 0, folder_end = 0;
+    for (DevicePath const* node = loaded->file_path; node != nullptr && node->type == 4 && node->subtype == 4;) {
+        std::size_t const bytes = node->length[0] + 256U * node->length[1];
+        if (bytes < sizeof(DevicePath))
+            break;
+        auto const* text = reinterpret_cast<std::uint8_t const*>(node + 1);
+        if (length != 0 && path[length - 1] != u'\\' && length < 511)
+            path[length++] = u'\\';
+        for (std::size_t i = 0; i + 1 < bytes - sizeof(DevicePath) && length < 511; i += 2) {
+            auto const c = static_cast<char16_t>(text[i] | text[i + 1] << 8);
+            if (c != 0)
+                path[length++] = c;
+        }
+        node = reinterpret_cast<DevicePath const*>(reinterpret_cast<std::uint8_t const*>(node) + bytes);
+    }
+    for (std::size_t i = 0; i < length; ++i)
+        if (path[i] == u'\\')
+            folder_end = i + 1;
+    length = folder_end;
+    for (; *name != 0 && length < 511; ++name)
+        path[length++] = *name;
+    path[length] = 0;
+
+    File* root = nullptr;
+    File* file = nullptr;
+    auto* const volume = static_cast<FileSystem*>(interface);
+    if (volume->open_volume(volume, &root) != success)
+        return {};
+    Buffer result;
+    if (root->open(root, &file, path, 1, 0) == success) {
+        FileInfo info;
+        std::uint64_t info_bytes = sizeof(info);
+        if (file->get_info(file, &file_info_guid, &info_bytes, &info) == success) {
+            void* memory = nullptr;
+            result.bytes = info.file_bytes;
+            if (boot_->allocate_pool(MemoryType::loader_data, result.bytes + 1, &memory) == success &&
+                file->read(file, &result.bytes, memory) == success && result.bytes == info.file_bytes)
+                result.data = static_cast<std::uint8_t*>(memory);
+        }
+        file->close(file);
+    }
+    root->close(root);
+    return result;
+}
+
+void Firmware::free(Buffer& buffer)
+{
+    if (buffer.data != nullptr)
+        boot_->free_pool(buffer.data);
+    buffer = {};
+}
+
+std::uint64_t Firmware::reserve(std::uint64_t bytes, std::uint64_t align)
+{
+    std::uint64_t const pages = bytes / 4096, extra = align / 4096;
+    std::uint64_t address = 0xFFFFFFFF;
+    if (boot_->allocate_pages(AllocateType::max_address, MemoryType::reserved, pages + extra, &address) != success &&
+        boot_->allocate_pages(AllocateType::any, MemoryType::reserved, pages + extra, &address) != success)
+        return 0;
+    std::uint64_t const aligned = (address + align - 1) & ~(align - 1);
+    std::uint64_t const before = (aligned - address) / 4096;
+    if (before != 0)
+        boot_->free_pages(address, before);
+    if (extra > before)
+        boot_->free_pages(aligned + bytes, extra - before);
+    __builtin_memset(reinterpret_cast<void*>(aligned), 0, bytes);
+    return aligned;
+}
+
+void Firmware::release_networks()
+{
+    std::uint64_t count = 0;
+    Handle* handles = nullptr;
+    if (boot_->locate_handle_buffer(search_by_protocol, &pci_io_guid, nullptr, &count, &handles) != success)
+        return;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        void* interface = nullptr;
+        std::uint32_t class_code = 0;
+        if (boot_->handle_protocol(handles[i], &pci_io_guid, &interface) != success)
+            continue;
+        auto* const pci = static_cast<PciIo*>(interface);
+        if (pci->config_read(pci, pci_width_u32, 8, 1, &class_code) == success && class_code >> 16 == class_ethernet)
+            boot_->disconnect_controller(handles[i], nullptr, nullptr);
+    }
+    boot_->free_pool(handles);
+}
+
+void Firmware::describe(boot::BootInfo& info)
+{
+    Guid const guids[] = {acpi10_guid, acpi20_guid}; // the later one wins
+    for (Guid const& guid : guids)
+        for (std::uint64_t i = 0; i < system_->table_count; ++i)
+            if (system_->tables[i].guid == guid)
+                info.rsdp = reinterpret_cast<std::uint64_t>(system_->tables[i].table);
+    add_memory(info);
+    add_time(info);
+    add_random(info);
+}
+
+void Firmware::add_memory(boot::BootInfo& info)
+{
+    std::uint64_t bytes = 0, key = 0, stride = 0;
+    std::uint32_t version = 0;
+    boot_->get_memory_map(&bytes, nullptr, &key, &stride, &version);
+    bytes += 16 * (stride != 0 ? stride : sizeof(MemoryDescriptor));
+    void* memory = nullptr;
+    if (boot_->allocate_pool(MemoryType::loader_data, bytes, &memory) != success)
+        return;
+    auto* const map = static_cast<std::uint8_t*>(memory);
+    if (boot_->get_memory_map(&bytes, reinterpret_cast<MemoryDescriptor*>(map), &key, &stride, &version) == success) {
+        for (std::uint64_t at = 0; at + sizeof(MemoryDescriptor) <= bytes; at += stride) {
+            auto const& d = *reinterpret_cast<MemoryDescriptor const*>(map + at);
+            std::uint64_t const length = d.pages * 4096;
+            if (!is_ram(d) || (d.physical_start < info.region_start + info.region_bytes && info.region_start < d.physical_start + length))
+                continue;
+            boot::MemoryRange* const last = info.memory_ranges != 0 ? &info.memory[info.memory_ranges - 1] : nullptr;
+            if (last != nullptr && last->start + last->bytes == d.physical_start)
+                last->bytes += length;
+            else if (info.memory_ranges < boot::max_memory_ranges)
+                info.memory[info.memory_ranges++] = {d.physical_start, length};
+        }
+    }
+    boot_->free_pool(memory);
+}
+
+void Firmware::add_time(boot::BootInfo& info)
+{
+    constexpr std::uint64_t measure_us = 20000;
+    std::uint64_t const before = read_tsc();
+    boot_->stall(measure_us);
+    info.tsc_hz = (read_tsc() - before) * (1000000 / measure_us);
+    Time time{};
+    if (system_->runtime->get_time(&time, nullptr) == success) {
+        std::int64_t seconds = days_from_civil(time.year, time.month, time.day) * 86400 + time.hour * 3600 + time.minute * 60 + time.second;
+        if (time.time_zone != 2047) // EFI_UNSPECIFIED_TIMEZONE: taken as UTC
+            seconds += std::int64_t{time.time_zone} * 60;
+        info.firmware_utc_ns = static_cast<std::uint64_t>(seconds) * 1000000000 + time.nanosecond;
+    }
+    info.firmware_tsc = read_tsc();
+}
+
+void Firmware::add_random(boot::BootInfo& info)
+{
+    void* interface = nullptr;
+    std::uint8_t bytes[24] = {};
+    bool done = false;
+    if (boot_->locate_protocol(&rng_guid, nullptr, &interface) == success) {
+        auto* const rng = static_cast<Rng*>(interface);
+        done = rng->get_rng(rng, nullptr, sizeof(bytes), bytes) == success;
+    }
+    // Without a generator: the clock and the jitter of successive TSC readings, mixed (splitmix64).
+    // The boot id needs to be unique; the secret only has to hold until boot services end.
+    std::uint64_t state = info.firmware_utc_ns ^ info.firmware_tsc;
+    for (std::size_t i = 0; i < sizeof(bytes) && !done; ++i) {
+        for (unsigned round = 0; round < 16; ++round) {
+            state += 0x9E3779B97F4A7C15 + read_tsc();
+            state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9;
+            state = (state ^ (state >> 27)) * 0x94D049BB133111EB;
+            state ^= state >> 31;
+        }
+        bytes[i] = static_cast<std::uint8_t>(state);
+    }
+    __builtin_memcpy(info.boot_id, bytes, 16);
+    __builtin_memcpy(&info.boot_secret, bytes + 16, 8);
+}
+
+} // namespace undercroft::efi

@@ -1,0 +1,165 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+// undercroft.efi: takes memory from the firmware for good, loads core.elf and undercroft.conf
+// from its own folder, puts every CPU under the core and returns to the firmware, which boots
+// the operating system as it always would.
+#include "hypervisor/boot/boot_info.hpp"
+#include "hypervisor/boot/uefi/console.hpp"
+#include "hypervisor/boot/uefi/efi.hpp"
+#include "hypervisor/boot/uefi/elf.hpp"
+#include "hypervisor/boot/uefi/firmware.hpp"
+#include "hypervisor/core/config.hpp"
+
+namespace undercroft::efi {
+namespace {
+
+using boot::BootInfo;
+using boot::CoreHeader;
+using boot::StartResult;
+
+constexpr std::uint64_t huge_page = 2ULL << 20;
+/// Image, page tables, per-CPU areas, network rings; the record buffer comes on top.
+constexpr std::uint64_t base_region_bytes = 24ULL << 20;
+constexpr std::uint64_t region_bytes_per_cpu = 512ULL << 10;
+
+char const* explain(StartResult result)
+{
+    switch (result) {
+    case StartResult::ok: return "ok";
+    case StartResult::bad_boot_info: return "undercroft.efi and core.elf are of different versions";
+    case StartResult::no_virtualisation: return "this CPU offers no AMD SVM with nested paging";
+    case StartResult::virtualisation_disabled: return "virtualisation is switched off in the firmware's setup (SVM / VT-x)";
+    case StartResult::out_of_memory: return "not enough memory for this configuration (buffer_kib)";
+    case StartResult::bad_config: return "the configuration was refused";
+    case StartResult::no_nic: return "no supported network card found (nic = ... in undercroft.conf)";
+    case StartResult::no_disk_controller: return "no AHCI controller found";
+    case StartResult::unsupported_paging: return "the firmware runs with 5-level paging";
+    case StartResult::too_many_cpus: return "more CPUs than supported";
+    }
+    return "unknown error";
+}
+
+struct ApContext {
+    CoreHeader const* core;
+    MpServices* mp;
+    std::uint32_t failures;
+};
+
+void UC_EFIAPI enter_on_ap(void* argument)
+{
+    auto* context = static_cast<ApContext*>(argument);
+    std::uint64_t number = 0;
+    context->mp->who_am_i(context->mp, &number);
+    if (context->core->enter(static_cast<std::uint32_t>(number)) != StartResult::ok)
+        __atomic_fetch_add(&context->failures, 1, __ATOMIC_RELAXED);
+}
+
+/// A few bytes of code in boot-services memory that survive this image: the notification
+/// that boot services end makes one hypercall with the boot secret.
+///   push rbx; mov rax, imm64; mov rbx, imm64; vmmcall; pop rbx; ret
+bool announce_end_of_boot_services(BootServices* boot, std::uint64_t secret)
+{
+    std::uint64_t page = 0;
+    if (boot->allocate_pages(AllocateType::any, MemoryType::boot_code, 1, &page) != success)
+        return false;
+    auto* code = reinterpret_cast<std::uint8_t*>(page);
+    std::uint64_t const call = boot::hypercall_boot_services_ended;
+    std::size_t at = 0;
+    auto put = [&](std::initializer_list<std::uint8_t> bytes) {
+        for (std::uint8_t const b : bytes)
+            code[at++] = b;
+    };
+    auto put_u64 = [&](std::uint64_t value) {
+        for (unsigned i = 0; i < 8; ++i)
+            code[at++] = static_cast<std::uint8_t>(value >> (8 * i));
+    };
+    put({0x53, 0x48, 0xB8});
+    put_u64(call);
+    put({0x48, 0xBB});
+    put_u64(secret);
+    put({0x0F, 0x01, 0xD9, 0x5B, 0xC3});
+    Event event = nullptr;
+    auto notify = reinterpret_cast<void(UC_EFIAPI*)(Event, void*)>(page);
+    return boot->create_event(event_signal_exit_boot_services, tpl_callback, notify, nullptr, &event) == success;
+}
+
+Status start(Handle image, SystemTable* system)
+{
+    BootServices* const boot = system->boot;
+    Firmware firmware{image, system};
+    Buffer config_text = firmware.read_sibling(u"undercroft.conf");
+    if (config_text.data == nullptr)
+        return print_error(system, "undercroft.conf not found beside undercroft.efi"), not_found;
+    core::Config config;
+    core::ConfigError error;
+    if (config_text.bytes > boot::max_config_bytes ||
+        !core::parse_config({reinterpret_cast<char const*>(config_text.data), config_text.bytes}, config, error))
+        return print_config_error(system, error.line, error.message), invalid_parameter;
+    Buffer const core_file = firmware.read_sibling(u"core.elf");
+    if (core_file.data == nullptr)
+        return print_error(system, "core.elf not found beside undercroft.efi"), not_found;
+
+    void* mp_interface = nullptr;
+    std::uint64_t cpus = 1, enabled = 1;
+    boot->locate_protocol(&mp_services_guid, nullptr, &mp_interface);
+    auto* const mp = static_cast<MpServices*>(mp_interface);
+    if (mp != nullptr)
+        mp->count(mp, &cpus, &enabled);
+    if (cpus > boot::max_cpus)
+        return print_error(system, explain(StartResult::too_many_cpus)), unsupported;
+
+    std::uint64_t wanted = base_region_bytes + cpus * region_bytes_per_cpu + std::uint64_t{config.buffer_kib} * 1024;
+    wanted = (wanted + huge_page - 1) & ~(huge_page - 1);
+    std::uint64_t const region = firmware.reserve(wanted, huge_page);
+    if (region == 0)
+        return print_error(system, explain(StartResult::out_of_memory)), out_of_resources;
+    ElfImage const core_image = load_elf(core_file.data, core_file.bytes, region, wanted);
+    if (core_image.entry == nullptr)
+        return print_error(system, "core.elf is damaged"), load_error;
+    auto const* const core = reinterpret_cast<CoreHeader const*>(core_image.entry);
+    if (core->magic != boot::core_header_magic)
+        return print_error(system, explain(StartResult::bad_boot_info)), load_error;
+
+    auto* const info = reinterpret_cast<BootInfo*>((core_image.end + 4095) & ~4095ULL);
+    __builtin_memset(info, 0, sizeof(*info));
+    info->magic = boot::boot_info_magic;
+    info->bytes = sizeof(*info);
+    info->region_start = region;
+    info->region_bytes = wanted;
+    info->free_start = (reinterpret_cast<std::uint64_t>(info) + sizeof(*info) + 4095) & ~4095ULL;
+    info->cpus = static_cast<std::uint32_t>(cpus);
+    info->config_bytes = static_cast<std::uint32_t>(config_text.bytes);
+    __builtin_memcpy(info->config, config_text.data, config_text.bytes);
+    firmware.release_networks();
+    firmware.describe(*info);
+
+    StartResult result = core->prepare(info);
+    if (result != StartResult::ok) {
+        boot->free_pages(region, wanted / 4096);
+        print_error(system, explain(result));
+        return unsupported;
+    }
+    if (!announce_end_of_boot_services(boot, info->boot_secret))
+        return print_error(system, "could not register for the end of boot services"), out_of_resources;
+    if (cpus > 1) {
+        ApContext context{core, mp, 0};
+        Status const status = mp->startup_all(mp, enter_on_ap, false, nullptr, 0, &context, nullptr);
+        if (status != success || context.failures != 0)
+            return print_error(system, "some CPUs could not be put under the sensor"), aborted;
+    }
+    std::uint64_t self = 0;
+    if (mp != nullptr)
+        mp->who_am_i(mp, &self);
+    result = core->enter(static_cast<std::uint32_t>(self));
+    if (result != StartResult::ok)
+        return print_error(system, explain(result)), unsupported;
+    firmware.free(config_text);
+    return success;
+}
+
+} // namespace
+} // namespace undercroft::efi
+
+extern "C" UC_EFIAPI undercroft::efi::Status efi_main(undercroft::efi::Handle image, undercroft::efi::SystemTable* system)
+{
+    return undercroft::efi::start(image, system);
+}

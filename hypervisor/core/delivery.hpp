@@ -1,0 +1,126 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+// When a CPU sends records on. There is no timer of our own on SVM (the machine's timers are
+// the guest's), so sending is tied to exits that happen anyway, and to two that are armed
+// only while something waits: the next HLT/MWAIT and the next physical interrupt.
+//   - a record that finds the sender quiet for send_delay leaves at once; later ones batch
+//   - while disk commands are outstanding nothing is armed: their completion exits anyway
+//   - when the last command has completed and something waits, HLT and interrupts are armed
+//   - at HLT the guest idles: everything is sent and acknowledgements are awaited, until a
+//     physical interrupt is pending or the time slice is over; then the guest halts natively
+#include <cstdint>
+
+#include "base/units.hpp"
+#include "hypervisor/backend/backend.hpp"
+
+namespace undercroft::core {
+
+/// The sender, shared by all CPUs, as delivery sees it.
+class DeliveryWork {
+public:
+    /// Records that have not been handed to the network card yet.
+    [[nodiscard]] virtual bool unsent() const = 0;
+    /// Records sent but not acknowledged yet.
+    [[nodiscard]] virtual bool unacknowledged() const = 0;
+    /// When the oldest unsent record was made; only meaningful with unsent().
+    [[nodiscard]] virtual Tsc oldest_unsent() const = 0;
+    /// Sends what is due (all of it when `everything`), receives, retransmits. Bounded; a CPU
+    /// that finds another one sending returns at once.
+    virtual void poll(Tsc now, bool everything) = 0;
+
+protected:
+    ~DeliveryWork() = default;
+};
+
+/// The CPU and machine around it.
+class DeliveryHost {
+public:
+    [[nodiscard]] virtual Tsc now() const = 0;
+    /// A physical interrupt waits for this CPU (its local APIC's IRR is not empty).
+    [[nodiscard]] virtual bool interrupt_waits() const = 0;
+    /// Disk commands that have been issued and whose completion the guest has not acknowledged.
+    [[nodiscard]] virtual bool commands_outstanding() const = 0;
+
+protected:
+    ~DeliveryHost() = default;
+};
+
+struct DeliveryTiming {
+    std::uint64_t send_delay_ticks; ///< longest time a record waits for company while exits happen
+    std::uint64_t idle_slice_ticks; ///< longest time an idle CPU waits for acknowledgements in the sensor
+};
+
+template <backend::VirtualCpu C>
+class Delivery {
+public:
+    Delivery(C& cpu, DeliveryWork& work, DeliveryHost& host, DeliveryTiming timing)
+        : cpu_{&cpu}, work_{&work}, host_{&host}, timing_{timing}
+    {
+    }
+
+    /// After each exit, before the guest goes on.
+    void after_exit(backend::ExitKind kind)
+    {
+        bool const waiting = work_->unsent();
+        if (!waiting && !work_->unacknowledged()) {
+            arm(false, false);
+            return;
+        }
+        if (kind == backend::ExitKind::halt) {
+            serve_idle();
+            arm(false, work_->unsent() || work_->unacknowledged());
+            return;
+        }
+        Tsc const now = host_->now();
+        if (kind == backend::ExitKind::interrupt) {
+            // Let this interrupt through; what was unsent is sent now.
+            work_->poll(now, true);
+            arm(true, false);
+            return;
+        }
+        if (due(now)) {
+            work_->poll(now, true);
+            last_poll_ = now;
+        }
+        bool const armed = !host_->commands_outstanding() && (work_->unsent() || work_->unacknowledged());
+        arm(armed, armed);
+    }
+
+private:
+    [[nodiscard]] bool due(Tsc now) const
+    {
+        return now.value - last_poll_.value >= timing_.send_delay_ticks;
+    }
+
+    void serve_idle()
+    {
+        Tsc const start = host_->now();
+        Tsc now = start;
+        work_->poll(now, true);
+        last_poll_ = now;
+        while ((work_->unsent() || work_->unacknowledged()) && !host_->interrupt_waits() &&
+               now.value - start.value < timing_.idle_slice_ticks) {
+            for (unsigned i = 0; i < 64; ++i)
+                __builtin_ia32_pause();
+            now = host_->now();
+            work_->poll(now, true);
+        }
+    }
+
+    void arm(bool halt, bool interrupts)
+    {
+        if (halt != halt_armed_)
+            cpu_->intercept_halt(halt_armed_ = halt);
+        if (interrupts != interrupts_armed_)
+            cpu_->intercept_interrupts(interrupts_armed_ = interrupts);
+    }
+
+    C* cpu_;
+    DeliveryWork* work_;
+    DeliveryHost* host_;
+    DeliveryTiming timing_;
+    Tsc last_poll_{};
+    bool halt_armed_ = false, interrupts_armed_ = false;
+};
+
+} // namespace undercroft::core

@@ -1,0 +1,271 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What happens at each exit, written once for all backends.
+#include <array>
+#include <cstdint>
+
+#include "hypervisor/backend/backend.hpp"
+#include "hypervisor/backend/reset.hpp"
+#include "hypervisor/core/exit_services.hpp"
+#include "hypervisor/core/log.hpp"
+#include "hypervisor/core/startup.hpp"
+#include "hypervisor/decode/decode_cache.hpp"
+#include "hypervisor/decode/emulate.hpp"
+#include "hypervisor/paging/guest_walk.hpp"
+
+namespace undercroft::core {
+
+/// Waits for `mailbox` to get a request; on hardware in HLT, woken by NMI.
+using WaitForRequest = void (*)(Mailbox&);
+
+template <backend::VirtualCpu C>
+class ExitLoop {
+public:
+    ExitLoop(C& cpu, Mailbox& mailbox, ExitServices& services, WaitForRequest wait)
+        : cpu_{&cpu}, mailbox_{&mailbox}, services_{&services}, wait_{wait}
+    {
+    }
+
+    /// One exit. Returns it, so that the caller can look after delivery.
+    backend::Exit step()
+    {
+        backend::Exit const exit = cpu_->run();
+        count(wire::CounterId::exits_total);
+        dispatch(exit);
+        return exit;
+    }
+
+    /// Acts on INIT, SIPI and flush requests from other CPUs.
+    void serve_mailbox()
+    {
+        if (mailbox_->take(Mailbox::flush) != 0)
+            cpu_->flush_nested();
+        while (mailbox_->take(Mailbox::init) != 0)
+            wait_as_after_init();
+    }
+
+private:
+    void dispatch(backend::Exit const& exit)
+    {
+        using enum backend::ExitKind;
+        switch (exit.kind) {
+        case nested_fault: on_nested_fault(exit); break;
+        case port: on_port(exit); break;
+        case msr_read: on_msr_read(); break;
+        case msr_write: on_msr_write(); break;
+        case hypercall: on_hypercall(); break;
+        case halt: count(wire::CounterId::exits_halt); break;           // goes on natively, see Delivery
+        case interrupt: count(wire::CounterId::exits_interrupt); break; // likewise
+        case nmi: on_nmi(); break;
+        case init: mailbox_->post_init(); serve_mailbox(); break;
+        case debug_trap: on_step_done(); break;
+        case virtualisation: cpu_->inject_undefined(); break;
+        case shutdown: services_->guest_shutdown();
+        default: on_unknown(exit); break;
+        }
+    }
+
+    void count(wire::CounterId id) { services_->counters().add(id); }
+
+    /// Fetches and decodes the instruction at RIP. False: unreadable or unknown.
+    bool decode_current(decode::DecodedAccess& access)
+    {
+        backend::PagingState const paging = cpu_->paging();
+        std::array<std::byte, 16> bytes{};
+        std::uint64_t const cs_base = paging.cs_long ? 0 : cpu_->segment(backend::Segment::cs).base;
+        std::size_t const got = paging::fetch_instruction(services_->memory(), paging, cs_base, cpu_->rip(), bytes);
+        return got != 0 && decode_cache_.decode(std::span{bytes}.first(got), decode::mode_of(paging), access);
+    }
+
+    void on_nested_fault(backend::Exit const& exit)
+    {
+        count(wire::CounterId::exits_nested_fault);
+        MmioOwner owner;
+        bool const owned = services_->find_owner(exit.gpa, owner);
+        if (!owned || !owner.may_open)
+            count(wire::CounterId::sensor_memory_touched);
+        if (!owned || exit.is_fetch || exit.by_page_walk) {
+            // Code or page tables in registers or in memory that is not there: as on a bus that answers nothing useful.
+            if (exit.is_fetch)
+                cpu_->inject_undefined();
+            else
+                cpu_->inject_general_protection();
+            return;
+        }
+        decode::DecodedAccess access;
+        if (!decode_current(access) || owner.offset + access.width > owner.range_bytes) {
+            step_open_or_fault(exit, owner);
+            return;
+        }
+        std::uint64_t rflags = cpu_->rflags();
+        decode::GuestString strings{services_->memory(), cpu_->paging()};
+        auto const result = decode::emulate(access, cpu_->registers(), rflags, *owner.handler, owner.offset, strings);
+        if (result == decode::EmulateResult::unknown) {
+            step_open_or_fault(exit, owner);
+            return;
+        }
+        cpu_->set_rflags(rflags);
+        if (result == decode::EmulateResult::done)
+            skip(access.length);
+    }
+
+    void skip(unsigned bytes) { set_rip_wrapped(cpu_->rip() + bytes); }
+    void set_rip_wrapped(std::uint64_t rip)
+    {
+        cpu_->set_rip(cpu_->paging().cs_long ? rip : rip & 0xFFFFFFFF);
+    }
+
+    /// An instruction that cannot be emulated runs once on this CPU's own view of memory
+    /// in which the page is open; what it did is looked up afterwards.
+    void step_open_or_fault(backend::Exit const& exit, MmioOwner const& owner)
+    {
+        count(wire::CounterId::decode_unknown);
+        if (!owner.may_open) {
+            cpu_->inject_general_protection();
+            return;
+        }
+        log(LogLevel::debug, str("single step at rip "), hex(cpu_->rip()), str(" gpa "), hex(exit.gpa.value));
+        cpu_->single_step(true);
+    }
+
+    void on_step_done()
+    {
+        cpu_->single_step(false);
+        services_->after_open_step();
+    }
+
+    void on_port(backend::Exit const& exit)
+    {
+        count(wire::CounterId::exits_io);
+        if (exit.string) {
+            count(wire::CounterId::decode_unknown);
+            cpu_->single_step(true);
+            return;
+        }
+        std::uint64_t& rax = cpu_->registers().gpr[0];
+        if (exit.is_write) {
+            services_->port_write(exit.port, exit.width, static_cast<std::uint32_t>(rax));
+        } else {
+            std::uint64_t const value = services_->port_read(exit.port, exit.width);
+            std::uint64_t const mask = exit.width == 4 ? ~0ULL : (1ULL << (8 * exit.width)) - 1; // 32 bits zero the upper half
+            rax = (rax & ~mask) | (value & mask & 0xFFFFFFFF);
+        }
+        cpu_->set_rip(exit.next_rip);
+    }
+
+    static constexpr std::uint32_t msr_efer = 0xC0000080;
+
+    void on_msr_read()
+    {
+        count(wire::CounterId::exits_msr);
+        auto& gpr = cpu_->registers().gpr;
+        auto const number = static_cast<std::uint32_t>(gpr[1]);
+        std::uint64_t value = 0;
+        if (number == msr_efer)
+            value = cpu_->guest_efer();
+        else if (services_->msr_read(number, value) == MsrAnswer::fault)
+            return cpu_->inject_general_protection();
+        gpr[0] = value & 0xFFFFFFFF;
+        gpr[2] = value >> 32;
+        skip_prefixed(2);
+    }
+
+    void on_msr_write()
+    {
+        count(wire::CounterId::exits_msr);
+        auto const& gpr = cpu_->registers().gpr;
+        auto const number = static_cast<std::uint32_t>(gpr[1]);
+        std::uint64_t const value = (gpr[2] << 32) | (gpr[0] & 0xFFFFFFFF);
+        if (number == msr_efer) {
+            if (!valid_efer(value))
+                return cpu_->inject_general_protection();
+            cpu_->set_guest_efer(value);
+        } else if (services_->msr_write(number, value) == MsrAnswer::fault) {
+            return cpu_->inject_general_protection();
+        }
+        skip_prefixed(2);
+    }
+
+    /// SCE, LME, LMA, NXE, LMSLE, FFXSR, TCE and the later ones; SVME reads 0 and may not be set.
+    /// Changing LME while paging is on faults (APM volume 2, 3.1.7).
+    [[nodiscard]] bool valid_efer(std::uint64_t value) const
+    {
+        constexpr std::uint64_t allowed = 0x1 | 1ULL << 8 | 1ULL << 10 | 1ULL << 11 | 1ULL << 13 | 1ULL << 14 | 1ULL << 15;
+        constexpr std::uint64_t lme = 1ULL << 8, paging_on = 1ULL << 31;
+        if ((value & ~allowed) != 0)
+            return false;
+        return (cpu_->paging().cr0 & paging_on) == 0 || ((value ^ cpu_->guest_efer()) & lme) == 0;
+    }
+
+    /// Skips an instruction of known opcode length; prefixes, if any, are found by decoding.
+    void skip_prefixed(unsigned opcode_bytes)
+    {
+        backend::PagingState const paging = cpu_->paging();
+        std::array<std::byte, 16> bytes{};
+        std::uint64_t const cs_base = paging.cs_long ? 0 : cpu_->segment(backend::Segment::cs).base;
+        std::size_t const got = paging::fetch_instruction(services_->memory(), paging, cs_base, cpu_->rip(), bytes);
+        unsigned const length = decode::instruction_length(std::span{bytes}.first(got), decode::mode_of(paging));
+        skip(length != 0 ? length : opcode_bytes);
+    }
+
+    void on_hypercall()
+    {
+        count(wire::CounterId::exits_hypercall);
+        if (services_->hypercall(cpu_->registers(), cpu_->paging())) {
+            skip_prefixed(3);
+            return;
+        }
+        count(wire::CounterId::hypercalls_refused);
+        cpu_->inject_undefined();
+    }
+
+    /// NMIs are how CPUs call each other; one that carries no request is the guest's own.
+    void on_nmi()
+    {
+        cpu_->consume_nmi();
+        if (mailbox_->pending() == 0) {
+            if (!services_->kicked_recently(*mailbox_))
+                cpu_->inject_nmi();
+            return;
+        }
+        serve_mailbox();
+    }
+
+    /// Intel SDM vol. 3A 9.4 / AMD APM vol. 2 14.1.5: after INIT the CPU waits for a SIPI.
+    void wait_as_after_init()
+    {
+        count(wire::CounterId::exits_init_sipi);
+        backend::apply_init(*cpu_);
+        mailbox_->set_waits_for_sipi(true);
+        for (;;) {
+            std::uint32_t const pending = mailbox_->pending();
+            if ((pending & Mailbox::init) != 0)
+                break; // again
+            if (mailbox_->take(Mailbox::flush) != 0)
+                cpu_->flush_nested();
+            if (mailbox_->take(Mailbox::sipi) != 0) {
+                mailbox_->set_waits_for_sipi(false);
+                count(wire::CounterId::exits_init_sipi);
+                backend::apply_startup(*cpu_, mailbox_->vector());
+                return;
+            }
+            wait_(*mailbox_);
+        }
+        mailbox_->set_waits_for_sipi(false);
+    }
+
+    void on_unknown(backend::Exit const& exit)
+    {
+        count(wire::CounterId::exits_unknown);
+        log(LogLevel::warning, str("unexpected exit "), hex(exit.raw_reason), str(" at rip "), hex(cpu_->rip()));
+        cpu_->inject_undefined();
+    }
+
+    C* cpu_;
+    Mailbox* mailbox_;
+    ExitServices* services_;
+    WaitForRequest wait_;
+    decode::DecodeCache decode_cache_;
+};
+
+} // namespace undercroft::core

@@ -1,0 +1,48 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What the exit loop needs from the rest of the sensor; the machine provides it on
+// hardware, tests provide fakes.
+#include <cstdint>
+
+#include "hypervisor/backend/backend.hpp"
+#include "hypervisor/core/counters.hpp"
+#include "hypervisor/core/guest_memory.hpp"
+#include "hypervisor/core/mmio.hpp"
+#include "hypervisor/core/startup.hpp"
+
+namespace undercroft::core {
+
+/// Who answers for a guest-physical address that the guest may not touch directly.
+struct MmioOwner {
+    MmioHandler* handler = nullptr; ///< never nullptr in a found owner
+    std::uint64_t offset = 0;       ///< of the address within the handler's range
+    std::uint64_t range_bytes = 0;
+    bool may_open = false;          ///< an instruction that cannot be emulated may be single-stepped on the real page
+};
+
+enum class MsrAnswer : std::uint8_t { done, fault };
+
+class ExitServices {
+public:
+    virtual Counters& counters() = 0;
+    virtual GuestMemory& memory() = 0;
+    /// False: nobody's. The exit loop then treats the address as absent memory.
+    [[nodiscard]] virtual bool find_owner(Gpa gpa, MmioOwner& owner) = 0;
+    [[nodiscard]] virtual std::uint32_t port_read(std::uint16_t port, unsigned width) = 0;
+    virtual void port_write(std::uint16_t port, unsigned width, std::uint32_t value) = 0;
+    [[nodiscard]] virtual MsrAnswer msr_read(std::uint32_t number, std::uint64_t& value) = 0;
+    [[nodiscard]] virtual MsrAnswer msr_write(std::uint32_t number, std::uint64_t value) = 0;
+    /// False: the caller must see #UD, as on a machine without a hypervisor.
+    [[nodiscard]] virtual bool hypercall(backend::Registers& registers, backend::PagingState const& paging) = 0;
+    /// An instruction was single-stepped with every page open: look what it may have done unseen.
+    virtual void after_open_step() = 0;
+    /// An NMI that found no request may still be a repeated call of ours.
+    [[nodiscard]] virtual bool kicked_recently(Mailbox const& mailbox) = 0;
+    /// The guest has triple-faulted; delivers what is left and resets the machine.
+    [[noreturn]] virtual void guest_shutdown() = 0;
+
+protected:
+    ~ExitServices() = default;
+};
+
+} // namespace undercroft::core

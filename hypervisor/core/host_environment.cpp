@@ -1,0 +1,117 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/core/host_environment.hpp"
+
+#include <array>
+#include <atomic>
+
+#include "hypervisor/core/log.hpp"
+#include "hypervisor/core/x86.hpp"
+
+namespace undercroft::core {
+namespace {
+
+constexpr std::uint16_t code_selector = 0x08, data_selector = 0x10;
+constexpr unsigned vectors = 32;
+
+// Flat 64-bit code, flat data: Intel SDM vol. 3A 3.4.5, AMD APM vol. 2 4.8.
+alignas(16) std::uint64_t const gdt[3] = {0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF};
+
+struct Gate {
+    std::uint16_t offset_low, selector;
+    std::uint8_t stack_table, attributes;
+    std::uint16_t offset_middle;
+    std::uint32_t offset_high, reserved;
+};
+static_assert(sizeof(Gate) == 16);
+alignas(16) std::array<Gate, vectors> idt;
+
+struct [[gnu::packed]] TablePointer {
+    std::uint16_t limit;
+    std::uint64_t base;
+};
+
+std::atomic<std::uint64_t> nmi_count;
+
+struct ExceptionFrame {
+    std::uint64_t vector, error_code, rip, cs, rflags, rsp, ss;
+};
+
+/// A fault in the sensor itself is a bug of ours, never the guest's doing: say where and stop this CPU.
+[[gnu::noinline]] extern "C" [[noreturn]] void core_exception(ExceptionFrame const* frame)
+{
+    std::uint64_t cr2;
+    asm volatile("mov %%cr2, %0" : "=r"(cr2));
+    log(LogLevel::error, str("sensor fault: vector "), dec(frame->vector), str(" error "), hex(frame->error_code), str(" rip "),
+        hex(frame->rip), str(" rsp "), hex(frame->rsp), str(" cr2 "), hex(cr2));
+    for (;;)
+        asm volatile("cli; hlt");
+}
+
+extern "C" void core_count_nmi() { nmi_count.fetch_add(1, std::memory_order_relaxed); }
+
+[[gnu::naked]] void nmi_entry()
+{
+    asm("push %rax; push %rcx; push %rdx; push %rsi; push %rdi; push %r8; push %r9; push %r10; push %r11\n"
+        "sub $8, %rsp\n" // 5 words by the CPU and 9 here: keep the stack aligned for the call
+        "call core_count_nmi\n"
+        "add $8, %rsp\n"
+        "pop %r11; pop %r10; pop %r9; pop %r8; pop %rdi; pop %rsi; pop %rdx; pop %rcx; pop %rax\n"
+        "iretq\n");
+}
+
+template <unsigned Vector>
+[[gnu::naked]] void exception_entry()
+{
+    // Vectors that push an error code: Intel SDM vol. 3A table 6-1.
+    if constexpr (Vector == 8 || (Vector >= 10 && Vector <= 14) || Vector == 17 || Vector == 21 || Vector == 29 || Vector == 30)
+        asm("push %0; mov %%rsp, %%rdi; and $-16, %%rsp; call core_exception" : : "i"(Vector));
+    else
+        asm("push $0; push %0; mov %%rsp, %%rdi; and $-16, %%rsp; call core_exception" : : "i"(Vector));
+}
+
+void set_gate(unsigned vector, void (*entry)())
+{
+    auto const address = reinterpret_cast<std::uint64_t>(entry);
+    idt[vector] = {static_cast<std::uint16_t>(address), code_selector, 0, 0x8E, static_cast<std::uint16_t>(address >> 16),
+                   static_cast<std::uint32_t>(address >> 32), 0};
+}
+
+template <unsigned... V>
+void set_gates(std::integer_sequence<unsigned, V...>)
+{
+    (set_gate(V, &exception_entry<V>), ...);
+}
+
+[[gnu::naked]] void reload_segments(std::uint64_t /*code*/, std::uint64_t /*data*/)
+{
+    asm("mov %esi, %ds; mov %esi, %es; mov %esi, %ss\n"
+        "pop %rax; push %rdi; push %rax; lretq\n");
+}
+
+} // namespace
+
+void build_host_tables()
+{
+    set_gates(std::make_integer_sequence<unsigned, vectors>{});
+    set_gate(2, &nmi_entry);
+}
+
+void load_host_environment(std::uint64_t page_table_root)
+{
+    constexpr std::uint64_t cr4_pae = 1ULL << 5, cr4_machine_check = 1ULL << 6, cr4_vmxe = 1ULL << 13;
+    std::uint64_t cr4;
+    asm volatile("mov %%cr4, %0" : "=r"(cr4));
+    // PCIDE may only be cleared while CR3's low bits are free to change: clear it first, then load CR3.
+    cr4 = (cr4 & (cr4_vmxe | cr4_machine_check)) | cr4_pae;
+    asm volatile("mov %0, %%cr4" : : "r"(cr4) : "memory");
+    asm volatile("mov %0, %%cr3" : : "r"(page_table_root) : "memory");
+    TablePointer const gdt_pointer{sizeof(gdt) - 1, reinterpret_cast<std::uint64_t>(gdt)};
+    TablePointer const idt_pointer{sizeof(idt) - 1, reinterpret_cast<std::uint64_t>(idt.data())};
+    asm volatile("lgdt %0" : : "m"(gdt_pointer));
+    reload_segments(code_selector, data_selector);
+    asm volatile("lidt %0" : : "m"(idt_pointer));
+}
+
+std::uint64_t nmis_taken() { return nmi_count.load(std::memory_order_relaxed); }
+
+} // namespace undercroft::core

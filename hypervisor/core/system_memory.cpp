@@ -1,0 +1,72 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/core/system_memory.hpp"
+
+#include <algorithm>
+
+namespace undercroft::core {
+
+void SystemMemory::configure(boot::BootInfo const& info)
+{
+    std::size_t const given = std::min<std::size_t>(info.memory_ranges, ram_.size());
+    std::copy_n(info.memory, given, ram_.begin());
+    std::sort(ram_.begin(), ram_.begin() + static_cast<std::ptrdiff_t>(given),
+              [](auto const& a, auto const& b) { return a.start < b.start; });
+    for (std::size_t i = 0; i < given; ++i) {
+        boot::MemoryRange const range = ram_[i];
+        if (ranges_ != 0 && ram_[ranges_ - 1].start + ram_[ranges_ - 1].bytes == range.start)
+            ram_[ranges_ - 1].bytes += range.bytes;
+        else
+            ram_[ranges_++] = range;
+    }
+    protect(Gpa{info.region_start}, info.region_bytes);
+}
+
+void SystemMemory::protect(Gpa at, std::uint64_t bytes)
+{
+    if (own_ranges_ < own_.size())
+        own_[own_ranges_++] = {at.value, bytes};
+}
+
+bool SystemMemory::is_ram(std::uint64_t at, std::uint64_t bytes) const
+{
+    auto const* const end = ram_.begin() + ranges_;
+    auto const* const after = std::upper_bound(ram_.begin(), end, at, [](std::uint64_t a, auto const& range) { return a < range.start; });
+    if (after == ram_.begin())
+        return false;
+    boot::MemoryRange const& range = *(after - 1);
+    std::uint64_t const inside = at - range.start;
+    return inside <= range.bytes && bytes <= range.bytes - inside;
+}
+
+bool SystemMemory::read(Gpa from, std::span<std::byte> into) const
+{
+    if (!is_ram(from.value, into.size()))
+        return false;
+    __builtin_memcpy(into.data(), reinterpret_cast<void const*>(from.value), into.size());
+    return true;
+}
+
+bool SystemMemory::write(Gpa to, std::span<std::byte const> from)
+{
+    if (!is_ram(to.value, from.size()))
+        return false;
+    __builtin_memcpy(reinterpret_cast<void*>(to.value), from.data(), from.size());
+    return true;
+}
+
+std::byte const* SystemMemory::view(Gpa at, std::size_t bytes) const
+{
+    return is_ram(at.value, bytes) ? reinterpret_cast<std::byte const*>(at.value) : nullptr;
+}
+
+bool SystemMemory::touches_sensor(Gpa at, std::uint64_t bytes) const
+{
+    if (at.value + bytes < at.value)
+        return true;
+    for (std::size_t i = 0; i < own_ranges_; ++i)
+        if (at.value < own_[i].start + own_[i].bytes && own_[i].start < at.value + bytes)
+            return true;
+    return false;
+}
+
+} // namespace undercroft::core

@@ -1,0 +1,34 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <array>
+#include <cstddef>
+#include <span>
+
+#include "hypervisor/boot/boot_info.hpp"
+#include "hypervisor/core/guest_memory.hpp"
+
+namespace undercroft::core {
+
+/// GuestMemory over the machine's identity-mapped RAM as the firmware's map describes it.
+class SystemMemory final : public GuestMemory {
+public:
+    /// Takes the RAM ranges (any order, at most max_memory_ranges) and the sensor's region.
+    void configure(boot::BootInfo const& info);
+    /// Adds MMIO of the sensor's own devices to what no device may be aimed at.
+    void protect(Gpa at, std::uint64_t bytes);
+
+    [[nodiscard]] bool read(Gpa from, std::span<std::byte> into) const override;
+    [[nodiscard]] bool write(Gpa to, std::span<std::byte const> from) override;
+    [[nodiscard]] std::byte const* view(Gpa at, std::size_t bytes) const override;
+    [[nodiscard]] bool touches_sensor(Gpa at, std::uint64_t bytes) const override;
+
+private:
+    [[nodiscard]] bool is_ram(std::uint64_t at, std::uint64_t bytes) const;
+
+    std::array<boot::MemoryRange, boot::max_memory_ranges> ram_{}; ///< sorted, joined
+    std::size_t ranges_ = 0;
+    std::array<boot::MemoryRange, 8> own_{};
+    std::size_t own_ranges_ = 0;
+};
+
+} // namespace undercroft::core
