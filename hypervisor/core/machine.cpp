@@ -1,0 +1,158 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/core/machine.hpp"
+
+#include "hypervisor/core/host_environment.hpp"
+#include "hypervisor/core/log.hpp"
+#include "hypervisor/core/x86.hpp"
+
+namespace undercroft::core {
+namespace {
+
+alignas(64) std::byte machine_memory[sizeof(Machine)];
+Machine* the_machine = nullptr;
+
+/// How long a call to another CPU is repeated before it is given up (it is logged then).
+constexpr std::uint64_t call_timeout_ms = 200;
+constexpr std::uint64_t kick_interval_us = 500;
+
+void wait_in_halt(Mailbox& mailbox)
+{
+    // An NMI that comes between the test and HLT is lost; the sender repeats it.
+    if (mailbox.pending() == 0)
+        asm volatile("stgi; hlt; clgi" : : : "memory");
+}
+
+} // namespace
+
+Machine& machine()
+{
+    if (the_machine == nullptr)
+        the_machine = new (machine_memory) Machine;
+    return *the_machine;
+}
+
+Machine::Machine() : shootdown_{*this}, startup_watch_{*this} {}
+
+void TlbShootdown::request_flush() { machine_->flush_all_cpus(); }
+
+Tsc Machine::now() const { return Tsc{read_tsc()}; }
+
+PerCpu* Machine::by_apic_id(std::uint32_t apic_id)
+{
+    for (PerCpu* const cpu : cpus())
+        if (cpu->entered.load(std::memory_order_acquire) && cpu->apic_id == apic_id)
+            return cpu;
+    return nullptr;
+}
+
+PerCpu* Machine::current()
+{
+    // Each CPU runs on its own stack, and the stacks lie in the region in CPU order.
+    auto const here = reinterpret_cast<std::uint64_t>(__builtin_frame_address(0));
+    for (PerCpu* const cpu : cpus())
+        if (here <= cpu->stack_top && here > cpu->stack_top - stack_bytes)
+            return cpu;
+    return nullptr;
+}
+
+PerCpu* Machine::adopt(std::uint32_t index, CapturedState const& captured)
+{
+    if (index >= cpu_count_)
+        return nullptr;
+    PerCpu& cpu = *cpus_[index];
+    cpu.apic_id = local_apic_id();
+    cpu.cpu.capture(captured);
+    cpu.entered.store(true, std::memory_order_release);
+    counters_.add(wire::CounterId::cpus_controlled);
+    return &cpu;
+}
+
+void Machine::run(PerCpu& cpu)
+{
+    asm volatile("clgi");
+    load_host_environment(host_->root());
+    log(LogLevel::info, str("CPU "), dec(cpu.index), str(" (APIC id "), dec(cpu.apic_id), str(") is under the sensor"));
+    for (;;) {
+        if (cpu.mailbox.pending() != 0)
+            cpu.loop->serve_mailbox();
+        backend::Exit const exit = cpu.loop->step();
+        if (cpu.delivery != nullptr)
+            cpu.delivery->after_exit(exit.kind);
+    }
+}
+
+void Machine::kick(PerCpu& target)
+{
+    target.mailbox.note_kick(read_tsc());
+    send_nmi(target.apic_id);
+}
+
+void Machine::post_and_wait(PerCpu& target, std::uint32_t request)
+{
+    std::uint64_t const ticks_per_ms = info_->tsc_hz / 1000;
+    std::uint64_t const start = read_tsc();
+    std::uint64_t last_kick = 0;
+    while ((target.mailbox.pending() & request) != 0) {
+        std::uint64_t const now = read_tsc();
+        if (now - start > call_timeout_ms * ticks_per_ms) {
+            log(LogLevel::warning, str("CPU "), dec(target.index), str(" does not answer request "), dec(request));
+            return;
+        }
+        if (now - last_kick > kick_interval_us * ticks_per_ms / 1000) {
+            kick(target);
+            last_kick = now;
+        }
+        // Two CPUs that call each other must not wait for ever.
+        if (PerCpu* const self = current(); self != nullptr && (self->mailbox.pending() & Mailbox::flush) != 0) {
+            self->mailbox.take(Mailbox::flush);
+            self->cpu.flush_nested();
+        }
+        __builtin_ia32_pause();
+    }
+}
+
+void Machine::flush_all_cpus()
+{
+    PerCpu* const self = current();
+    for (PerCpu* const cpu : cpus()) {
+        if (cpu == self)
+            cpu->cpu.flush_nested();
+        else if (cpu->entered.load(std::memory_order_acquire))
+            cpu->mailbox.post_flush();
+    }
+    for (PerCpu* const cpu : cpus())
+        if (cpu != self && cpu->entered.load(std::memory_order_acquire))
+            post_and_wait(*cpu, Mailbox::flush);
+}
+
+bool Machine::kicked_recently(Mailbox const& mailbox)
+{
+    constexpr std::uint64_t window_ms = 50;
+    return read_tsc() - mailbox.last_kick() < window_ms * (info_->tsc_hz / 1000);
+}
+
+bool Machine::interrupt_waits() const { return local_apic_request_pending(); }
+
+void Machine::guest_shutdown()
+{
+    log(LogLevel::warning, str("the guest has triple-faulted: resetting the machine"));
+    drain_before_power_change();
+    out8(0xCF9, 0x02);
+    out8(0xCF9, 0x06); // full reset, as the chipset does for a shutdown cycle
+    for (;;)
+        asm volatile("hlt");
+}
+
+WaitForRequest Machine::hardware_wait() { return &wait_in_halt; }
+
+extern "C" PerCpu* core_adopt_cpu(std::uint32_t cpu_index, CapturedState const* captured, std::uint32_t* result)
+{
+    PerCpu* const cpu = machine().adopt(cpu_index, *captured);
+    if (cpu == nullptr)
+        *result = static_cast<std::uint32_t>(boot::StartResult::too_many_cpus);
+    return cpu;
+}
+
+extern "C" void core_run_cpu(PerCpu* cpu) { machine().run(*cpu); }
+
+} // namespace undercroft::core

@@ -1,0 +1,34 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "hypervisor/backend/svm/svm_cpu.hpp"
+#include "hypervisor/core/delivery.hpp"
+#include "hypervisor/core/exit_loop.hpp"
+#include "hypervisor/core/startup.hpp"
+
+namespace undercroft::core {
+
+/// The backend that this build runs on hardware; the exit loop is a template over it.
+using ActiveCpu = svm::SvmCpu;
+
+struct PerCpu {
+    std::uint64_t stack_top = 0; ///< first member: enter.cpp loads RSP from it
+    std::uint32_t index = 0;
+    std::uint32_t apic_id = 0;
+    std::atomic<bool> entered{false};
+    /// Has ended an interrupt since its last SIPI, after boot services ended: the
+    /// operating system, not the firmware, runs on it.
+    std::atomic<bool> runs_os{false};
+    Mailbox mailbox;
+    ActiveCpu cpu;
+    ExitLoop<ActiveCpu>* loop = nullptr;
+    Delivery<ActiveCpu>* delivery = nullptr;
+};
+static_assert(offsetof(PerCpu, stack_top) == 0);
+
+inline constexpr std::size_t stack_bytes = 64 * 1024;
+
+} // namespace undercroft::core
