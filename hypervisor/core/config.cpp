@@ -104,9 +104,9 @@ bool set_nic(std::string_view text, Config& config)
     // pci:BB:DD.F
     if (text.size() != 11 || !text.starts_with("pci:") || text[6] != ':' || text[9] != '.')
         return false;
-    auto const bus = parse_hex(text.substr(4, 2), 0xff);
-    auto const device = parse_hex(text.substr(7, 2), 0x1f);
-    auto const function = parse_hex(text.substr(10, 1), 7);
+    auto const bus = parse_hex(slice(text, 4, 2), 0xff);
+    auto const device = parse_hex(slice(text, 7, 2), 0x1f);
+    auto const function = parse_hex(slice(text, 10, 1), 7);
     if (!bus || !device || !function)
         return false;
     config.nic_bus = static_cast<std::uint8_t>(*bus);
@@ -123,7 +123,7 @@ bool set_log_serial(std::string_view text, Config& config)
     }
     if (!text.starts_with("0x"))
         return false;
-    auto const port = parse_hex(text.substr(2), 0xfff8);
+    auto const port = parse_hex(slice(text, 2), 0xfff8);
     if (!port || *port == 0 || *port % 8 != 0)
         return false;
     config.log_port = static_cast<std::uint16_t>(*port);
@@ -195,7 +195,7 @@ public:
     /// A piece of the file, short and printable.
     Message& quote(std::string_view text)
     {
-        text_.put('\'').put_printable(text.substr(0, 32)).put(text.size() > 32 ? "...'" : "'");
+        text_.put('\'').put_printable(slice(text, 0, 32)).put(text.size() > 32 ? "...'" : "'");
         return *this;
     }
 
@@ -204,13 +204,18 @@ private:
     TextBuffer text_;
 };
 
+constexpr bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
+}
+
 std::string_view trim(std::string_view text)
 {
-    constexpr std::string_view blanks = " \t\r\v\f";
-    std::size_t const first = text.find_first_not_of(blanks);
-    if (first == std::string_view::npos)
-        return {};
-    return text.substr(first, text.find_last_not_of(blanks) - first + 1);
+    while (!text.empty() && is_blank(text.front()))
+        text.remove_prefix(1);
+    while (!text.empty() && is_blank(text.back()))
+        text.remove_suffix(1);
+    return text;
 }
 
 Key const* find_key(std::string_view name)
@@ -231,12 +236,12 @@ bool was_set(SeenLines const& seen, std::string_view name)
 
 bool parse_line(std::string_view line, unsigned number, Config& config, SeenLines& seen, ConfigError& error)
 {
-    line = trim(line.substr(0, line.find('#')));
+    line = trim(slice(line, 0, position_of('#', line)));
     if (line.empty())
         return true;
-    std::size_t const equals = line.find('=');
-    std::string_view const name = trim(line.substr(0, equals));
-    if (equals == std::string_view::npos) {
+    std::size_t const equals = position_of('=', line);
+    std::string_view const name = trim(slice(line, 0, equals));
+    if (equals == line.size()) {
         // Without '=' the line may be a key that was pasted alone: it is not repeated.
         Message{error, number} << "expected 'name = value'";
         return false;
@@ -252,7 +257,7 @@ bool parse_line(std::string_view line, unsigned number, Config& config, SeenLine
         return false;
     }
     first_line = number;
-    std::string_view const value = trim(line.substr(equals + 1));
+    std::string_view const value = trim(slice(line, equals + 1));
     if (key->set(value, config))
         return true;
     Message message{error, number};
@@ -324,16 +329,16 @@ bool parse_config(std::string_view text, Config& config, ConfigError& error)
     SeenLines seen{};
     unsigned number = 0;
     while (!text.empty()) {
-        std::size_t const end = text.find('\n');
-        std::string_view const line = text.substr(0, end);
+        std::size_t const end = position_of('\n', text);
+        std::string_view const line = slice(text, 0, end);
         ++number;
-        if (line.find('\0') != std::string_view::npos) {
+        if (position_of('\0', line) != line.size()) {
             Message{error, number} << "zero byte: this is not a text file";
             return false;
         }
         if (!parse_line(line, number, config, seen, error))
             return false;
-        text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+        text = slice(text, end + 1);
     }
     return check_whole(config, seen, error);
 }

@@ -1,6 +1,8 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/core/config_value.hpp"
 
+#include "hypervisor/core/text.hpp"
+
 namespace undercroft::core {
 namespace {
 
@@ -47,7 +49,7 @@ bool parse_hex_bytes(std::string_view text, std::span<std::uint8_t> into)
     if (text.size() != 2 * into.size())
         return false;
     for (std::size_t i = 0; i < into.size(); ++i) {
-        auto const byte = parse_hex(text.substr(2 * i, 2), 0xff);
+        auto const byte = parse_hex(slice(text, 2 * i, 2), 0xff);
         if (!byte)
             return false;
         into[i] = static_cast<std::uint8_t>(*byte);
@@ -59,27 +61,26 @@ std::optional<Ipv4> parse_ipv4(std::string_view text)
 {
     Ipv4 address{};
     for (std::size_t i = 0; i < address.size(); ++i) {
-        std::size_t const end = i + 1 < address.size() ? text.find('.') : text.size();
-        if (end == std::string_view::npos || end > 3)
-            return {};
-        auto const octet = parse_decimal(text.substr(0, end), 0, 255);
-        if (!octet)
+        bool const last = i + 1 == address.size();
+        std::size_t const end = last ? text.size() : position_of('.', text);
+        auto const octet = parse_decimal(slice(text, 0, end), 0, 255);
+        if (!octet || end > 3 || (!last && end == text.size()))
             return {};
         address[i] = static_cast<std::uint8_t>(*octet);
-        text.remove_prefix(i + 1 < address.size() ? end + 1 : end);
+        text = slice(text, end + 1);
     }
     return address;
 }
 
 std::optional<Endpoint> parse_endpoint(std::string_view text, std::uint16_t default_port)
 {
-    std::size_t const colon = text.find(':');
-    auto const address = parse_ipv4(text.substr(0, colon));
+    std::size_t const colon = position_of(':', text);
+    auto const address = parse_ipv4(slice(text, 0, colon));
     if (!address)
         return {};
-    if (colon == std::string_view::npos)
+    if (colon == text.size())
         return default_port != 0 ? std::optional{Endpoint{*address, default_port}} : std::nullopt;
-    auto const port = parse_decimal(text.substr(colon + 1), 1, 65535);
+    auto const port = parse_decimal(slice(text, colon + 1), 1, 65535);
     return port ? std::optional{Endpoint{*address, static_cast<std::uint16_t>(*port)}} : std::nullopt;
 }
 

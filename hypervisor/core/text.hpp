@@ -8,6 +8,27 @@
 
 namespace undercroft::core {
 
+// std::string_view's find and substr need memchr and exceptions, which the sensor does not have.
+
+/// Position of the first \p wanted, or text.size().
+[[nodiscard]] constexpr std::size_t position_of(char wanted, std::string_view text)
+{
+    std::size_t i = 0;
+    while (i < text.size() && text[i] != wanted)
+        ++i;
+    return i;
+}
+
+/// At most \p count characters from \p first on; empty past the end.
+[[nodiscard]] constexpr std::string_view slice(std::string_view text, std::size_t first,
+                                               std::size_t count = std::string_view::npos)
+{
+    if (first >= text.size())
+        return {};
+    std::size_t const rest = text.size() - first;
+    return {text.data() + first, count < rest ? count : rest};
+}
+
 /// Appends until the buffer is full; what does not fit is cut and full() tells so.
 class TextBuffer {
 public:
