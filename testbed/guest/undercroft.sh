@@ -1,0 +1,22 @@
+# Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+# Functions for init and workloads. `result NAME JSON` and `report_file NAME PATH` end up in the host's report.json.
+uptime_seconds() { cut -d' ' -f1 /proc/uptime; }
+stage() { echo "UNDERCROFT-STAGE {\"stage\":\"$1\",\"guest_uptime_s\":$(uptime_seconds)}"; }
+result() { echo "UNDERCROFT-RESULT {\"name\":\"$1\",\"value\":$2,\"guest_uptime_s\":$(uptime_seconds)}"; }
+report_file() {
+    echo "UNDERCROFT-FILE {\"name\":\"$1\"}"
+    gzip -c "$2" | base64
+    echo "UNDERCROFT-END"
+}
+# disk SERIAL: the device with this serial number; names such as sda change from boot to boot.
+disk() { readlink -f "/dev/disk/by-serial/$1"; }
+# timed NAME COMMAND...: runs it and reports how long it took.
+timed() {
+    name=$1
+    shift
+    started=$(uptime_seconds)
+    "$@"
+    status=$?
+    result "$name" "{\"seconds\":$(awk "BEGIN{print $(uptime_seconds)-$started}"),\"status\":$status}"
+    return $status
+}

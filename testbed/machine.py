@@ -1,0 +1,123 @@
+# Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+"""Describes an emulated machine and gives the QEMU command line for it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+ESP_PORT = 0
+FIRST_DISK_PORT = 1
+HOST_SEEN_BY_SENSOR = "10.0.2.2"
+
+
+class MachineError(Exception):
+    """The machine cannot be made as described."""
+
+
+@dataclass
+class Disk:
+    """A test disk. `log` wraps it in QEMU's blklogwrites: every write, flush and discard goes to that file too."""
+
+    image: Path
+    serial: str
+    sector: int = 512
+    log: Path | None = None
+    bus: str = "ahci"  # or nvme
+
+    def node(self) -> str:
+        return f"disk-{self.serial}"
+
+    def arguments(self, port: int) -> list[str]:
+        raw: dict[str, object] = {"driver": "raw", "node-name": self.node(), "discard": "unmap", "detect-zeroes": "off",
+                                  "file": {"driver": "file", "filename": str(self.image), "discard": "unmap"}}
+        node = self.node()
+        blockdevs = [raw]
+        if self.log:
+            node = f"logged-{self.serial}"
+            blockdevs.append({"driver": "blklogwrites", "node-name": node, "file": self.node(),
+                              "discard": "unmap", "log-sector-size": self.sector,
+                              "log": {"driver": "file", "filename": str(self.log)}})
+        sizes = f"logical_block_size={self.sector},physical_block_size={max(self.sector, 512)}"
+        if self.bus == "nvme":
+            device = f"nvme,serial={self.serial},drive={node},{sizes}"
+        else:
+            device = f"ide-hd,bus=ide.{port},drive={node},serial={self.serial},{sizes}"
+        arguments: list[str] = []
+        for blockdev in blockdevs:
+            arguments += ["-blockdev", json.dumps(blockdev)]
+        return [*arguments, "-device", device]
+
+
+@dataclass
+class Machine:
+    """Everything that becomes the QEMU command line. Files are in `folder`."""
+
+    folder: Path
+    esp: Path
+    vars: Path
+    tools: Path | None = None
+    cpus: int = 1
+    memory: str = "2G"
+    accelerator: str = "tcg"
+    cpu_model: str = ""
+    disks: list[Disk] = field(default_factory=list)
+    sensor_nic: bool = False
+    guest_nic: bool = False
+    nic_model: str = "e1000e"
+    nic_netdev: str = "user"
+    nic_rom: bool = False
+    trace_events: list[str] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+
+    @property
+    def console(self) -> Path:
+        return self.folder / "console.log"
+
+    @property
+    def sensor_log(self) -> Path:
+        return self.folder / "sensor.log"
+
+    @property
+    def trace_file(self) -> Path:
+        return self.folder / "trace.log"
+
+    def monitor_socket(self, kind: str) -> Path:
+        return self.folder / f"{kind}.sock"
+
+    def arguments(self) -> list[str]:
+        model = self.cpu_model or ("host,+svm" if self.accelerator == "kvm" else "EPYC,+svm,+npt")
+        result = ["qemu-system-x86_64", "-machine", "q35", "-cpu", model, "-m", self.memory, "-smp", str(self.cpus),
+                  "-accel", "kvm" if self.accelerator == "kvm" else "tcg,thread=multi", "-nodefaults",
+                  "-display", "none", "-vga", "none", "-no-reboot",
+                  "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}",
+                  "-drive", f"if=pflash,format=raw,unit=1,file={self.vars}",
+                  "-drive", f"if=none,id=esp,format=raw,file={self.esp}",
+                  "-device", f"ide-hd,drive=esp,bus=ide.{ESP_PORT},serial=esp",
+                  "-serial", f"file:{self.console}", "-serial", "null", "-serial", f"file:{self.sensor_log}",
+                  "-monitor", f"unix:{self.monitor_socket('hmp')},server=on,wait=off",
+                  "-qmp", f"unix:{self.monitor_socket('qmp')},server=on,wait=off"]
+        if self.tools:
+            result += ["-drive", f"if=none,id=tools,format=raw,readonly=on,file={self.tools}",
+                       "-device", "virtio-blk-pci,drive=tools,serial=tools,romfile="]
+        for offset, disk in enumerate(self.disks):
+            port = FIRST_DISK_PORT + offset
+            if port > 5 and disk.bus == "ahci":
+                raise MachineError("q35 has six AHCI ports; the first is the system partition's")
+            result += disk.arguments(port)
+        rom = "" if self.nic_rom else ",romfile="
+        if self.sensor_nic:
+            result += ["-device", f"{self.nic_model},netdev=n1,mac=52:54:00:75:63:01{rom}",
+                       "-netdev", self._sensor_netdev()]
+        if self.guest_nic:
+            result += ["-device", f"virtio-net-pci,netdev=n2,mac=52:54:00:75:63:02{rom}",
+                       "-netdev", "user,id=n2,net=10.0.3.0/24,restrict=on"]
+        for event in self.trace_events:
+            result += ["-trace", f"enable={event},file={self.trace_file}"]
+        return result + self.extra
+
+    def _sensor_netdev(self) -> str:
+        return "user,id=n1" if self.nic_netdev == "user" else f"{self.nic_netdev},id=n1"

@@ -1,0 +1,162 @@
+# Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+"""Runs one emulated machine to its end: starts QEMU, follows its console, enforces the time limit, cleans up."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+POLL_SECONDS = 0.05
+LINE = re.compile(r"UNDERCROFT-(STAGE|RESULT|FILE) (\{.*\})\s*$")
+END_OF_FILE = "UNDERCROFT-END"
+
+
+@dataclass
+class Outcome:
+    """What the run left. `state` is finished, timeout, stopped or crashed."""
+
+    state: str = "running"
+    qemu_exit: int | None = None
+    seconds: float = 0.0
+    stages: list[dict[str, object]] = field(default_factory=list)
+    results: list[dict[str, object]] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, float] = field(default_factory=dict)
+
+    def result(self, name: str) -> object:
+        """The last value reported under this name, or None."""
+        values = [entry["value"] for entry in self.results if entry["name"] == name]
+        return values[-1] if values else None
+
+
+class ConsoleReader:
+    """Turns console output, as it grows, into stages, results and files."""
+
+    def __init__(self, folder: Path, outcome: Outcome, on_event: Callable[[str], None],
+                 watch: list[str] | None = None) -> None:
+        self._folder = folder
+        self._outcome = outcome
+        self._on_event = on_event
+        self._watch = watch or []
+        self._rest = ""
+        self._file_name = ""
+        self._file_lines: list[str] = []
+
+    def feed(self, text: str, now: float) -> None:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._line(line.rstrip("\r"), now)
+        for pattern in self._watch:
+            if pattern not in self._outcome.seen and any(re.search(pattern, line) for line in [*lines, self._rest]):
+                self._outcome.seen[pattern] = round(now, 3)
+                self._on_event(f"seen: {pattern}")
+
+    def _line(self, line: str, now: float) -> None:
+        if self._file_name:
+            self._file_line(line)
+            return
+        match = LINE.search(line)
+        if not match:
+            return
+        try:
+            value = json.loads(match.group(2))
+        except json.JSONDecodeError:
+            self._outcome.results.append({"name": "unreadable", "value": line, "host_s": round(now, 3)})
+            return
+        value["host_s"] = round(now, 3)
+        if match.group(1) == "STAGE":
+            self._outcome.stages.append(value)
+            self._on_event(f"stage {value.get('stage')}")
+        elif match.group(1) == "RESULT":
+            self._outcome.results.append(value)
+            self._on_event(f"{value.get('name')}: {_short(value.get('value'))}")
+        else:
+            self._file_name = re.sub(r"[^A-Za-z0-9._-]", "_", str(value.get("name")))
+            self._file_lines = []
+
+    def _file_line(self, line: str) -> None:
+        if not line.startswith(END_OF_FILE):
+            self._file_lines.append(line)
+            return
+        path = self._folder / f"guest-{self._file_name}"
+        try:
+            path.write_bytes(gzip.decompress(base64.b64decode("".join(self._file_lines))))
+            self._outcome.files[self._file_name] = str(path)
+        except (binascii.Error, OSError, EOFError) as error:
+            self._outcome.results.append({"name": "unreadable", "value": f"file {self._file_name}: {error}"})
+        self._file_name = ""
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 160 else text[:157] + "..."
+
+
+def run(arguments: list[str], folder: Path, console: Path, timeout: float, on_event: Callable[[str, float], None],
+        watch: list[str] | None = None, stop_after: Callable[[Outcome, float], bool] | None = None,
+        started: Callable[[subprocess.Popen[bytes]], None] | None = None) -> Outcome:
+    """Runs QEMU until the guest powers off, `timeout` passes, or `stop_after` says so. No process is left behind.
+
+    `on_event(text, seconds)` is called for progress; `started(process)` once QEMU runs.
+    """
+    outcome = Outcome()
+    begin = time.monotonic()
+    reader = ConsoleReader(folder, outcome, lambda text: on_event(text, time.monotonic() - begin), watch)
+    with open(folder / "qemu.log", "wb") as log:
+        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            if started:
+                started(process)
+            _follow(process, outcome, reader, console, begin, timeout, stop_after)
+        finally:
+            stop(process)
+    outcome.qemu_exit = process.returncode
+    outcome.seconds = round(time.monotonic() - begin, 3)
+    if outcome.state == "running":
+        ended = process.returncode == 0 and any(stage.get("stage") == "end" for stage in outcome.stages)
+        outcome.state = "finished" if ended else "crashed"
+    return outcome
+
+
+def _follow(process: subprocess.Popen[bytes], outcome: Outcome, reader: ConsoleReader, console: Path, begin: float,
+            timeout: float, stop_after: Callable[[Outcome, float], bool] | None) -> None:
+    position = 0
+    while True:
+        running = process.poll() is None
+        now = time.monotonic() - begin
+        if console.exists():
+            with open(console, "rb") as handle:
+                handle.seek(position)
+                new = handle.read()
+            position += len(new)
+            if new:
+                reader.feed(new.decode("utf-8", "replace"), now)
+        if not running:
+            return
+        if stop_after and stop_after(outcome, now):
+            outcome.state = "stopped"
+            return
+        if now > timeout:
+            outcome.state = "timeout"
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> None:
+    """Ends a child process: asks, waits, then kills."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,209 @@
+# Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+"""One `lab run`: prepares files, assembles the machine, runs it and writes report.json."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from . import cache, esp, guest, nvram
+from .machine import ESP_PORT, OVMF_CODE, OVMF_VARS, Disk, Machine
+from .run import Outcome, run
+
+KERNEL_PATH = "\\EFI\\linux\\vmlinuz.efi"
+SENSOR_PATH = "\\EFI\\undercroft\\undercroft.efi"
+CMDLINE = "console=ttyS0,115200 loglevel=4 panic=-1"
+INITRDS = "initrd=\\EFI\\linux\\initrd.img initrd=\\EFI\\linux\\run.img"
+
+
+@dataclass
+class Sensor:
+    """The three files that go to \\EFI\\undercroft on the system partition."""
+
+    program: Path
+    core: Path
+    config: Path
+
+
+@dataclass
+class DiskWish:
+    """A test disk to make, as `--disk` describes it."""
+
+    size: int
+    sector: int = 512
+    bus: str = "ahci"
+    base: Path | None = None
+
+
+@dataclass
+class Request:
+    """All settings of a run."""
+
+    out: Path
+    workload: str = "boot"
+    cpus: int = 1
+    memory: str = "2G"
+    accelerator: str = "tcg"
+    cpu_model: str = ""
+    sensor: Sensor | None = None
+    sensor_as: str = "boot"  # or driver, or chain (the sensor itself starts the next program)
+    disks: list[DiskWish] = field(default_factory=list)
+    log_writes: bool = False
+    trace_reads: bool = False
+    sensor_nic: bool | None = None
+    guest_nic: bool = False
+    nic_netdev: str = "user"
+    nic_rom: bool = False
+    timeout: float = 300.0
+    kernel_options: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
+    guest_files: dict[str, Path] = field(default_factory=dict)
+    qemu_arguments: list[str] = field(default_factory=list)
+    payload: Path | None = None
+    payload_options: str = ""
+    watch: list[str] = field(default_factory=list)
+    stop_when_seen: str = ""
+
+
+def say(text: str, seconds: float | None = None) -> None:
+    stamp = "" if seconds is None else f"{seconds:7.2f} s  "
+    print(f"lab: {stamp}{text}", file=sys.stderr, flush=True)
+
+
+class Session:
+    """Prepares and performs a run; `report` is what becomes report.json."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.folder = request.out.resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.report: dict[str, object] = {}
+        self.machine: Machine | None = None
+        self.outcome: Outcome | None = None
+
+    def prepare(self) -> Machine:
+        """Makes images and the machine; fast when the cache is warm."""
+        begin = time.monotonic()
+        request = self.request
+        linux, boot, tools, _ = guest.prepare()
+        image = self.folder / "esp.img"
+        esp.copy_image(boot / "esp.img", image)
+        esp.put(image, self._system_files())
+        variables = self.folder / "vars.fd"
+        nvram.write(OVMF_VARS, variables, self._boot_variables())
+        self.machine = Machine(
+            folder=self.folder, esp=image, vars=variables, tools=tools, cpus=request.cpus, memory=request.memory,
+            accelerator=request.accelerator, cpu_model=request.cpu_model, disks=self._disks(),
+            sensor_nic=request.sensor is not None if request.sensor_nic is None else request.sensor_nic,
+            guest_nic=request.guest_nic, nic_netdev=request.nic_netdev, nic_rom=request.nic_rom,
+            trace_events=TRACE_EVENTS if request.trace_reads else [], extra=request.qemu_arguments)
+        for stale in (self.machine.console, self.machine.sensor_log, self.machine.trace_file):
+            stale.unlink(missing_ok=True)
+        self.report = {
+            "workload": request.workload, "sensor": asdict(request.sensor) if request.sensor else None,
+            "kernel": linux.describe(), "firmware": str(OVMF_CODE), "qemu": qemu_version(),
+            "command": self.machine.arguments(), "disks": [asdict(disk) for disk in self.machine.disks],
+            "console": str(self.machine.console), "sensor_log": str(self.machine.sensor_log),
+            "trace": str(self.machine.trace_file) if request.trace_reads else None,
+            "timings": {"prepare_s": round(time.monotonic() - begin, 3)}, "settings": request.settings}
+        return self.machine
+
+    def run(self, started: Callable[[subprocess.Popen[bytes]], None] | None = None) -> Outcome:
+        """Runs the prepared machine and writes report.json."""
+        machine = self.machine or self.prepare()
+        request = self.request
+        stop_after = None
+        if request.stop_when_seen:
+            pattern = request.stop_when_seen
+            stop_after = lambda outcome, _now: pattern in outcome.seen  # noqa: E731
+        watch = ["EFI stub", *request.watch, *([request.stop_when_seen] if request.stop_when_seen else [])]
+        outcome = run(machine.arguments(), self.folder, machine.console, request.timeout,
+                      lambda text, seconds: say(text, seconds), watch, stop_after, started)
+        self.outcome = outcome
+        timings = self.report["timings"]
+        assert isinstance(timings, dict)
+        timings["qemu_s"] = outcome.seconds
+        for stage in outcome.stages:
+            timings[f"{stage['stage']}_s"] = stage["host_s"]
+        self.report |= {"state": outcome.state, "qemu_exit": outcome.qemu_exit, "stages": outcome.stages,
+                        "results": outcome.results, "guest_files": outcome.files, "seen": outcome.seen}
+        self.write_report()
+        return outcome
+
+    def write_report(self) -> Path:
+        path = self.folder / "report.json"
+        path.write_text(json.dumps(self.report, indent=1, default=str) + "\n", encoding="utf-8")
+        return path
+
+    def _system_files(self) -> dict[str, Path]:
+        request = self.request
+        archive = self.folder / "run.img"
+        settings = {"WORKLOAD": request.workload, "DISKS": self._serials(), "GUEST_NET": "1" if request.guest_nic else "0",
+                    "CPUS": str(request.cpus), **request.settings}
+        extra = {name: path.read_bytes() for name, path in request.guest_files.items()}
+        archive.write_bytes(guest.run_archive(workload_path(request.workload), settings, extra))
+        files = {"EFI/linux/run.img": archive}
+        if request.payload:
+            files["EFI/payload/payload.efi"] = request.payload
+        if request.sensor:
+            files |= {"EFI/undercroft/undercroft.efi": request.sensor.program,
+                      "EFI/undercroft/core.elf": request.sensor.core,
+                      "EFI/undercroft/undercroft.conf": request.sensor.config}
+        return files
+
+    def _boot_variables(self) -> dict[str, bytes]:
+        request = self.request
+        system = nvram.BootEntry("Linux", KERNEL_PATH, f"{INITRDS} {CMDLINE} {request.kernel_options}".strip())
+        if request.payload:
+            system = nvram.BootEntry("Payload", "\\EFI\\payload\\payload.efi", request.payload_options)
+        sensor = [nvram.BootEntry("Undercroft", SENSOR_PATH)] if request.sensor else []
+        where = esp.partition(guest.ESP_MIB)
+        if request.sensor_as == "driver":
+            return nvram.boot_variables([system], ESP_PORT, where, drivers=sensor)
+        return nvram.boot_variables([*sensor, system], ESP_PORT, where)
+
+    def _serials(self) -> str:
+        return " ".join(["tools", *(f"test{number}" for number in range(len(self.request.disks)))])
+
+    def _disks(self) -> list[Disk]:
+        disks = []
+        for number, wish in enumerate(self.request.disks):
+            image = self.folder / f"disk{number}.raw"
+            if wish.base:
+                esp.copy_image(wish.base, image)
+            else:
+                image.unlink(missing_ok=True)
+            with open(image, "ab") as handle:
+                handle.truncate(max(wish.size, image.stat().st_size))
+            log = self.folder / f"disk{number}.writes" if self.request.log_writes else None
+            if log:
+                log.write_bytes(b"")
+            disks.append(Disk(image, f"test{number}", wish.sector, log, wish.bus))
+        return disks
+
+
+TRACE_EVENTS: list[str] = []
+
+
+def workload_path(name: str) -> Path:
+    path = Path(name)
+    if path.suffix == ".sh" and path.is_file():
+        return path
+    path = cache.SOURCE_ROOT / "workloads" / f"{name}.sh"
+    if not path.is_file():
+        known = ", ".join(sorted(entry.stem for entry in path.parent.glob("*.sh") if not entry.stem.startswith("lib-")))
+        raise FileNotFoundError(f"there is no workload {name!r}; known: {known}")
+    return path
+
+
+def qemu_version() -> str:
+    path = shutil.which("qemu-system-x86_64")
+    if not path:
+        raise FileNotFoundError("qemu-system-x86_64 is missing: run tools/setup")
+    return subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
