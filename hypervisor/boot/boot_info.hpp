@@ -54,9 +54,18 @@ enum class StartResult : std::uint32_t {
     too_many_cpus,
 };
 
-/// Functions that the core exports to the loader, at fixed places in its first page.
+/// What is wrong with the configuration file.
+struct ConfigProblem {
+    std::uint32_t line;  ///< 1-based; 0: the file as a whole
+    char message[120];   ///< zero terminated
+};
+
+/// Functions that the core exports to the loader; the ELF entry point is this table's address.
 struct CoreHeader {
     std::uint64_t magic;
+    /// Size of the region that this configuration needs, a multiple of 2 MiB; 0: the file is
+    /// refused and *problem says why. May be called on a copy of the core anywhere in memory.
+    std::uint64_t(UC_SYSVABI* required_bytes)(char const* config, std::uint32_t config_bytes, std::uint32_t cpus, ConfigProblem* problem);
     /// Once, on the boot CPU, before any CPU is started. Prepares everything; changes no CPU state.
     StartResult(UC_SYSVABI* prepare)(BootInfo const* info);
     /// On each CPU: puts the caller under the sensor and returns to it as a guest.

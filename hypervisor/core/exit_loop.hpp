@@ -3,6 +3,7 @@
 // What happens at each exit, written once for all backends.
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include "hypervisor/backend/backend.hpp"
 #include "hypervisor/backend/reset.hpp"
@@ -67,46 +68,60 @@ private:
 
     void count(wire::CounterId id) { services_->counters().add(id); }
 
-    /// Fetches and decodes the instruction at RIP. False: unreadable or unknown.
-    bool decode_current(decode::DecodedAccess& access)
+    struct Instruction {
+        std::array<std::uint8_t, 16> bytes{};
+        std::size_t count = 0;
+    };
+    [[nodiscard]] Instruction fetch(backend::PagingState const& paging) const
     {
-        backend::PagingState const paging = cpu_->paging();
-        std::array<std::byte, 16> bytes{};
+        Instruction instruction;
         std::uint64_t const cs_base = paging.cs_long ? 0 : cpu_->segment(backend::Segment::cs).base;
-        std::size_t const got = paging::fetch_instruction(services_->memory(), paging, cs_base, cpu_->rip(), bytes);
-        return got != 0 && decode_cache_.decode(std::span{bytes}.first(got), decode::mode_of(paging), access);
+        instruction.count = paging::fetch_instruction(services_->memory(), paging, cs_base, cpu_->rip(),
+                                                      std::as_writable_bytes(std::span{instruction.bytes}).template first<16>());
+        return instruction;
+    }
+    /// The instruction at RIP; operation unknown when it is unreadable or not an instruction.
+    [[nodiscard]] decode::DecodedAccess const& decode_current(backend::PagingState const& paging)
+    {
+        Instruction const instruction = fetch(paging);
+        return decode_cache_.decode(std::span{instruction.bytes}.first(instruction.count), decode::code_mode(paging));
     }
 
     void on_nested_fault(backend::Exit const& exit)
     {
         count(wire::CounterId::exits_nested_fault);
-        MmioOwner owner;
-        bool const owned = services_->find_owner(exit.gpa, owner);
-        if (!owned || !owner.may_open)
-            count(wire::CounterId::sensor_memory_touched);
-        if (!owned || exit.is_fetch || exit.by_page_walk) {
-            // Code or page tables in registers or in memory that is not there: as on a bus that answers nothing useful.
-            if (exit.is_fetch)
-                cpu_->inject_undefined();
-            else
-                cpu_->inject_general_protection();
-            return;
-        }
-        decode::DecodedAccess access;
-        if (!decode_current(access) || owner.offset + access.width > owner.range_bytes) {
-            step_open_or_fault(exit, owner);
-            return;
-        }
+        // Code or page tables in registers, or in memory that is not there: a bus that answers nothing useful.
+        if (exit.is_fetch)
+            return cpu_->inject_undefined();
+        if (exit.by_page_walk)
+            return cpu_->inject_general_protection();
+        backend::PagingState const paging = cpu_->paging();
+        decode::DecodedAccess const& access = decode_current(paging);
+        bool const string = access.operation == decode::Operation::move_string ||
+                            access.operation == decode::Operation::store_string ||
+                            access.operation == decode::Operation::load_string;
+        decode::StringContext context{};
+        if (string)
+            context = string_context(access, paging, exit.is_write);
         std::uint64_t rflags = cpu_->rflags();
-        decode::GuestString strings{services_->memory(), cpu_->paging()};
-        auto const result = decode::emulate(access, cpu_->registers(), rflags, *owner.handler, owner.offset, strings);
-        if (result == decode::EmulateResult::unknown) {
-            step_open_or_fault(exit, owner);
-            return;
+        switch (decode::emulate(access, cpu_->registers(), rflags, services_->mmio(), exit.gpa.value, string ? &context : nullptr)) {
+        case decode::Progress::unknown: return step_open_or_fault(exit);
+        case decode::Progress::more: return cpu_->set_rflags(rflags);
+        case decode::Progress::done: break;
         }
         cpu_->set_rflags(rflags);
-        if (result == decode::EmulateResult::done)
-            skip(access.length);
+        skip(access.length);
+    }
+
+    [[nodiscard]] decode::StringContext string_context(decode::DecodedAccess const& access, backend::PagingState const& paging,
+                                                       bool is_write)
+    {
+        bool const flat = paging.cs_long && access.source_segment != backend::Segment::fs && access.source_segment != backend::Segment::gs;
+        return {.memory = &services_->memory(),
+                .paging = paging,
+                .source_base = flat ? 0 : cpu_->segment(access.source_segment).base,
+                .destination_base = paging.cs_long ? 0 : cpu_->segment(backend::Segment::es).base,
+                .mmio_is_destination = is_write};
     }
 
     void skip(unsigned bytes) { set_rip_wrapped(cpu_->rip() + bytes); }
@@ -117,13 +132,11 @@ private:
 
     /// An instruction that cannot be emulated runs once on this CPU's own view of memory
     /// in which the page is open; what it did is looked up afterwards.
-    void step_open_or_fault(backend::Exit const& exit, MmioOwner const& owner)
+    void step_open_or_fault(backend::Exit const& exit)
     {
         count(wire::CounterId::decode_unknown);
-        if (!owner.may_open) {
-            cpu_->inject_general_protection();
-            return;
-        }
+        if (!services_->may_open(exit.gpa))
+            return cpu_->inject_general_protection();
         log(LogLevel::debug, str("single step at rip "), hex(cpu_->rip()), str(" gpa "), hex(exit.gpa.value));
         cpu_->single_step(true);
     }
@@ -200,11 +213,7 @@ private:
     /// Skips an instruction of known opcode length; prefixes, if any, are found by decoding.
     void skip_prefixed(unsigned opcode_bytes)
     {
-        backend::PagingState const paging = cpu_->paging();
-        std::array<std::byte, 16> bytes{};
-        std::uint64_t const cs_base = paging.cs_long ? 0 : cpu_->segment(backend::Segment::cs).base;
-        std::size_t const got = paging::fetch_instruction(services_->memory(), paging, cs_base, cpu_->rip(), bytes);
-        unsigned const length = decode::instruction_length(std::span{bytes}.first(got), decode::mode_of(paging));
+        unsigned const length = decode_current(cpu_->paging()).length;
         skip(length != 0 ? length : opcode_bytes);
     }
 
@@ -235,7 +244,7 @@ private:
     void wait_as_after_init()
     {
         count(wire::CounterId::exits_init_sipi);
-        backend::apply_init(*cpu_);
+        backend::apply_init(*cpu_, services_->processor_signature());
         mailbox_->set_waits_for_sipi(true);
         for (;;) {
             std::uint32_t const pending = mailbox_->pending();

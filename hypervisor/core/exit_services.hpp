@@ -12,22 +12,18 @@
 
 namespace undercroft::core {
 
-/// Who answers for a guest-physical address that the guest may not touch directly.
-struct MmioOwner {
-    MmioHandler* handler = nullptr; ///< never nullptr in a found owner
-    std::uint64_t offset = 0;       ///< of the address within the handler's range
-    std::uint64_t range_bytes = 0;
-    bool may_open = false;          ///< an instruction that cannot be emulated may be single-stepped on the real page
-};
-
 enum class MsrAnswer : std::uint8_t { done, fault };
 
 class ExitServices {
 public:
     virtual Counters& counters() = 0;
     virtual GuestMemory& memory() = 0;
-    /// False: nobody's. The exit loop then treats the address as absent memory.
-    [[nodiscard]] virtual bool find_owner(Gpa gpa, MmioOwner& owner) = 0;
+    /// Answers for every guest-physical address that the guest may not touch directly; offset = address.
+    virtual MmioHandler& mmio() = 0;
+    /// An instruction that cannot be emulated may be single-stepped on the real page.
+    [[nodiscard]] virtual bool may_open(Gpa gpa) = 0;
+    /// CPUID 1 EAX: what EDX holds after INIT.
+    [[nodiscard]] virtual std::uint32_t processor_signature() const = 0;
     [[nodiscard]] virtual std::uint32_t port_read(std::uint16_t port, unsigned width) = 0;
     virtual void port_write(std::uint16_t port, unsigned width, std::uint32_t value) = 0;
     [[nodiscard]] virtual MsrAnswer msr_read(std::uint32_t number, std::uint64_t& value) = 0;

@@ -8,6 +8,19 @@
 namespace undercroft::core {
 namespace {
 
+std::uint64_t UC_SYSVABI required_bytes(char const* text, std::uint32_t bytes, std::uint32_t cpus, boot::ConfigProblem* problem)
+{
+    static_assert(sizeof(problem->message) == sizeof(ConfigError::message));
+    Config config;
+    ConfigError error;
+    if (!parse_config({text, bytes}, config, error)) {
+        problem->line = error.line;
+        __builtin_memcpy(problem->message, error.message, sizeof(error.message));
+        return 0;
+    }
+    return Machine::required_bytes(config, cpus);
+}
+
 boot::StartResult UC_SYSVABI prepare(boot::BootInfo const* info)
 {
     if (info->magic != boot::boot_info_magic || info->bytes != sizeof(boot::BootInfo))
@@ -23,7 +36,7 @@ char const* UC_SYSVABI last_error() { return last_error_line(); }
 
 extern "C" {
 [[gnu::visibility("default"), gnu::used]] extern boot::CoreHeader const core_header;
-boot::CoreHeader const core_header{boot::core_header_magic, &prepare, &enter, &last_error};
+boot::CoreHeader const core_header{boot::core_header_magic, &required_bytes, &prepare, &enter, &last_error};
 }
 
 } // namespace undercroft::core

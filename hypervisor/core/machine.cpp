@@ -2,6 +2,7 @@
 #include "hypervisor/core/machine.hpp"
 
 #include "hypervisor/core/host_environment.hpp"
+#include "hypervisor/core/local_apic.hpp"
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/core/x86.hpp"
 
@@ -31,7 +32,7 @@ Machine& machine()
     return *the_machine;
 }
 
-Machine::Machine() : shootdown_{*this}, startup_watch_{*this} {}
+Machine::Machine() : absent_{memory_, counters_}, router_{absent_}, shootdown_{*this}, startup_watch_{*this} {}
 
 void TlbShootdown::request_flush() { machine_->flush_all_cpus(); }
 

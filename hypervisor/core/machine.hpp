@@ -12,6 +12,7 @@
 #include "hypervisor/core/exit_services.hpp"
 #include "hypervisor/core/mmio_router.hpp"
 #include "hypervisor/core/per_cpu.hpp"
+#include "hypervisor/core/port_io.hpp"
 #include "hypervisor/core/region.hpp"
 #include "hypervisor/core/startup_watch.hpp"
 #include "hypervisor/core/system_memory.hpp"
@@ -33,12 +34,27 @@ private:
     Machine* machine_;
 };
 
+/// What lies in a trapped page but belongs to no handler: other registers pass, the
+/// sensor's own memory and network card answer as if nothing were there.
+class AbsentMemory final : public MmioBus {
+public:
+    AbsentMemory(SystemMemory const& memory, Counters& counters) : memory_{&memory}, counters_{&counters} {}
+    [[nodiscard]] std::uint64_t load(std::uint64_t gpa, unsigned width) override;
+    void store(std::uint64_t gpa, unsigned width, std::uint64_t value) override;
+
+private:
+    SystemMemory const* memory_;
+    Counters* counters_;
+};
+
 using NestedTable = paging::NestedTable<paging::NptFormat, paging::PagePool, TlbShootdown>;
 
 class Machine final : public ExitServices, public DeliveryHost {
 public:
     Machine();
 
+    /// What the region must hold for this configuration, a multiple of 2 MiB.
+    [[nodiscard]] static std::uint64_t required_bytes(Config const& config, std::uint32_t cpus);
     /// Builds everything. Touches no CPU state; may be refused.
     boot::StartResult prepare(boot::BootInfo const& info);
     /// Makes the caller's state that CPU's guest. nullptr: no such CPU.
@@ -53,12 +69,17 @@ public:
     [[nodiscard]] PerCpu* by_apic_id(std::uint32_t apic_id);
     [[nodiscard]] PerCpu* current();
     [[nodiscard]] std::span<PerCpu* const> cpus() const { return {cpus_.data(), cpu_count_}; }
+    /// Every CPU runs the operating system: its local APIC needs no watching any more.
+    void stop_startup_watch();
+    [[nodiscard]] std::uint64_t utc_now_ns() const;
     [[nodiscard]] bool os_started() const { return os_started_.load(std::memory_order_acquire); }
 
     // ExitServices
     Counters& counters() override { return counters_; }
     GuestMemory& memory() override { return memory_; }
-    [[nodiscard]] bool find_owner(Gpa gpa, MmioOwner& owner) override;
+    MmioHandler& mmio() override { return router_; }
+    [[nodiscard]] bool may_open(Gpa gpa) override;
+    [[nodiscard]] std::uint32_t processor_signature() const override;
     [[nodiscard]] std::uint32_t port_read(std::uint16_t port, unsigned width) override;
     void port_write(std::uint16_t port, unsigned width, std::uint32_t value) override;
     [[nodiscard]] MsrAnswer msr_read(std::uint32_t number, std::uint64_t& value) override;
@@ -74,15 +95,20 @@ public:
     [[nodiscard]] bool commands_outstanding() const override;
 
 private:
-    bool build_tables();
-    bool build_cpus();
-    void choose_intercepts();
+    [[nodiscard]] bool build_tables();
+    [[nodiscard]] bool build_cpus();
+    [[nodiscard]] bool build_intercepts();
+    [[nodiscard]] bool watch_startup();
+    [[nodiscard]] static WaitForRequest hardware_wait();
+    /// Delivers what is left before the machine is switched off or reset (bounded).
+    void drain_before_power_change();
 
     boot::BootInfo const* info_ = nullptr;
     Config config_;
     Region region_;
     Counters counters_;
     SystemMemory memory_;
+    AbsentMemory absent_;
     MmioRouter router_;
     paging::PagePool pool_;
     TlbShootdown shootdown_;
@@ -95,6 +121,8 @@ private:
     std::array<PerCpu*, boot::max_cpus> cpus_{};
     std::uint32_t cpu_count_ = 0;
     std::atomic<bool> os_started_{false};
+    std::atomic<bool> watching_startup_{true};
+    HardwarePorts ports_;
 };
 
 /// The one machine; constructed in place by the core's entry.

@@ -24,6 +24,8 @@ public:
     void write(std::uint64_t offset, unsigned width, std::uint64_t value) override;
     /// x2APIC: writes to the ICR and EOI MSRs. False: not one of these.
     bool write_x2apic(std::uint32_t msr, std::uint64_t value);
+    /// IA32_APIC_BASE. False: refused (a moved register page would escape the watch).
+    bool write_base(std::uint64_t value);
 
 private:
     /// True when the command was INIT or SIPI and has been emulated.

@@ -2,12 +2,13 @@
 // undercroft.efi: takes memory from the firmware for good, loads core.elf and undercroft.conf
 // from its own folder, puts every CPU under the core and returns to the firmware, which boots
 // the operating system as it always would.
+#include <initializer_list>
+
 #include "hypervisor/boot/boot_info.hpp"
 #include "hypervisor/boot/uefi/console.hpp"
 #include "hypervisor/boot/uefi/efi.hpp"
 #include "hypervisor/boot/uefi/elf.hpp"
 #include "hypervisor/boot/uefi/firmware.hpp"
-#include "hypervisor/core/config.hpp"
 
 namespace undercroft::efi {
 namespace {
@@ -17,9 +18,8 @@ using boot::CoreHeader;
 using boot::StartResult;
 
 constexpr std::uint64_t huge_page = 2ULL << 20;
-/// Image, page tables, per-CPU areas, network rings; the record buffer comes on top.
-constexpr std::uint64_t base_region_bytes = 24ULL << 20;
-constexpr std::uint64_t region_bytes_per_cpu = 512ULL << 10;
+/// The core's image with its zeroed data; checked against the file before it is loaded.
+constexpr std::uint64_t max_core_bytes = 16ULL << 20;
 
 char const* explain(StartResult result)
 {
@@ -82,6 +82,24 @@ bool announce_end_of_boot_services(BootServices* boot, std::uint64_t secret)
     return boot->create_event(event_signal_exit_boot_services, tpl_callback, notify, nullptr, &event) == success;
 }
 
+/// Asks a first copy of the core what its region must hold. 0: the error is on the console.
+std::uint64_t required_bytes(SystemTable* system, Buffer const& core_file, Buffer const& config, std::uint32_t cpus)
+{
+    std::uint64_t pages = 0;
+    if (system->boot->allocate_pages(AllocateType::any, MemoryType::loader_code, max_core_bytes / 4096, &pages) != success)
+        return print_error(system, explain(StartResult::out_of_memory)), 0;
+    std::uint64_t bytes = 0;
+    boot::ConfigProblem problem{};
+    ElfImage const image = load_elf(core_file.data, core_file.bytes, pages, max_core_bytes);
+    auto const* const core = reinterpret_cast<CoreHeader const*>(image.entry);
+    if (core == nullptr || core->magic != boot::core_header_magic)
+        print_error(system, "core.elf is damaged or of another version");
+    else if ((bytes = core->required_bytes(reinterpret_cast<char const*>(config.data), static_cast<std::uint32_t>(config.bytes), cpus, &problem)) == 0)
+        print_config_error(system, problem.line, problem.message);
+    system->boot->free_pages(pages, max_core_bytes / 4096);
+    return bytes;
+}
+
 Status start(Handle image, SystemTable* system)
 {
     BootServices* const boot = system->boot;
@@ -89,14 +107,11 @@ Status start(Handle image, SystemTable* system)
     Buffer config_text = firmware.read_sibling(u"undercroft.conf");
     if (config_text.data == nullptr)
         return print_error(system, "undercroft.conf not found beside undercroft.efi"), not_found;
-    core::Config config;
-    core::ConfigError error;
-    if (config_text.bytes > boot::max_config_bytes ||
-        !core::parse_config({reinterpret_cast<char const*>(config_text.data), config_text.bytes}, config, error))
-        return print_config_error(system, error.line, error.message), invalid_parameter;
-    Buffer const core_file = firmware.read_sibling(u"core.elf");
+    Buffer core_file = firmware.read_sibling(u"core.elf");
     if (core_file.data == nullptr)
         return print_error(system, "core.elf not found beside undercroft.efi"), not_found;
+    if (config_text.bytes > boot::max_config_bytes)
+        return print_config_error(system, 0, "the file is larger than 16 KiB"), invalid_parameter;
 
     void* mp_interface = nullptr;
     std::uint64_t cpus = 1, enabled = 1;
@@ -107,8 +122,9 @@ Status start(Handle image, SystemTable* system)
     if (cpus > boot::max_cpus)
         return print_error(system, explain(StartResult::too_many_cpus)), unsupported;
 
-    std::uint64_t wanted = base_region_bytes + cpus * region_bytes_per_cpu + std::uint64_t{config.buffer_kib} * 1024;
-    wanted = (wanted + huge_page - 1) & ~(huge_page - 1);
+    std::uint64_t const wanted = required_bytes(system, core_file, config_text, static_cast<std::uint32_t>(cpus));
+    if (wanted == 0)
+        return invalid_parameter;
     std::uint64_t const region = firmware.reserve(wanted, huge_page);
     if (region == 0)
         return print_error(system, explain(StartResult::out_of_memory)), out_of_resources;
@@ -153,6 +169,7 @@ Status start(Handle image, SystemTable* system)
     if (result != StartResult::ok)
         return print_error(system, explain(result)), unsupported;
     firmware.free(config_text);
+    firmware.free(core_file);
     return success;
 }
 

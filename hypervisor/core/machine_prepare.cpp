@@ -1,0 +1,167 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+// Building the machine: memory, tables, CPUs, intercepts. Runs once, on the boot CPU, in
+// the firmware's environment.
+#include <algorithm>
+
+#include "hypervisor/core/host_environment.hpp"
+#include "hypervisor/core/local_apic.hpp"
+#include "hypervisor/core/log.hpp"
+#include "hypervisor/core/log_reader.hpp"
+#include "hypervisor/core/machine.hpp"
+#include "hypervisor/core/x86.hpp"
+
+namespace undercroft::core {
+namespace {
+
+constexpr std::uint64_t huge_page = 2ULL << 20, giant_page = 1ULL << 30;
+/// Image, boot information, log, network rings, page tables; the record buffer comes on top.
+constexpr std::uint64_t base_bytes = 24ULL << 20;
+constexpr std::uint64_t bytes_per_cpu = 256ULL << 10;
+constexpr std::size_t table_pages = 1024;
+/// Without 1 GiB pages a fuller identity map would need too many tables; what lies above
+/// is mapped when it is first touched.
+constexpr std::uint64_t first_map_without_giant_pages = 64ULL << 30;
+
+paging::TableCapabilities capabilities()
+{
+    paging::TableCapabilities result;
+    result.pages_1g = (cpuid(0x80000001).edx & 1U << 26) != 0;
+    result.address_bits = static_cast<std::uint8_t>(cpuid(0x80000008).eax & 0xFF);
+    return result;
+}
+
+/// Gives the sensor's log UTC once there is a clock.
+std::uint64_t log_time() { return machine().utc_now_ns(); }
+
+} // namespace
+
+std::uint64_t Machine::required_bytes(Config const& config, std::uint32_t cpus)
+{
+    std::uint64_t const bytes = base_bytes + cpus * bytes_per_cpu + std::uint64_t{config.buffer_kib} * 1024;
+    return (bytes + huge_page - 1) & ~(huge_page - 1);
+}
+
+boot::StartResult Machine::prepare(boot::BootInfo const& info)
+{
+    using enum boot::StartResult;
+    info_ = &info;
+    ConfigError error;
+    if (!parse_config({info.config, info.config_bytes}, config_, error))
+        return bad_config;
+    set_log_level(static_cast<LogLevel>(config_.log_level));
+    set_log_time(&log_time);
+    if (config_.log_port != 0)
+        (void)set_log_serial(ports_, config_.log_port);
+    switch (svm::support()) {
+    case svm::Support::yes: break;
+    case svm::Support::disabled_by_firmware: return virtualisation_disabled;
+    default: return no_virtualisation;
+    }
+    std::uint64_t cr4;
+    asm volatile("mov %%cr4, %0" : "=r"(cr4));
+    if ((cr4 & 1ULL << 12) != 0)
+        return unsupported_paging;
+    region_ = Region{info.free_start, info.region_start + info.region_bytes};
+    memory_.configure(info);
+    build_host_tables();
+    log(LogLevel::info, str("undercroft: "), dec(info.cpus), str(" CPUs, region "), hex(info.region_start), str(" + "),
+        hex(info.region_bytes), str(", TSC "), dec(info.tsc_hz / 1000000), str(" MHz, "), dec(info.memory_ranges), str(" RAM ranges"));
+    if (!build_tables() || !build_intercepts() || !build_cpus())
+        return out_of_memory;
+    return ok;
+}
+
+bool Machine::build_tables()
+{
+    void* const pages = region_.allocate(table_pages * page_bytes, page_bytes);
+    if (pages == nullptr)
+        return false;
+    pool_ = paging::PagePool{pages, table_pages};
+    paging::TableCapabilities const offered = capabilities();
+    NestedTable** const tables[] = {&nested_, &open_, &host_};
+    for (NestedTable** const table : tables) {
+        *table = region_.make<NestedTable>(pool_, shootdown_, offered);
+        if (*table == nullptr || !(*table)->create())
+            return false;
+        std::uint64_t const limit = (*table)->limit();
+        std::uint64_t const bytes = offered.pages_1g ? limit : std::min(limit, first_map_without_giant_pages);
+        // On AMD the guest's PAT and the machine's MTRRs decide; write-back here leaves both as they are
+        // (APM volume 2, 15.25.8).
+        if (!(*table)->map_identity({Gpa{0}, bytes}, paging::rights_all, paging::MemoryType::write_back))
+            return false;
+    }
+    for (NestedTable* const table : {nested_, open_})
+        if (!table->unmap({Gpa{info_->region_start}, info_->region_bytes}))
+            return false;
+    return true;
+}
+
+bool Machine::build_intercepts()
+{
+    svm_.iopm = static_cast<std::uint8_t*>(region_.allocate(svm::iopm_bytes, page_bytes));
+    svm_.open_iopm = static_cast<std::uint8_t*>(region_.allocate(svm::iopm_bytes, page_bytes));
+    svm_.msrpm = static_cast<std::uint8_t*>(region_.allocate(svm::msrpm_bytes, page_bytes));
+    if (svm_.iopm == nullptr || svm_.open_iopm == nullptr || svm_.msrpm == nullptr)
+        return false;
+    svm_.nested_root = nested_->root();
+    svm_.open_root = open_->root();
+    svm_.flush_by_asid = (cpuid(0x8000000A).edx & 1U << 6) != 0;
+    svm::intercept_msr(svm_.msrpm, svm::msr::efer, true, true);
+    svm::intercept_msr(svm_.msrpm, svm::msr::vm_cr, true, true);
+    svm::intercept_msr(svm_.msrpm, svm::msr::vm_hsave_pa, true, true);
+    if (info_->cpus > 1 && !watch_startup())
+        return false;
+    return true;
+}
+
+bool Machine::watch_startup()
+{
+    startup_watch_.set_page(local_apic_page());
+    svm::intercept_msr(svm_.msrpm, svm::msr::x2apic_icr, false, true);
+    svm::intercept_msr(svm_.msrpm, svm::msr::x2apic_eoi, false, true);
+    svm::intercept_msr(svm_.msrpm, svm::msr::apic_base, false, true);
+    if (startup_watch_.page() == 0)
+        return true; // x2APIC from the start
+    Gpa const page{startup_watch_.page()};
+    if (!router_.add({page, page_bytes, &startup_watch_, true}))
+        return false;
+    return nested_->set_permissions({page, page_bytes}, paging::rights_read).has_value();
+}
+
+void Machine::stop_startup_watch()
+{
+    if (!watching_startup_.exchange(false))
+        return;
+    svm::intercept_msr(svm_.msrpm, svm::msr::x2apic_icr, false, false);
+    svm::intercept_msr(svm_.msrpm, svm::msr::x2apic_eoi, false, false);
+    svm::intercept_msr(svm_.msrpm, svm::msr::apic_base, false, false);
+    if (startup_watch_.page() != 0) {
+        SpinGuard const guard{tables_lock_};
+        (void)nested_->set_permissions({Gpa{startup_watch_.page()}, page_bytes}, paging::rights_all);
+    }
+    log(LogLevel::info, str("all CPUs run the operating system: the local APIC is no longer watched"));
+}
+
+bool Machine::build_cpus()
+{
+    cpu_count_ = info_->cpus;
+    // One block, so that a CPU finds itself by its stack pointer.
+    auto* const stacks = static_cast<std::byte*>(region_.allocate(cpu_count_ * stack_bytes, page_bytes));
+    for (std::uint32_t i = 0; i < cpu_count_; ++i) {
+        auto* const cpu = region_.make<PerCpu>();
+        auto* const vmcb = static_cast<svm::Vmcb*>(region_.allocate(sizeof(svm::Vmcb), page_bytes));
+        void* const host_save = region_.allocate(page_bytes, page_bytes);
+        if (stacks == nullptr || cpu == nullptr || vmcb == nullptr || host_save == nullptr)
+            return false;
+        cpu->index = i;
+        cpu->stack_top = reinterpret_cast<std::uint64_t>(stacks + (i + 1) * stack_bytes);
+        cpu->cpu.initialise(vmcb, host_save, &svm_);
+        cpu->loop = region_.make<ExitLoop<ActiveCpu>>(cpu->cpu, cpu->mailbox, static_cast<ExitServices&>(*this), hardware_wait());
+        if (cpu->loop == nullptr)
+            return false;
+        cpus_[i] = cpu;
+    }
+    return true;
+}
+
+} // namespace undercroft::core

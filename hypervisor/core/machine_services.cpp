@@ -1,0 +1,75 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+// What the exit loop asks of the machine.
+#include "hypervisor/core/log.hpp"
+#include "hypervisor/core/machine.hpp"
+#include "hypervisor/core/x86.hpp"
+
+namespace undercroft::core {
+
+std::uint64_t AbsentMemory::load(std::uint64_t gpa, unsigned width)
+{
+    if (!memory_->touches_sensor(Gpa{gpa}, width))
+        return load_physical(gpa, width);
+    counters_->add(wire::CounterId::sensor_memory_touched);
+    return width == 8 ? ~0ULL : (1ULL << (8 * width)) - 1;
+}
+
+void AbsentMemory::store(std::uint64_t gpa, unsigned width, std::uint64_t value)
+{
+    if (memory_->touches_sensor(Gpa{gpa}, width))
+        counters_->add(wire::CounterId::sensor_memory_touched);
+    else
+        store_physical(gpa, width, value);
+}
+
+bool Machine::may_open(Gpa gpa) { return !memory_.touches_sensor(gpa, 8); }
+
+std::uint32_t Machine::processor_signature() const { return cpuid(1).eax; }
+
+std::uint32_t Machine::port_read(std::uint16_t port, unsigned width) { return in_port(port, width); }
+
+void Machine::port_write(std::uint16_t port, unsigned width, std::uint32_t value) { out_port(port, width, value); }
+
+MsrAnswer Machine::msr_read(std::uint32_t number, std::uint64_t& value)
+{
+    switch (number) {
+    case svm::msr::vm_cr: // as where the firmware has switched SVM off
+        value = svm::vm_cr_lock | svm::vm_cr_svmdis;
+        return MsrAnswer::done;
+    case svm::msr::vm_hsave_pa: return MsrAnswer::fault; // #GP without EFER.SVME (APM volume 2, 15.30.4)
+    default: value = read_msr(number); return MsrAnswer::done;
+    }
+}
+
+MsrAnswer Machine::msr_write(std::uint32_t number, std::uint64_t value)
+{
+    switch (number) {
+    case svm::msr::vm_cr: return MsrAnswer::done; // locked
+    case svm::msr::vm_hsave_pa: return MsrAnswer::fault;
+    case svm::msr::x2apic_icr:
+    case svm::msr::x2apic_eoi:
+        if (!startup_watch_.write_x2apic(number, value))
+            write_msr(number, value);
+        return MsrAnswer::done;
+    case svm::msr::apic_base: return startup_watch_.write_base(value) ? MsrAnswer::done : MsrAnswer::fault;
+    default: return MsrAnswer::fault;
+    }
+}
+
+bool Machine::hypercall(backend::Registers& registers, backend::PagingState const& paging)
+{
+    if (registers.gpr[0] == boot::hypercall_boot_services_ended && registers.gpr[3] == info_->boot_secret && paging.cpl == 0 && !os_started()) {
+        os_started_.store(true, std::memory_order_release);
+        log(LogLevel::info, str("boot services ended: the operating system starts"));
+        return true;
+    }
+    return false;
+}
+
+void Machine::after_open_step() {}
+
+bool Machine::commands_outstanding() const { return false; }
+
+void Machine::drain_before_power_change() {}
+
+} // namespace undercroft::core
