@@ -70,8 +70,6 @@ struct CoreHeader {
     StartResult(UC_SYSVABI* prepare)(BootInfo const* info);
     /// On each CPU: puts the caller under the sensor and returns to it as a guest.
     StartResult(UC_SYSVABI* enter)(std::uint32_t cpu_index);
-    /// The last error line of the core's log, zero terminated, for a message on the console.
-    char const*(UC_SYSVABI* last_error)();
 };
 inline constexpr std::uint64_t core_header_magic = 0x31657243666355; // "UcfCre1"
 

@@ -5,34 +5,31 @@
 
 namespace undercroft::core {
 
-// Stack while core_adopt_cpu runs: callee-saved registers, RFLAGS, CapturedState{rip, rsp, rflags}.
+// Builds a CapturedState on the stack, from its last member to its first.
 [[gnu::naked]] std::uint32_t core_enter(std::uint32_t /*cpu_index*/)
 {
-    asm("push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
-        "pushfq\n"
+    asm("mov (%rsp), %rax\n"     // where the caller goes on
+        "lea 8(%rsp), %rcx\n"    // and with which stack pointer
+        "pushfq; pop %rdx\n"
         "cli\n"
-        "lea 1f(%rip), %rax\n"
-        "mov %rsp, %rcx\n"
-        "pushq $2\n"     // RFLAGS of the new guest: interrupts off until it pops its own
-        "push %rcx\n"
-        "push %rax\n"
+        "push %r15; push %r14; push %r13; push %r12; push %rbp; push %rbx\n"
+        "push %rdx; push %rcx; push %rax\n"
         "mov %rsp, %rsi\n"
-        "sub $40, %rsp\n" // result of core_adopt_cpu, and 16-byte alignment
-        "mov %rsp, %rdx\n"
+        "push $0; mov %rsp, %rdx; sub $8, %rsp\n" // result; 1 + 9 + 2 words: aligned for the call
         "call core_adopt_cpu\n"
         "test %rax, %rax\n"
-        "jz 2f\n"
+        "jz 1f\n"
         "mov %rax, %rdi\n"
         "mov (%rax), %rsp\n" // PerCpu::stack_top is its first member
         "xor %ebp, %ebp\n"
-        "call core_run_cpu\n" // never returns
+        "call core_run_cpu\n" // never returns: the caller goes on as a guest
         "ud2\n"
-        "1: xor %eax, %eax\n" // as a guest, RSP at the saved RFLAGS
-        "jmp 3f\n"
-        "2: mov (%rsp), %eax\n"
-        "add $64, %rsp\n"
-        "3: popfq\n"
-        "pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
+        "1: add $8, %rsp\n" // refused: undo everything
+        "pop %rax\n"
+        "mov 16(%rsp), %rdx\n"
+        "push %rdx; popfq\n"
+        "add $24, %rsp\n"
+        "pop %rbx; pop %rbp; pop %r12; pop %r13; pop %r14; pop %r15\n"
         "ret\n");
 }
 

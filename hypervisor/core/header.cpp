@@ -2,7 +2,6 @@
 // The functions that the loader calls; the ELF entry point is this table's address.
 #include "hypervisor/boot/boot_info.hpp"
 #include "hypervisor/core/enter.hpp"
-#include "hypervisor/core/log_ring.hpp"
 #include "hypervisor/core/machine.hpp"
 
 namespace undercroft::core {
@@ -30,13 +29,11 @@ boot::StartResult UC_SYSVABI prepare(boot::BootInfo const* info)
 
 boot::StartResult UC_SYSVABI enter(std::uint32_t cpu_index) { return static_cast<boot::StartResult>(core_enter(cpu_index)); }
 
-char const* UC_SYSVABI last_error() { return last_error_line(); }
-
 } // namespace
 
 extern "C" {
-[[gnu::visibility("default"), gnu::used]] extern boot::CoreHeader const core_header;
-boot::CoreHeader const core_header{boot::core_header_magic, &required_bytes, &prepare, &enter, &last_error};
+extern boot::CoreHeader const core_header;
+[[gnu::visibility("default"), gnu::used]] boot::CoreHeader const core_header{boot::core_header_magic, &required_bytes, &prepare, &enter};
 }
 
 } // namespace undercroft::core

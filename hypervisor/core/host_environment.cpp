@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <utility>
 
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/core/x86.hpp"
@@ -37,7 +38,7 @@ struct ExceptionFrame {
 };
 
 /// A fault in the sensor itself is a bug of ours, never the guest's doing: say where and stop this CPU.
-[[gnu::noinline]] extern "C" [[noreturn]] void core_exception(ExceptionFrame const* frame)
+extern "C" [[noreturn, gnu::noinline]] void core_exception(ExceptionFrame const* frame)
 {
     std::uint64_t cr2;
     asm volatile("mov %%cr2, %0" : "=r"(cr2));
@@ -59,14 +60,24 @@ extern "C" void core_count_nmi() { nmi_count.fetch_add(1, std::memory_order_rela
         "iretq\n");
 }
 
+/// Vectors that push an error code: Intel SDM vol. 3A table 6-1.
+constexpr bool pushes_error_code(unsigned vector)
+{
+    return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30;
+}
+
 template <unsigned Vector>
+    requires(pushes_error_code(Vector))
 [[gnu::naked]] void exception_entry()
 {
-    // Vectors that push an error code: Intel SDM vol. 3A table 6-1.
-    if constexpr (Vector == 8 || (Vector >= 10 && Vector <= 14) || Vector == 17 || Vector == 21 || Vector == 29 || Vector == 30)
-        asm("push %0; mov %%rsp, %%rdi; and $-16, %%rsp; call core_exception" : : "i"(Vector));
-    else
-        asm("push $0; push %0; mov %%rsp, %%rdi; and $-16, %%rsp; call core_exception" : : "i"(Vector));
+    asm("push %0; mov %%rsp, %%rdi; and $-16, %%rsp; call core_exception" : : "i"(Vector));
+}
+
+template <unsigned Vector>
+    requires(!pushes_error_code(Vector))
+[[gnu::naked]] void exception_entry()
+{
+    asm("push $0; push %0; mov %%rsp, %%rdi; and $-16, %%rsp; call core_exception" : : "i"(Vector));
 }
 
 void set_gate(unsigned vector, void (*entry)())

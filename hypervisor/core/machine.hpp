@@ -122,7 +122,7 @@ private:
     std::uint32_t cpu_count_ = 0;
     std::atomic<bool> os_started_{false};
     std::atomic<bool> watching_startup_{true};
-    HardwarePorts ports_;
+    HardwarePortIo ports_;
 };
 
 /// The one machine; constructed in place by the core's entry.

@@ -13,7 +13,7 @@
 namespace undercroft::core {
 namespace {
 
-constexpr std::uint64_t huge_page = 2ULL << 20, giant_page = 1ULL << 30;
+constexpr std::uint64_t huge_page = 2ULL << 20;
 /// Image, boot information, log, network rings, page tables; the record buffer comes on top.
 constexpr std::uint64_t base_bytes = 24ULL << 20;
 constexpr std::uint64_t bytes_per_cpu = 256ULL << 10;

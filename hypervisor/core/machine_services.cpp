@@ -66,6 +66,8 @@ bool Machine::hypercall(backend::Registers& registers, backend::PagingState cons
     return false;
 }
 
+std::uint64_t Machine::utc_now_ns() const { return info_->firmware_utc_ns; }
+
 void Machine::after_open_step() {}
 
 bool Machine::commands_outstanding() const { return false; }

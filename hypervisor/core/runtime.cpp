@@ -83,8 +83,8 @@ void operator delete(void*, std::align_val_t) noexcept {}
 void operator delete(void*, std::size_t, std::align_val_t) noexcept {}
 
 namespace std {
-[[noreturn]] void __throw_bad_function_call() { stop("sensor bug: empty function"); }
-[[noreturn]] void __throw_length_error(char const* why) { stop(why); }
-[[noreturn]] void __throw_logic_error(char const* why) { stop(why); }
-[[noreturn]] void __throw_out_of_range_fmt(char const* why, ...) { stop(why); }
+void __throw_bad_function_call() { stop("sensor bug: empty function"); }
+void __throw_length_error(char const* why) { stop(why); }
+void __throw_logic_error(char const* why) { stop(why); }
+void __throw_out_of_range_fmt(char const* why, ...) { stop(why); }
 } // namespace std

@@ -59,4 +59,49 @@ void StartupWatch::interrupt_ended()
     machine_->stop_startup_watch();
 }
 
+bool StartupWatch::command(std::uint32_t low, std::uint32_t destination, bool x2apic)
+{
+    constexpr std::uint32_t mode_init = 5, mode_sipi = 6;
+    std::uint32_t const mode = low >> 8 & 7;
+    if (mode != mode_init && mode != mode_sipi)
+        return false;
+    bool const deassert = mode == mode_init && (low & (1U << 14)) == 0 && (low & (1U << 15)) != 0;
+    if (deassert)
+        return true; // has no effect since the Pentium 4
+    PerCpu* const self = machine_->current();
+    std::uint32_t const shorthand = low >> 18 & 3;
+    std::uint32_t const everybody = x2apic ? 0xFFFFFFFF : 0xFF;
+    for (PerCpu* const cpu : machine_->cpus()) {
+        if (!cpu->entered.load(std::memory_order_acquire))
+            continue;
+        bool target = false;
+        switch (shorthand) {
+        case 0: target = destination == everybody || cpu->apic_id == destination; break;
+        case 1: target = cpu == self; break;
+        case 2: target = true; break;
+        default: target = cpu != self; break;
+        }
+        if (target)
+            deliver(*cpu, mode == mode_init, static_cast<std::uint8_t>(low));
+    }
+    return true;
+}
+
+void StartupWatch::deliver(PerCpu& cpu, bool init, std::uint8_t vector)
+{
+    log(LogLevel::debug, str(init ? "INIT" : "SIPI"), str(" to CPU "), dec(cpu.index), str(" vector "), hex(vector));
+    if (init) {
+        cpu.runs_os.store(false);
+        cpu.mailbox.post_init();
+        if (&cpu != machine_->current())
+            machine_->post_and_wait(cpu, Mailbox::init);
+        return;
+    }
+    if (!cpu.mailbox.waits_for_sipi() && (cpu.mailbox.pending() & Mailbox::init) == 0)
+        return; // as by hardware: a SIPI means nothing to a CPU that runs
+    cpu.mailbox.post_sipi(vector);
+    if (&cpu != machine_->current())
+        machine_->post_and_wait(cpu, Mailbox::sipi);
+}
+
 } // namespace undercroft::core

@@ -11,6 +11,7 @@
 namespace undercroft::core {
 
 class Machine;
+struct PerCpu;
 
 class StartupWatch final : public MmioHandler {
 public:
@@ -30,6 +31,7 @@ public:
 private:
     /// True when the command was INIT or SIPI and has been emulated.
     bool command(std::uint32_t low, std::uint32_t destination, bool x2apic);
+    void deliver(PerCpu& cpu, bool init, std::uint8_t vector);
     void interrupt_ended();
 
     Machine* machine_;

@@ -85,9 +85,10 @@ inline void store_physical(std::uint64_t address, unsigned width, std::uint64_t 
     }
 }
 
-/// What enter.S saves of the caller before the C++ part runs: where the caller goes on as a guest.
+/// What enter.cpp saves of its caller: the guest goes on right behind the call, in the
+/// caller's own memory (the core's is out of the guest's reach from then on).
 struct CapturedState {
-    std::uint64_t rip, rsp, rflags;
+    std::uint64_t rip, rsp, rflags, rbx, rbp, r12, r13, r14, r15;
 };
 
 } // namespace undercroft::core

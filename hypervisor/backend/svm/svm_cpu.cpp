@@ -114,9 +114,15 @@ void SvmCpu::capture(core::CapturedState const& captured)
     std::uint64_t const efer = core::read_msr(msr::efer) | efer_svme;
     vmcb_->efer = efer;
     vmcb_->rip = captured.rip;
-    vmcb_->rsp = captured.rsp;
     vmcb_->rflags = captured.rflags;
-    vmcb_->rax = 0;
+    registers_ = {};
+    registers_.gpr[3] = captured.rbx;
+    registers_.gpr[4] = captured.rsp;
+    registers_.gpr[5] = captured.rbp;
+    registers_.gpr[12] = captured.r12;
+    registers_.gpr[13] = captured.r13;
+    registers_.gpr[14] = captured.r14;
+    registers_.gpr[15] = captured.r15;
     core::write_msr(msr::efer, efer);
     core::write_msr(msr::vm_hsave_pa, reinterpret_cast<std::uint64_t>(host_save_));
 }

@@ -20,6 +20,7 @@ inline constexpr Status unsupported = error_bit | 3;
 inline constexpr Status buffer_too_small = error_bit | 5;
 inline constexpr Status out_of_resources = error_bit | 9;
 inline constexpr Status not_found = error_bit | 14;
+inline constexpr Status not_started = error_bit | 19;
 inline constexpr Status aborted = error_bit | 21;
 
 struct Guid {

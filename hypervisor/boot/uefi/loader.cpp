@@ -170,7 +170,9 @@ Status start(Handle image, SystemTable* system)
         return print_error(system, explain(result)), unsupported;
     firmware.free(config_text);
     firmware.free(core_file);
-    return success;
+    // The boot manager goes on to the next boot option only after one that did not succeed;
+    // after a success it shows its menu (UEFI 2.10, 3.1.1).
+    return not_started;
 }
 
 } // namespace
