@@ -1,0 +1,61 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include "hypervisor/decode/mmio_decode.hpp"
+
+namespace undercroft::decode {
+
+/// Decoding costs thousands of instructions and a driver's few MOVs come again and again.
+/// The key is what decode() is given, so an entry can never be out of date. One per CPU.
+class DecodeCache {
+public:
+    static constexpr std::size_t entries = 64;
+
+    /// `bytes`: at most 16 are looked at. The result is decode()'s, valid until the next call.
+    [[nodiscard]] DecodedAccess const& decode(std::span<std::uint8_t const> bytes, CodeMode mode)
+    {
+        Key key{};
+        key.count = static_cast<std::uint8_t>(bytes.size() < 16 ? bytes.size() : 16);
+        key.mode = static_cast<std::uint8_t>(mode) + 1;
+        if (key.count != 0)
+            std::memcpy(key.bytes, bytes.data(), key.count);
+        Entry& entry = entries_[slot(key)];
+        if (std::memcmp(&entry.key, &key, sizeof(key)) != 0) {
+            ++misses_;
+            (void)decode::decode(bytes.first(key.count), mode, entry.access);
+            entry.key = key;
+        }
+        return entry.access;
+    }
+    [[nodiscard]] std::uint64_t misses() const { return misses_; }
+
+private:
+    struct Key {
+        std::uint8_t bytes[16];
+        std::uint8_t count;
+        std::uint8_t mode; ///< CodeMode + 1; 0 in entries never used
+    };
+    static_assert(sizeof(Key) == 18, "compared as bytes: no padding");
+    struct Entry {
+        Key key{};
+        DecodedAccess access;
+    };
+    static std::size_t slot(Key const& key)
+    {
+        std::uint64_t halves[2];
+        std::memcpy(halves, key.bytes, sizeof(halves));
+        std::uint64_t const mixed = (halves[0] ^ (halves[1] >> 7) ^ key.mode) * 0x9E37'79B9'7F4A'7C15ULL;
+        return mixed >> 58;
+    }
+    static_assert(entries == 1U << (64 - 58));
+
+    std::array<Entry, entries> entries_{};
+    std::uint64_t misses_ = 0;
+};
+
+} // namespace undercroft::decode
