@@ -6,25 +6,13 @@
 namespace undercroft::wire {
 namespace {
 
-using Nonce = std::array<std::uint8_t, 12>;
-
-Nonce nonce_of(DatagramHeader const& header)
+AeadNonce nonce_of(DatagramHeader const& header)
 {
-    Nonce nonce{};
+    AeadNonce nonce{};
     std::uint64_t const counter = header.counter.get();
     for (std::size_t i = 0; i < 8; ++i)
         nonce[4 + i] = static_cast<std::uint8_t>(counter >> (8 * i));
     return nonce;
-}
-
-/// Encrypts or decrypts the sealed part in place and computes the tag over header and ciphertext.
-void run_aead(Key const& key, std::span<std::uint8_t> datagram, std::size_t sealed, std::uint8_t* tag, int encrypt)
-{
-    DatagramHeader header;
-    __builtin_memcpy(&header, datagram.data(), sizeof(header));
-    Nonce const nonce = nonce_of(header);
-    br_poly1305_ctmulq_run(key.data(), nonce.data(), datagram.data() + sizeof(header), sealed, datagram.data(),
-                           sizeof(header), tag, &br_chacha20_ct_run, encrypt);
 }
 
 } // namespace
@@ -51,8 +39,12 @@ Key derive_key(Key const& pre_shared, Direction direction, std::span<std::uint8_
 
 void seal(Key const& key, std::span<std::uint8_t> datagram)
 {
+    DatagramHeader header;
+    __builtin_memcpy(&header, datagram.data(), sizeof(header));
     std::size_t const sealed = datagram.size() - datagram_overhead;
-    run_aead(key, datagram, sealed, datagram.data() + sizeof(DatagramHeader) + sealed, 1);
+    Tag const tag =
+        aead_seal(key, nonce_of(header), datagram.first(sizeof(header)), datagram.subspan(sizeof(header), sealed));
+    __builtin_memcpy(datagram.data() + sizeof(header) + sealed, tag.data(), tag.size());
 }
 
 bool open(Key const& key, std::span<std::uint8_t> datagram)
@@ -65,12 +57,8 @@ bool open(Key const& key, std::span<std::uint8_t> datagram)
     if (header.magic.get() != datagram_magic || header.version.get() != datagram_version ||
         sealed != datagram.size() - datagram_overhead)
         return false;
-    std::array<std::uint8_t, tag_bytes> tag;
-    run_aead(key, datagram, sealed, tag.data(), 0);
-    std::uint8_t difference = 0;
-    for (std::size_t i = 0; i < tag_bytes; ++i)
-        difference |= static_cast<std::uint8_t>(tag[i] ^ datagram[sizeof(header) + sealed + i]);
-    return difference == 0;
+    return aead_open(key, nonce_of(header), datagram.first(sizeof(header)), datagram.subspan(sizeof(header), sealed),
+                     datagram.last<tag_bytes>());
 }
 
 } // namespace undercroft::wire

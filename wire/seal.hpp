@@ -6,11 +6,11 @@
 #include <cstdint>
 #include <span>
 
+#include "wire/aead.hpp"
 #include "wire/datagram.hpp"
 
 namespace undercroft::wire {
 
-using Key = std::array<std::uint8_t, key_bytes>;
 enum class Direction : std::uint8_t { from_sensor = 's', from_collector = 'c' };
 
 /// Derives the key of one direction, boot and collector instance (see datagram.hpp).
