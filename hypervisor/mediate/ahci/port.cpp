@@ -84,6 +84,10 @@ std::uint32_t Port::before_write(std::uint32_t reg, std::uint32_t mask, std::uin
         judge_sctl(mask, value);
         return value;
     case px::sact:
+        // The guest may have seen completions that we have not looked for. After this write
+        // the slot's bit is set again and would hide them.
+        if ((value & mask & outstanding_) != 0)
+            settle_unseen();
         active_written_ |= value & mask;
         return value;
     case px::ci:
@@ -187,11 +191,7 @@ std::uint32_t Port::judge_ci(std::uint32_t value)
     if (!started_)
         return value;
     if ((value & outstanding_) != 0 || identify_slot_ != no_slot) {
-        // The guest may have seen a completion that we have not looked for. Tables of slots
-        // that are being reused are already the next command's: nothing to compare.
-        std::uint32_t const issued = load(px::ci);
-        std::uint32_t const active = load(px::sact) & queued_;
-        settle_done(outstanding_ & ~(issued | active), false);
+        std::uint32_t const issued = settle_unseen();
         std::uint32_t const again = value & outstanding_;
         count(wire::CounterId::ahci_slot_reissued, static_cast<std::uint64_t>(__builtin_popcount(again)));
         // Setting a bit that is set does nothing, unless the command ends just before the

@@ -85,6 +85,8 @@ private:
     void follow(unsigned slot, CommandHeader const& header, Command const& command, CommandTable const& table);
 
     void settle(bool compare);
+    /// Before a write that reuses slots: finds what has ended, without looking at the tables. Returns PxCI.
+    std::uint32_t settle_unseen();
     void settle_done(std::uint32_t done, bool compare);
     void finish_identify();
 
