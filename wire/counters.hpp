@@ -56,7 +56,10 @@ namespace undercroft::wire {
     X(76, ahci_hba_resets, "AHCI HBA resets")                                                                          \
     X(77, ahci_blocks_unreadable, "written blocks outside guest RAM, recorded without entropy")                        \
     X(78, ahci_seen_late, "AHCI commands found after issue")                                                           \
-    X(79, ahci_slot_reissued, "AHCI command issued in a slot that was still outstanding")
+    X(79, ahci_slot_reissued, "AHCI command issued in a slot that was still outstanding")                              \
+    X(80, ahci_odd_access, "AHCI register writes of unusual width or alignment, passed through")                       \
+    X(81, ahci_behind_multiplier, "AHCI commands to a device behind a port multiplier, recorded under its port")       \
+    X(82, ahci_unknown_geometry, "AHCI commands not recorded: CHS address without a known geometry")
 
 enum class CounterId : std::uint16_t {
 #define X(id, name, text) name = id,
