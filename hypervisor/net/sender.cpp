@@ -57,12 +57,10 @@ PollResult Sender::poll_locked(Tsc now)
             deliveries_[i].buffer().close_open(now, flush);
     }
     if (port_->ready()) {
-        std::uint64_t const before = counter_;
         send_reports(now);
         send_data(now);
-        if (counter_ != before)
-            port_->kick();
     }
+    port_->kick();
     PollResult result;
     for (std::size_t i = 0; i < stream_count_; ++i) {
         result.unsent |= deliveries_[i].unsent() || deliveries_[i].buffer().has_open_slot();
