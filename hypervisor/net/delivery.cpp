@@ -6,8 +6,8 @@
 namespace undercroft::net {
 namespace {
 
-/// A fragment counts as lost when a datagram sent this much later has arrived (RFC 9002, 6.1.1 uses 3;
-/// paths that reorder more would cause needless repeats only).
+/// A fragment counts as lost when a datagram sent this much later has arrived and a round trip and a
+/// quarter has gone by (the two thresholds of RFC 9002, 6.1); erring costs a needless repeat only.
 constexpr std::uint64_t reorder_margin = 8;
 constexpr std::uint32_t first_window = 8;
 constexpr std::uint32_t min_window = 4;
@@ -229,7 +229,8 @@ void Delivery::repeat_lost(std::uint64_t highest_counter, Tsc now, RttEstimator 
     bool lost = false;
     for (std::uint64_t number = buffer_->oldest(), end = window_end(); number < end; ++number) {
         Flight& it = flight(number);
-        if (it.to_send != 0 || it.missing() == 0 || highest_counter < it.last_counter + reorder_margin)
+        if (it.to_send != 0 || it.missing() == 0 || highest_counter < it.last_counter + reorder_margin ||
+            elapsed(it.last_sent, now) < rtt.smoothed() + rtt.smoothed() / 4)
             continue;
         repeat(number, it.missing());
         lost = true;

@@ -79,7 +79,6 @@ void Sender::switch_instance(std::uint64_t instance)
     instance_ = instance;
     known_instance_ = true;
     hello_acknowledged_ = false;
-    hello_counter_ = 0;
     next_hello_ = Tsc{};
     highest_ack_counter_ = 0;
 }
