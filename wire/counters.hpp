@@ -25,6 +25,8 @@ namespace undercroft::wire {
     X(24, sntp_rejected, "SNTP answers rejected")                                                                      \
     X(25, sntp_offset_abs_ns, "absolute clock offset at the last accepted answer")                                     \
     X(26, clock_steps, "times the clock was stepped rather than slewed")                                               \
+    X(27, frames_unusable, "frames received that no protocol of the sensor can use (length, no memory)")               \
+    X(28, network_asserts, "assertions of the network stack that failed (it went on)")                                 \
     X(32, exits_total, "VM exits")                                                                                     \
     X(33, exits_nested_fault, "nested page faults")                                                                    \
     X(34, exits_io, "port accesses")                                                                                   \
