@@ -20,7 +20,10 @@ class MachineError(Exception):
 
 @dataclass
 class Disk:
-    """A test disk. `log` wraps it in QEMU's blklogwrites: every write, flush and discard goes to that file too."""
+    """A test disk. QEMU's AHCI disks have logical sectors of 512 bytes always; there 4096 is the physical size (512e).
+
+    `log` wraps it in QEMU's blklogwrites: every write, flush and discard goes to that file too.
+    """
 
     image: Path
     serial: str
@@ -32,6 +35,7 @@ class Disk:
         return f"disk-{self.serial}"
 
     def arguments(self, port: int) -> list[str]:
+        logical = self.sector if self.bus == "nvme" else 512
         raw: dict[str, object] = {"driver": "raw", "node-name": self.node(), "discard": "unmap", "detect-zeroes": "off",
                                   "file": {"driver": "file", "filename": str(self.image), "discard": "unmap"}}
         node = self.node()
@@ -39,9 +43,9 @@ class Disk:
         if self.log:
             node = f"logged-{self.serial}"
             blockdevs.append({"driver": "blklogwrites", "node-name": node, "file": self.node(),
-                              "discard": "unmap", "log-sector-size": self.sector,
+                              "discard": "unmap", "log-sector-size": logical,
                               "log": {"driver": "file", "filename": str(self.log)}})
-        sizes = f"logical_block_size={self.sector},physical_block_size={max(self.sector, 512)}"
+        sizes = f"logical_block_size={logical},physical_block_size={self.sector}"
         if self.bus == "nvme":
             device = f"nvme,serial={self.serial},drive={node},{sizes}"
         else:
@@ -59,6 +63,7 @@ class Machine:
     folder: Path
     esp: Path
     vars: Path
+    socket_folder: Path
     tools: Path | None = None
     cpus: int = 1
     memory: str = "2G"
@@ -85,21 +90,22 @@ class Machine:
     def trace_file(self) -> Path:
         return self.folder / "trace.log"
 
-    def monitor_socket(self, kind: str) -> Path:
-        return self.folder / f"{kind}.sock"
+    @property
+    def control_socket(self) -> Path:
+        """QMP. UNIX socket names are limited to 107 bytes, so it does not live in a possibly deep `folder`."""
+        return self.socket_folder / "qmp.sock"
 
     def arguments(self) -> list[str]:
         model = self.cpu_model or ("host,+svm" if self.accelerator == "kvm" else "EPYC,+svm,+npt")
         result = ["qemu-system-x86_64", "-machine", "q35", "-cpu", model, "-m", self.memory, "-smp", str(self.cpus),
                   "-accel", "kvm" if self.accelerator == "kvm" else "tcg,thread=multi", "-nodefaults",
-                  "-display", "none", "-vga", "none", "-no-reboot",
+                  "-display", "none", "-vga", "none", "-no-reboot", "-action", "shutdown=pause",
                   "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}",
                   "-drive", f"if=pflash,format=raw,unit=1,file={self.vars}",
                   "-drive", f"if=none,id=esp,format=raw,file={self.esp}",
                   "-device", f"ide-hd,drive=esp,bus=ide.{ESP_PORT},serial=esp",
                   "-serial", f"file:{self.console}", "-serial", "null", "-serial", f"file:{self.sensor_log}",
-                  "-monitor", f"unix:{self.monitor_socket('hmp')},server=on,wait=off",
-                  "-qmp", f"unix:{self.monitor_socket('qmp')},server=on,wait=off"]
+                  "-monitor", "none", "-qmp", f"unix:{self.control_socket},server=on,wait=off"]
         if self.tools:
             result += ["-drive", f"if=none,id=tools,format=raw,readonly=on,file={self.tools}",
                        "-device", "virtio-blk-pci,drive=tools,serial=tools,romfile="]
@@ -115,8 +121,10 @@ class Machine:
         if self.guest_nic:
             result += ["-device", f"virtio-net-pci,netdev=n2,mac=52:54:00:75:63:02{rom}",
                        "-netdev", "user,id=n2,net=10.0.3.0/24,restrict=on"]
+        if self.trace_events:
+            result += ["-D", str(self.trace_file)]
         for event in self.trace_events:
-            result += ["-trace", f"enable={event},file={self.trace_file}"]
+            result += ["-trace", f"enable={event}"]
         return result + self.extra
 
     def _sensor_netdev(self) -> str:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .monitor import Monitor, MonitorError
+
 POLL_SECONDS = 0.05
 LINE = re.compile(r"UNDERCROFT-(STAGE|RESULT|FILE) (\{.*\})\s*$")
 END_OF_FILE = "UNDERCROFT-END"
@@ -30,6 +32,10 @@ class Outcome:
     results: list[dict[str, object]] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     seen: dict[str, float] = field(default_factory=dict)
+    shutdown: str = ""  # QEMU's reason: guest-shutdown, guest-reset (a triple fault too), ...
+    block_statistics: list[dict[str, object]] = field(default_factory=list)
+    efer_at_end: list[int] = field(default_factory=list)
+    error: str = ""
 
     def result(self, name: str) -> object:
         """The last value reported under this name, or None."""
@@ -100,54 +106,94 @@ def _short(value: object) -> str:
     return text if len(text) <= 160 else text[:157] + "..."
 
 
-def run(arguments: list[str], folder: Path, console: Path, timeout: float, on_event: Callable[[str, float], None],
-        watch: list[str] | None = None, stop_after: Callable[[Outcome, float], bool] | None = None,
-        started: Callable[[subprocess.Popen[bytes]], None] | None = None) -> Outcome:
-    """Runs QEMU until the guest powers off, `timeout` passes, or `stop_after` says so. No process is left behind.
+@dataclass
+class Hooks:
+    """What a caller may have done along the way. `on_stage(name, monitor)` runs at each stage of the guest."""
 
-    `on_event(text, seconds)` is called for progress; `started(process)` once QEMU runs.
-    """
+    on_event: Callable[[str, float], None]
+    on_stage: Callable[[str, Monitor], None] | None = None
+    stop_after: Callable[[Outcome, float], bool] | None = None
+    started: Callable[[subprocess.Popen[bytes], Monitor], None] | None = None
+    watch: list[str] = field(default_factory=list)
+
+
+def run(arguments: list[str], folder: Path, console: Path, control: Path, timeout: float, hooks: Hooks) -> Outcome:
+    """Runs QEMU until the guest powers off, `timeout` passes, or `hooks.stop_after` says so. No process is left."""
     outcome = Outcome()
     begin = time.monotonic()
-    reader = ConsoleReader(folder, outcome, lambda text: on_event(text, time.monotonic() - begin), watch)
+    reader = ConsoleReader(folder, outcome, lambda text: hooks.on_event(text, time.monotonic() - begin), hooks.watch)
+    monitor: Monitor | None = None
     with open(folder / "qemu.log", "wb") as log:
         process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            if started:
-                started(process)
-            _follow(process, outcome, reader, console, begin, timeout, stop_after)
+            monitor = Monitor(control)
+            if hooks.started:
+                hooks.started(process, monitor)
+            _follow(process, monitor, outcome, reader, console, begin, timeout, hooks)
+        except MonitorError as error:
+            outcome.error = str(error)
         finally:
-            stop(process)
+            _end(process, monitor, outcome)
     outcome.qemu_exit = process.returncode
     outcome.seconds = round(time.monotonic() - begin, 3)
     if outcome.state == "running":
-        ended = process.returncode == 0 and any(stage.get("stage") == "end" for stage in outcome.stages)
-        outcome.state = "finished" if ended else "crashed"
+        outcome.state = _judge(outcome)
     return outcome
 
 
-def _follow(process: subprocess.Popen[bytes], outcome: Outcome, reader: ConsoleReader, console: Path, begin: float,
-            timeout: float, stop_after: Callable[[Outcome, float], bool] | None) -> None:
+def _judge(outcome: Outcome) -> str:
+    ended = any(stage.get("stage") == "end" for stage in outcome.stages)
+    return "finished" if outcome.shutdown == "guest-shutdown" and ended else "crashed"
+
+
+def _follow(process: subprocess.Popen[bytes], monitor: Monitor, outcome: Outcome, reader: ConsoleReader, console: Path,
+            begin: float, timeout: float, hooks: Hooks) -> None:
     position = 0
+    stages = 0
     while True:
-        running = process.poll() is None
+        stopped = process.poll() is not None or _shut_down(monitor, outcome)
         now = time.monotonic() - begin
         if console.exists():
             with open(console, "rb") as handle:
                 handle.seek(position)
                 new = handle.read()
             position += len(new)
-            if new:
-                reader.feed(new.decode("utf-8", "replace"), now)
-        if not running:
+            reader.feed(new.decode("utf-8", "replace"), now)
+        while hooks.on_stage and stages < len(outcome.stages) and process.poll() is None:
+            hooks.on_stage(str(outcome.stages[stages].get("stage")), monitor)
+            stages += 1
+        if stopped:
             return
-        if stop_after and stop_after(outcome, now):
+        if hooks.stop_after and hooks.stop_after(outcome, now):
             outcome.state = "stopped"
             return
         if now > timeout:
             outcome.state = "timeout"
             return
         time.sleep(POLL_SECONDS)
+
+
+def _shut_down(monitor: Monitor, outcome: Outcome) -> bool:
+    for event in monitor.poll():
+        if event["event"] == "SHUTDOWN":
+            outcome.shutdown = str(event.get("data", {}).get("reason"))
+            return True
+    return False
+
+
+def _end(process: subprocess.Popen[bytes], monitor: Monitor | None, outcome: Outcome) -> None:
+    """Takes the last readings while the machine is paused, then ends QEMU."""
+    if monitor and process.poll() is None:
+        try:
+            outcome.block_statistics = monitor.command("query-blockstats")
+            outcome.efer_at_end = monitor.efer()
+            monitor.command("quit")
+            process.wait(10)
+        except (MonitorError, subprocess.TimeoutExpired) as error:
+            outcome.error = outcome.error or f"at the end: {error}"
+    if monitor:
+        monitor.close()
+    stop(process)
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> None:

@@ -3,77 +3,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
-from . import cache, esp, guest, nvram
+from . import cache, esp, guest, nvram, trace
 from .machine import ESP_PORT, OVMF_CODE, OVMF_VARS, Disk, Machine
-from .run import Outcome, run
+from .monitor import Monitor
+from .request import Request
+from .run import Hooks, Outcome, run
 
 KERNEL_PATH = "\\EFI\\linux\\vmlinuz.efi"
 SENSOR_PATH = "\\EFI\\undercroft\\undercroft.efi"
 CMDLINE = "console=ttyS0,115200 loglevel=4 panic=-1"
+FIRMWARE_STEPS = ["BdsDxe: loading", "BdsDxe: starting .*linux", "EFI stub: Loaded initrd"]
 INITRDS = "initrd=\\EFI\\linux\\initrd.img initrd=\\EFI\\linux\\run.img"
-
-
-@dataclass
-class Sensor:
-    """The three files that go to \\EFI\\undercroft on the system partition."""
-
-    program: Path
-    core: Path
-    config: Path
-
-
-@dataclass
-class DiskWish:
-    """A test disk to make, as `--disk` describes it."""
-
-    size: int
-    sector: int = 512
-    bus: str = "ahci"
-    base: Path | None = None
-
-
-@dataclass
-class Request:
-    """All settings of a run."""
-
-    out: Path
-    workload: str = "boot"
-    cpus: int = 1
-    memory: str = "2G"
-    accelerator: str = "tcg"
-    cpu_model: str = ""
-    sensor: Sensor | None = None
-    sensor_as: str = "boot"  # or driver, or chain (the sensor itself starts the next program)
-    disks: list[DiskWish] = field(default_factory=list)
-    log_writes: bool = False
-    trace_reads: bool = False
-    sensor_nic: bool | None = None
-    guest_nic: bool = False
-    nic_netdev: str = "user"
-    nic_rom: bool = False
-    timeout: float = 300.0
-    kernel_options: str = ""
-    settings: dict[str, str] = field(default_factory=dict)
-    guest_files: dict[str, Path] = field(default_factory=dict)
-    qemu_arguments: list[str] = field(default_factory=list)
-    payload: Path | None = None
-    payload_options: str = ""
-    watch: list[str] = field(default_factory=list)
-    stop_when_seen: str = ""
 
 
 def say(text: str, seconds: float | None = None) -> None:
     stamp = "" if seconds is None else f"{seconds:7.2f} s  "
-    print(f"lab: {stamp}{text}", file=sys.stderr, flush=True)
+    with contextlib.suppress(BrokenPipeError):
+        print(f"lab: {stamp}{text}", file=sys.stderr, flush=True)
 
 
 class Session:
@@ -84,6 +41,7 @@ class Session:
         self.folder = request.out.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.report: dict[str, object] = {}
+        self.timings: dict[str, float] = {}
         self.machine: Machine | None = None
         self.outcome: Outcome | None = None
 
@@ -98,11 +56,12 @@ class Session:
         variables = self.folder / "vars.fd"
         nvram.write(OVMF_VARS, variables, self._boot_variables())
         self.machine = Machine(
-            folder=self.folder, esp=image, vars=variables, tools=tools, cpus=request.cpus, memory=request.memory,
+            folder=self.folder, esp=image, vars=variables, tools=tools,
+            socket_folder=Path(tempfile.mkdtemp(prefix="undercroft-lab-")), cpus=request.cpus, memory=request.memory,
             accelerator=request.accelerator, cpu_model=request.cpu_model, disks=self._disks(),
             sensor_nic=request.sensor is not None if request.sensor_nic is None else request.sensor_nic,
             guest_nic=request.guest_nic, nic_netdev=request.nic_netdev, nic_rom=request.nic_rom,
-            trace_events=TRACE_EVENTS if request.trace_reads else [], extra=request.qemu_arguments)
+            trace_events=trace.EVENTS if request.trace_reads else [], extra=request.qemu_arguments)
         for stale in (self.machine.console, self.machine.sensor_log, self.machine.trace_file):
             stale.unlink(missing_ok=True)
         self.report = {
@@ -111,30 +70,43 @@ class Session:
             "command": self.machine.arguments(), "disks": [asdict(disk) for disk in self.machine.disks],
             "console": str(self.machine.console), "sensor_log": str(self.machine.sensor_log),
             "trace": str(self.machine.trace_file) if request.trace_reads else None,
-            "timings": {"prepare_s": round(time.monotonic() - begin, 3)}, "settings": request.settings}
+            "settings": request.settings}
+        self.timings["prepare_s"] = round(time.monotonic() - begin, 3)
         return self.machine
 
-    def run(self, started: Callable[[subprocess.Popen[bytes]], None] | None = None) -> Outcome:
+    def run(self, hooks: Hooks | None = None) -> Outcome:
         """Runs the prepared machine and writes report.json."""
         machine = self.machine or self.prepare()
-        request = self.request
-        stop_after = None
-        if request.stop_when_seen:
-            pattern = request.stop_when_seen
-            stop_after = lambda outcome, _now: pattern in outcome.seen  # noqa: E731
-        watch = ["EFI stub", *request.watch, *([request.stop_when_seen] if request.stop_when_seen else [])]
-        outcome = run(machine.arguments(), self.folder, machine.console, request.timeout,
-                      lambda text, seconds: say(text, seconds), watch, stop_after, started)
+        hooks = hooks or Hooks(on_event=say)
+        hooks.watch += [*FIRMWARE_STEPS, *self.request.watch]
+        on_stage = hooks.on_stage
+        hooks.on_stage = lambda name, monitor: self._on_stage(name, monitor, on_stage)
+        machine.socket_folder.mkdir(exist_ok=True)
+        try:
+            outcome = run(machine.arguments(), self.folder, machine.console, machine.control_socket,
+                          self.request.timeout, hooks)
+        finally:
+            shutil.rmtree(machine.socket_folder, ignore_errors=True)
         self.outcome = outcome
-        timings = self.report["timings"]
-        assert isinstance(timings, dict)
-        timings["qemu_s"] = outcome.seconds
-        for stage in outcome.stages:
-            timings[f"{stage['stage']}_s"] = stage["host_s"]
-        self.report |= {"state": outcome.state, "qemu_exit": outcome.qemu_exit, "stages": outcome.stages,
-                        "results": outcome.results, "guest_files": outcome.files, "seen": outcome.seen}
+        self._add_outcome(outcome)
         self.write_report()
         return outcome
+
+    def _on_stage(self, name: str, monitor: Monitor, then: Callable[[str, Monitor], None] | None) -> None:
+        """Notes each CPU's EFER when the workload starts: beneath the sensor, SVME is set on all of them."""
+        if name == "workload":
+            self.report["efer_at_workload"] = [f"{value:#x}" for value in monitor.efer()]
+        if then:
+            then(name, monitor)
+
+    def _add_outcome(self, outcome: Outcome) -> None:
+        timings: dict[str, object] = {**self.timings, "qemu_s": outcome.seconds}
+        timings |= {f"{stage['stage']}_s": stage["host_s"] for stage in outcome.stages}
+        self.report |= {
+            "state": outcome.state, "shutdown": outcome.shutdown, "error": outcome.error, "timings": timings,
+            "qemu_exit": outcome.qemu_exit, "stages": outcome.stages, "results": outcome.results,
+            "guest_files": outcome.files, "seen": outcome.seen, "block_statistics": outcome.block_statistics,
+            "efer_at_end": [f"{value:#x}" for value in outcome.efer_at_end]}
 
     def write_report(self) -> Path:
         path = self.folder / "report.json"
@@ -186,9 +158,6 @@ class Session:
                 log.write_bytes(b"")
             disks.append(Disk(image, f"test{number}", wish.sector, log, wish.bus))
         return disks
-
-
-TRACE_EVENTS: list[str] = []
 
 
 def workload_path(name: str) -> Path:

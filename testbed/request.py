@@ -1,0 +1,56 @@
+# Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+"""What a run is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Sensor:
+    """The three files that go to \\EFI\\undercroft on the system partition."""
+
+    program: Path
+    core: Path
+    config: Path
+
+
+@dataclass
+class DiskWish:
+    """A test disk to make, as `--disk` describes it."""
+
+    size: int
+    sector: int = 512
+    bus: str = "ahci"
+    base: Path | None = None
+
+
+@dataclass
+class Request:
+    """All settings of a run."""
+
+    out: Path
+    workload: str = "boot"
+    cpus: int = 1
+    memory: str = "2G"
+    accelerator: str = "tcg"
+    cpu_model: str = ""
+    sensor: Sensor | None = None
+    sensor_as: str = "boot"  # or driver, or chain (the sensor itself starts the next program)
+    disks: list[DiskWish] = field(default_factory=list)
+    log_writes: bool = False
+    trace_reads: bool = False
+    sensor_nic: bool | None = None
+    guest_nic: bool = False
+    nic_netdev: str = "user"
+    nic_rom: bool = False
+    timeout: float = 300.0
+    kernel_options: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
+    guest_files: dict[str, Path] = field(default_factory=dict)
+    qemu_arguments: list[str] = field(default_factory=list)
+    payload: Path | None = None
+    payload_options: str = ""
+    payload_seconds: float = 0.0
+    watch: list[str] = field(default_factory=list)
