@@ -1,0 +1,51 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Draws a grid with axes, title and legend (cairo).
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "analysis/heatmap/grid.hpp"
+
+namespace undercroft::analysis {
+
+/// A stretch of time in which records are missing.
+struct GapSpan {
+    std::int64_t from_ns{};
+    std::int64_t to_ns{};
+    std::uint64_t lost{};
+};
+
+/// What one picture shows.
+struct Picture {
+    std::string title{};
+    std::vector<std::string> notes{}; ///< phrases below the title, joined and broken into lines
+    std::string legend_title{};
+    GridShape shape;
+    /// Share of the colour scale of a cell, 0 ... 1; nothing: no access; NaN: value not known.
+    std::function<std::optional<double>(std::uint32_t column, std::uint32_t row)> share{};
+    /// Labels of the colour bar by share.
+    std::vector<std::pair<double, std::string>> legend{};
+    bool unknown_in_legend{}; ///< explain the colour of unknown values
+    std::vector<GapSpan> gaps{};
+    std::string empty_note{}; ///< written across the plot when it has no cell with access
+};
+
+enum class PictureFormat : std::uint8_t { png, svg };
+
+struct PictureSize {
+    int width{};
+    int height{};
+};
+inline constexpr PictureSize smallest_picture{.width = 640, .height = 400};
+inline constexpr PictureSize largest_picture{.width = 16000, .height = 16000};
+
+/// Pixels that cells can take; more cells than that would hide each other.
+[[nodiscard]] PictureSize plot_area(PictureSize picture);
+
+void draw(Picture const& picture, PictureSize size, PictureFormat format, std::filesystem::path const& file);
+
+} // namespace undercroft::analysis

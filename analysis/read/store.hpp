@@ -1,0 +1,44 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Finds the partitions of a store (docs/formats/store.md). Nothing is opened for writing.
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace undercroft::analysis {
+
+/// One closed Parquet file of a stream; the numbers come from its name.
+struct RecordFile {
+    std::filesystem::path path;
+    std::uint64_t first_sequence{};
+    std::uint64_t last_sequence{};
+    std::uintmax_t bytes{};
+};
+
+/// One start of the sensor on one machine.
+struct Boot {
+    std::string machine; ///< 32 hex digits
+    std::string id;      ///< 32 hex digits
+    std::filesystem::path folder;
+    std::vector<RecordFile> files{};  ///< of the storage stream, in sequence order, not overlapping
+    std::uint64_t unfinished_files{}; ///< *.part, ignored
+};
+
+/// Every boot of the store that matches, ordered by machine and boot. Empty prefixes match all.
+[[nodiscard]] std::vector<Boot> list_boots(std::filesystem::path const& store, std::string const& machine_prefix,
+                                           std::string const& boot_prefix);
+
+/// The one boot that matches; otherwise an Error that lists what there is.
+[[nodiscard]] Boot select_boot(std::filesystem::path const& store, std::string const& machine_prefix,
+                               std::string const& boot_prefix);
+
+/// hello.json or status.json of a boot; null when there is none.
+[[nodiscard]] nlohmann::json read_json(std::filesystem::path const& file);
+
+/// Closed Parquet files below STORE/content, ordered by path.
+[[nodiscard]] std::vector<std::filesystem::path> list_content_files(std::filesystem::path const& store);
+
+} // namespace undercroft::analysis
