@@ -22,8 +22,6 @@ public:
     [[nodiscard]] virtual bool unsent() const = 0;
     /// Records sent but not acknowledged yet.
     [[nodiscard]] virtual bool unacknowledged() const = 0;
-    /// When the oldest unsent record was made; only meaningful with unsent().
-    [[nodiscard]] virtual Tsc oldest_unsent() const = 0;
     /// Sends what is due (all of it when `everything`), receives, retransmits. Bounded; a CPU
     /// that finds another one sending returns at once.
     virtual void poll(Tsc now, bool everything) = 0;

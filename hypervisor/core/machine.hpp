@@ -9,6 +9,7 @@
 #include "hypervisor/boot/boot_info.hpp"
 #include "hypervisor/core/config.hpp"
 #include "hypervisor/core/counters.hpp"
+#include "hypervisor/core/devices.hpp"
 #include "hypervisor/core/exit_services.hpp"
 #include "hypervisor/core/mmio_router.hpp"
 #include "hypervisor/core/per_cpu.hpp"
@@ -19,6 +20,8 @@
 #include "hypervisor/paging/nested_table.hpp"
 #include "hypervisor/paging/npt_format.hpp"
 #include "hypervisor/paging/page_pool.hpp"
+#include "hypervisor/platform/apic.hpp"
+#include "hypervisor/platform/power.hpp"
 
 namespace undercroft::core {
 
@@ -98,6 +101,9 @@ private:
     [[nodiscard]] bool build_tables();
     [[nodiscard]] bool build_cpus();
     [[nodiscard]] bool build_intercepts();
+    [[nodiscard]] boot::StartResult build_devices();
+    [[nodiscard]] bool hide_and_watch_devices();
+    void intercept_ports(platform::PortRange ports);
     [[nodiscard]] bool watch_startup();
     [[nodiscard]] static WaitForRequest hardware_wait();
     /// Delivers what is left before the machine is switched off or reset (bounded).
@@ -123,6 +129,11 @@ private:
     std::atomic<bool> os_started_{false};
     std::atomic<bool> watching_startup_{true};
     HardwarePortIo ports_;
+    SystemClock clock_;
+    platform::AcpiTables acpi_;
+    platform::PowerWatch* power_ = nullptr;
+    platform::PortPciConfig pci_{ports_};
+    Devices* devices_ = nullptr;
 };
 
 /// The one machine; constructed in place by the core's entry.

@@ -33,6 +33,9 @@ paging::TableCapabilities capabilities()
 /// Gives the sensor's log UTC once there is a clock.
 std::uint64_t log_time() { return machine().utc_now_ns(); }
 
+/// Longest time an idle CPU waits in the sensor for acknowledgements, before it halts.
+constexpr std::uint64_t idle_slice_us = 1000;
+
 } // namespace
 
 std::uint64_t Machine::required_bytes(Config const& config, std::uint32_t cpus)
@@ -66,9 +69,58 @@ boot::StartResult Machine::prepare(boot::BootInfo const& info)
     build_host_tables();
     log(LogLevel::info, str("undercroft: "), dec(info.cpus), str(" CPUs, region "), hex(info.region_start), str(" + "),
         hex(info.region_bytes), str(", TSC "), dec(info.tsc_hz / 1000000), str(" MHz, "), dec(info.memory_ranges), str(" RAM ranges"));
-    if (!build_tables() || !build_intercepts() || !build_cpus())
+    clock_.configure(info.tsc_hz, Tsc{info.firmware_tsc}, UtcNs{info.firmware_utc_ns});
+    if (!build_tables() || !build_intercepts())
+        return out_of_memory;
+    if (boot::StartResult const result = build_devices(); result != ok)
+        return result;
+    if (!build_cpus())
         return out_of_memory;
     return ok;
+}
+
+void Machine::intercept_ports(platform::PortRange ports)
+{
+    for (unsigned i = 0; i < ports.count; ++i)
+        svm::intercept_port(svm_.iopm, static_cast<std::uint16_t>(ports.first + i), true);
+}
+
+boot::StartResult Machine::build_devices()
+{
+    using enum boot::StartResult;
+    if (!platform::read_acpi(memory_, Gpa{info_->rsdp}, acpi_))
+        log(LogLevel::warning, str("no usable ACPI tables: power-off is not noticed beforehand"));
+    power_ = region_.make<platform::PowerWatch>(acpi_.fadt);
+    devices_ = region_.make<Devices>(config_, *info_, memory_, counters_, clock_);
+    if (power_ == nullptr || devices_ == nullptr)
+        return out_of_memory;
+    for (platform::PortRange const& ports : power_->ports())
+        intercept_ports(ports);
+    std::uint8_t const last_bus = acpi_.ecam.empty() ? 255 : acpi_.ecam[0].end_bus;
+    if (boot::StartResult const result = devices_->build(region_, pci_, last_bus); result != ok)
+        return result;
+    return hide_and_watch_devices() ? ok : out_of_memory;
+}
+
+bool Machine::hide_and_watch_devices()
+{
+    auto pages = [](std::uint64_t base, std::uint64_t bytes) {
+        std::uint64_t const first = base & ~(page_bytes - 1);
+        return paging::GpaRange{Gpa{first}, ((base + bytes + page_bytes - 1) & ~(page_bytes - 1)) - first};
+    };
+    platform::Bar const& nic = devices_->nic_registers();
+    for (NestedTable* const table : {nested_, open_})
+        if (!table->unmap(pages(nic.base, nic.size)))
+            return false;
+    for (WatchedHba& hba : devices_->hbas()) {
+        if (hba.registers.base == 0)
+            continue;
+        auto const route = router_.add({Gpa{hba.registers.base}, hba.registers.size, hba.mediator, true});
+        if (!route || !nested_->set_permissions(pages(hba.registers.base, hba.registers.size), paging::rights_read))
+            return false;
+        hba.route = *route;
+    }
+    return true;
 }
 
 bool Machine::build_tables()
@@ -157,7 +209,10 @@ bool Machine::build_cpus()
         cpu->stack_top = reinterpret_cast<std::uint64_t>(stacks + (i + 1) * stack_bytes);
         cpu->cpu.initialise(vmcb, host_save, &svm_);
         cpu->loop = region_.make<ExitLoop<ActiveCpu>>(cpu->cpu, cpu->mailbox, static_cast<ExitServices&>(*this), hardware_wait());
-        if (cpu->loop == nullptr)
+        DeliveryTiming const timing{.send_delay_ticks = config_.send_delay_ms * (info_->tsc_hz / 1000),
+                                    .idle_slice_ticks = idle_slice_us * (info_->tsc_hz / 1000000)};
+        cpu->delivery = region_.make<Delivery<ActiveCpu>>(cpu->cpu, *devices_, static_cast<DeliveryHost&>(*this), timing);
+        if (cpu->loop == nullptr || cpu->delivery == nullptr)
             return false;
         cpus_[i] = cpu;
     }

@@ -28,7 +28,12 @@ std::uint32_t Machine::processor_signature() const { return cpuid(1).eax; }
 
 std::uint32_t Machine::port_read(std::uint16_t port, unsigned width) { return in_port(port, width); }
 
-void Machine::port_write(std::uint16_t port, unsigned width, std::uint32_t value) { out_port(port, width, value); }
+void Machine::port_write(std::uint16_t port, unsigned width, std::uint32_t value)
+{
+    if (power_->is_power_transition(port, width, value))
+        drain_before_power_change();
+    out_port(port, width, value);
+}
 
 MsrAnswer Machine::msr_read(std::uint32_t number, std::uint64_t& value)
 {
@@ -60,18 +65,26 @@ bool Machine::hypercall(backend::Registers& registers, backend::PagingState cons
 {
     if (registers.gpr[0] == boot::hypercall_boot_services_ended && registers.gpr[3] == info_->boot_secret && paging.cpl == 0 && !os_started()) {
         os_started_.store(true, std::memory_order_release);
+        devices_->set_before_os(false);
         log(LogLevel::info, str("boot services ended: the operating system starts"));
         return true;
     }
     return false;
 }
 
-std::uint64_t Machine::utc_now_ns() const { return info_->firmware_utc_ns; }
+std::uint64_t Machine::utc_now_ns() const { return clock_.utc(clock_.tsc()).value; }
 
-void Machine::after_open_step() {}
+void Machine::after_open_step() { devices_->adopt_controllers(); }
 
-bool Machine::commands_outstanding() const { return false; }
+bool Machine::commands_outstanding() const { return devices_->commands_outstanding(); }
 
-void Machine::drain_before_power_change() {}
+void Machine::drain_before_power_change()
+{
+    constexpr std::uint64_t limit_s = 5;
+    log(LogLevel::info, str("the machine is about to be switched off or reset: delivering what is left"));
+    devices_->sender().flush();
+    if (!devices_->sender().drain(Tsc{read_tsc() + limit_s * info_->tsc_hz}))
+        log(LogLevel::warning, str("not everything was acknowledged in time"));
+}
 
 } // namespace undercroft::core

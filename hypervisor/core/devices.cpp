@@ -1,0 +1,217 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/core/devices.hpp"
+
+#include "hypervisor/core/log.hpp"
+#include "hypervisor/core/version.hpp"
+
+namespace undercroft::core {
+namespace {
+
+/// How long the start waits for link, address and collector before the system boots on.
+constexpr std::uint64_t network_wait_ms = 1500;
+constexpr unsigned ahci_bar = 5; // ABAR: AHCI 1.3.1, 2.1.11
+
+std::string_view name_of(platform::Bdf bdf, char (&text)[12])
+{
+    constexpr char digits[] = "0123456789abcdef";
+    char const result[12] = {digits[bdf.bus >> 4], digits[bdf.bus & 15], ':', digits[bdf.device >> 4], digits[bdf.device & 15], '.',
+                             digits[bdf.function & 7]};
+    __builtin_memcpy(text, result, sizeof(text));
+    return {text, 7};
+}
+
+void enable(platform::PciConfig& pci, platform::Bdf function)
+{
+    auto const command = pci.read(function, platform::pci_reg::command, 2);
+    pci.write(function, platform::pci_reg::command, 2, command | platform::pci_command::memory | platform::pci_command::bus_master | 1U << 10);
+}
+
+} // namespace
+
+void DiskDirectory::describe(std::uint16_t source, std::uint16_t logical_sector_bytes, std::uint64_t capacity_512, char const (&model)[40],
+                             char const (&serial)[20])
+{
+    observer_->describe(source, logical_sector_bytes, capacity_512, model, serial);
+    std::array<wire::DiskInfo, wire::max_hello_disks> disks{};
+    unsigned const count = observer_->disks(disks);
+    for (unsigned i = 0; i < count; ++i)
+        if (disks[i].source.get() == source)
+            sender_->set_disk(disks[i]);
+    log(LogLevel::info, str("disk on source "), hex(source), str(": "), str({model, sizeof(model)}), str(" sectors of "),
+        dec(logical_sector_bytes), str(" bytes, "), dec(capacity_512 / 2048), str(" MiB"));
+}
+
+boot::StartResult Devices::build(Region& region, platform::PciConfig& pci, std::uint8_t last_bus)
+{
+    platform::PciFindings const found = platform::find_devices(pci, 0, 0, last_bus);
+    log(LogLevel::info, str("PCI: "), dec(found.functions), str(" functions, "), dec(found.ahci.size()), str(" AHCI, "), dec(found.nics.size()),
+        str(" usable network cards"));
+    if (found.ahci.empty())
+        return boot::StartResult::no_disk_controller;
+    if (auto const result = take_nic(region, pci, found); result != boot::StartResult::ok)
+        return result;
+    if (!build_delivery(region) || !watch_controllers(region, pci, found))
+        return boot::StartResult::out_of_memory;
+    bring_network_up();
+    return boot::StartResult::ok;
+}
+
+boot::StartResult Devices::take_nic(Region& region, platform::PciConfig& pci, platform::PciFindings const& found)
+{
+    platform::PciFunction const* chosen = nullptr;
+    platform::Bdf const wanted{config_->nic_bus, config_->nic_device, config_->nic_function, 0};
+    for (auto const& function : found.nics)
+        if (config_->nic_first ? chosen == nullptr : function.bdf == wanted)
+            chosen = &function;
+    if (chosen == nullptr)
+        return boot::StartResult::no_nic;
+    nic_function_ = *chosen;
+    nic_registers_ = platform::size_bar(pci, chosen->bdf, 0);
+    auto const* const chip = net::find_e1000e_chip(chosen->vendor, chosen->device);
+    std::size_t const bytes = net::E1000eMemory::bytes(config_->mtu);
+    auto* const memory = static_cast<std::byte*>(region.allocate(bytes, page_bytes));
+    if (memory == nullptr)
+        return boot::StartResult::out_of_memory;
+    if (chip == nullptr || nic_registers_.size == 0 || nic_registers_.base == 0)
+        return boot::StartResult::no_nic;
+    enable(pci, chosen->bdf);
+    nic_bus_.set_base(nic_registers_.base);
+    memory_->protect(Gpa{nic_registers_.base}, nic_registers_.size);
+    nic_ = region.make<net::E1000e>(*chip, nic_bus_, *clock_, std::span{memory, bytes}, config_->mtu);
+    if (nic_ == nullptr)
+        return boot::StartResult::out_of_memory;
+    char text[12];
+    log(LogLevel::info, str("network card "), str(chip->name), str(" at "), str(name_of(chosen->bdf, text)));
+    return nic_->start() ? boot::StartResult::ok : boot::StartResult::no_nic;
+}
+
+bool Devices::build_delivery(Region& region)
+{
+    net::StackOptions const stack_options{.dhcp = config_->dhcp,
+                                          .address = config_->address,
+                                          .netmask = config_->netmask,
+                                          .gateway = config_->gateway,
+                                          .collector = config_->collector,
+                                          .collector_port = config_->collector_port,
+                                          .sntp = config_->sntp,
+                                          .sntp_server = config_->sntp_server,
+                                          .sntp_port = config_->sntp_port,
+                                          .mtu = config_->mtu,
+                                          .random_seed = info_->boot_secret ^ info_->firmware_tsc};
+    stack_ = region.make<net::Stack>(stack_options, *nic_, *clock_, *counters_);
+    if (stack_ == nullptr)
+        return false;
+    net::SenderOptions sender_options{};
+    sender_options.machine_id = config_->machine_id;
+    __builtin_memcpy(sender_options.boot_id.data(), info_->boot_id, sizeof(info_->boot_id));
+    sender_options.key = config_->key;
+    sender_options.mtu = config_->mtu;
+    sender_ = region.make<net::Sender>(sender_options, *stack_, *clock_, *counters_);
+    std::size_t const buffer_bytes = std::size_t{config_->buffer_kib} * 1024;
+    auto* const memory = static_cast<std::byte*>(region.allocate(buffer_bytes, page_bytes));
+    if (sender_ == nullptr || memory == nullptr)
+        return false;
+    observe::SlotBuffer::Options const slot_options{
+        .policy = config_->policy, .send_delay_ms = config_->send_delay_ms, .max_slot_bytes = net::max_slot_bytes(config_->mtu)};
+    buffer_ = region.make<observe::SlotBuffer>(std::span{memory, buffer_bytes}, slot_options, *clock_, *counters_, sender_);
+    if (buffer_ == nullptr || !sender_->add_stream(wire::Stream::storage, *buffer_))
+        return false;
+    net::HelloInfo hello{};
+    __builtin_memcpy(hello.sensor_version, version, sizeof(version));
+    __builtin_memcpy(hello.cpu_backend, "svm", 3);
+    hello.mode = config_->mode;
+    hello.policy = config_->policy;
+    sender_->set_hello(hello);
+    observer_ = region.make<observe::Observer>(*memory_, *clock_, *buffer_, *counters_, config_->mode);
+    if (observer_ == nullptr)
+        return false;
+    directory_.attach(*observer_, *sender_);
+    return true;
+}
+
+bool Devices::watch_controllers(Region& region, platform::PciConfig& pci, platform::PciFindings const& found)
+{
+    large_table_ = region.make<ahci::LargeTable>();
+    if (large_table_ == nullptr)
+        return false;
+    for (auto const& function : found.ahci) {
+        WatchedHba& hba = hbas_[hba_count_];
+        hba.function = function;
+        hba.registers = platform::size_bar(pci, function.bdf, ahci_bar);
+        char text[12];
+        if (hba.registers.size == 0 || hba.registers.base == 0) {
+            log(LogLevel::warning, str("AHCI controller "), str(name_of(function.bdf, text)), str(" has no registers yet"));
+        }
+        hba.bus.set_base(hba.registers.base);
+        hba.mediator = region.make<ahci::AhciMediator>(static_cast<std::uint8_t>(hba_count_), static_cast<std::uint32_t>(hba.registers.size),
+                                                       hba.bus, *memory_, directory_, *counters_, *large_table_,
+                                                       ahci::Options{.verify_tables = true, .fingerprint_seed = info_->boot_secret});
+        if (hba.mediator == nullptr)
+            return false;
+        ++hba_count_;
+        hba.mediator->set_capture(config_->capture_at_start);
+        hba.mediator->set_before_os(true);
+        hba.mediator->adopt();
+        log(LogLevel::info, str("AHCI controller "), str(name_of(function.bdf, text)), str(" registers at "), hex(hba.registers.base), str(" + "),
+            hex(hba.registers.size));
+    }
+    return true;
+}
+
+void Devices::bring_network_up()
+{
+    Tsc const start = clock_->tsc();
+    std::uint64_t const limit = network_wait_ms * (clock_->tsc_hz() / 1000);
+    while (clock_->tsc().value - start.value < limit && counters_->get(wire::CounterId::acks_accepted) == 0)
+        poll(clock_->tsc(), true);
+    auto const address = stack_->address();
+    log(LogLevel::info, str("network: address "), dec(address[0]), str("."), dec(address[1]), str("."), dec(address[2]), str("."), dec(address[3]),
+        str(counters_->get(wire::CounterId::acks_accepted) != 0 ? ", the collector answers" : ", no answer from the collector yet"));
+}
+
+bool Devices::commands_outstanding()
+{
+    for (WatchedHba const& hba : hbas())
+        for (unsigned port = 0; port < 32; ++port)
+            if (hba.mediator->outstanding(port) != 0)
+                return true;
+    return false;
+}
+
+void Devices::set_capture(bool on)
+{
+    for (WatchedHba const& hba : hbas())
+        hba.mediator->set_capture(on);
+}
+
+void Devices::set_before_os(bool on)
+{
+    for (WatchedHba const& hba : hbas())
+        hba.mediator->set_before_os(on);
+}
+
+void Devices::adopt_controllers()
+{
+    for (WatchedHba const& hba : hbas())
+        hba.mediator->adopt();
+}
+
+bool Devices::unsent() const
+{
+    return buffer_->has_open_slot() || unsent_.load(std::memory_order_relaxed) || buffer_->closed_end() != seen_end_.load(std::memory_order_relaxed);
+}
+
+bool Devices::unacknowledged() const { return buffer_->oldest() != buffer_->closed_end(); }
+
+void Devices::poll(Tsc now, bool everything)
+{
+    if (everything)
+        sender_->flush();
+    net::PollResult const result = sender_->poll(now);
+    if (result.busy)
+        return;
+    unsent_.store(result.unsent, std::memory_order_relaxed);
+    seen_end_.store(buffer_->closed_end(), std::memory_order_relaxed);
+}
+
+} // namespace undercroft::core

@@ -1,0 +1,101 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The devices that the sensor watches or owns, and the way of a record through them:
+// mediator -> observer -> slot buffer -> sender -> network card.
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "hypervisor/core/delivery.hpp"
+#include "hypervisor/core/mmio_router.hpp"
+#include "hypervisor/core/physical_bus.hpp"
+#include "hypervisor/core/region.hpp"
+#include "hypervisor/core/system_clock.hpp"
+#include "hypervisor/core/system_memory.hpp"
+#include "hypervisor/mediate/ahci/mediator.hpp"
+#include "hypervisor/net/e1000e.hpp"
+#include "hypervisor/net/sender.hpp"
+#include "hypervisor/net/stack.hpp"
+#include "hypervisor/observe/observer.hpp"
+#include "hypervisor/observe/slot_buffer.hpp"
+#include "hypervisor/platform/acpi.hpp"
+#include "hypervisor/platform/pci.hpp"
+
+namespace undercroft::core {
+
+/// A watched controller's registers.
+struct WatchedHba {
+    platform::PciFunction function;
+    platform::Bar registers;
+    PhysicalBus bus;
+    ahci::AhciMediator* mediator = nullptr;
+    MmioRouter::Id route = 0;
+};
+
+/// Hands commands to the observer and tells the sender about disks as they are described.
+class DiskDirectory final : public observe::DiskObserver {
+public:
+    void attach(observe::Observer& observer, net::Sender& sender) { observer_ = &observer, sender_ = &sender; }
+    void observe(observe::DiskCommand const& command, observe::ExtentSource& data) override { observer_->observe(command, data); }
+    void describe(std::uint16_t source, std::uint16_t logical_sector_bytes, std::uint64_t capacity_512, char const (&model)[40],
+                  char const (&serial)[20]) override;
+
+private:
+    observe::Observer* observer_ = nullptr;
+    net::Sender* sender_ = nullptr;
+};
+
+class Devices final : public DeliveryWork {
+public:
+    Devices(Config const& config, boot::BootInfo const& info, SystemMemory& memory, Counters& counters, Clock const& clock)
+        : config_{&config}, info_{&info}, memory_{&memory}, counters_{&counters}, clock_{&clock}
+    {
+    }
+
+    /// Finds controllers and network card and builds the way of a record. Talks to the card until
+    /// the network is up or a short time is over.
+    boot::StartResult build(Region& region, platform::PciConfig& pci, std::uint8_t last_bus);
+
+    [[nodiscard]] std::span<WatchedHba> hbas() { return {hbas_.data(), hba_count_}; }
+    [[nodiscard]] platform::PciFunction const& nic_function() const { return nic_function_; }
+    [[nodiscard]] platform::Bar const& nic_registers() const { return nic_registers_; }
+    [[nodiscard]] bool commands_outstanding();
+    [[nodiscard]] net::Sender& sender() { return *sender_; }
+    void set_capture(bool on);
+    void set_before_os(bool on);
+    void adopt_controllers();
+
+    // DeliveryWork
+    [[nodiscard]] bool unsent() const override;
+    [[nodiscard]] bool unacknowledged() const override;
+    void poll(Tsc now, bool everything) override;
+
+private:
+    [[nodiscard]] boot::StartResult take_nic(Region& region, platform::PciConfig& pci, platform::PciFindings const& found);
+    [[nodiscard]] bool build_delivery(Region& region);
+    [[nodiscard]] bool watch_controllers(Region& region, platform::PciConfig& pci, platform::PciFindings const& found);
+    void bring_network_up();
+
+    Config const* config_;
+    boot::BootInfo const* info_;
+    SystemMemory* memory_;
+    Counters* counters_;
+    Clock const* clock_;
+
+    PhysicalBus nic_bus_;
+    platform::PciFunction nic_function_;
+    platform::Bar nic_registers_;
+    net::E1000e* nic_ = nullptr;
+    net::Stack* stack_ = nullptr;
+    net::Sender* sender_ = nullptr;
+    observe::SlotBuffer* buffer_ = nullptr;
+    observe::Observer* observer_ = nullptr;
+    DiskDirectory directory_;
+    ahci::LargeTable* large_table_ = nullptr;
+    std::array<WatchedHba, platform::max_storage_functions> hbas_{};
+    std::size_t hba_count_ = 0;
+    std::atomic<bool> unsent_{false};
+    std::atomic<std::uint64_t> seen_end_{0};
+};
+
+} // namespace undercroft::core
