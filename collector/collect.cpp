@@ -72,6 +72,8 @@ private:
     void receive();
     void take(Socket::Datagram const& datagram, std::uint64_t now_utc_ns);
     void commit_and_acknowledge(Clock::time_point now);
+    void commit_done();
+    void commit_failed(Clock::time_point now);
     void every_second(Clock::time_point now);
     void write_metrics();
     [[nodiscard]] bool idle_too_long(Clock::time_point now) const;
@@ -87,7 +89,8 @@ private:
     bool traffic_ = false;
     bool store_failing_ = false;
     Clock::time_point last_traffic_{};
-    Clock::time_point next_commit_{};
+    Clock::time_point next_round_{};
+    Clock::time_point next_attempt_{};
     Clock::time_point next_complaint_{};
     Clock::time_point last_second_ = Clock::now();
 };
@@ -111,8 +114,7 @@ int Collector::run(StopSignals const& signals)
     while (wait(signals)) {
         receive();
         auto const now = Clock::now();
-        if (now >= next_commit_ || store_.pending_bytes() >= commit_bytes)
-            commit_and_acknowledge(now);
+        commit_and_acknowledge(now);
         store_.roll_if_due(now);
         if (now - last_second_ >= 1s)
             every_second(now);
@@ -125,10 +127,10 @@ int Collector::run(StopSignals const& signals)
 /// Until there is something to read or to do. False: a signal asks to stop.
 bool Collector::wait(StopSignals const& signals) const
 {
-    pollfd descriptors[2] = {{socket_.fd(), POLLIN, 0}, {signals.fd(), POLLIN, 0}};
+    pollfd descriptors[3] = {{socket_.fd(), POLLIN, 0}, {signals.fd(), POLLIN, 0}, {store_.commit_event(), POLLIN, 0}};
     bool const acks_wait = intake_.acks_due() || store_.pending_bytes() > 0;
     int const timeout_ms = acks_wait ? static_cast<int>(commit_interval.count()) : 100;
-    if (::poll(descriptors, 2, timeout_ms) < 0)
+    if (::poll(descriptors, 3, timeout_ms) < 0)
         return errno == EINTR;
     return (descriptors[1].revents & POLLIN) == 0;
 }
@@ -169,28 +171,42 @@ void Collector::take(Socket::Datagram const& datagram, std::uint64_t now_utc_ns)
 
 void Collector::commit_and_acknowledge(Clock::time_point now)
 {
-    next_commit_ = now + commit_interval;
-    bool const had_work = store_.pending_bytes() > 0;
-    if (!store_.commit()) {
-        counters_.add(Counter::store_errors);
-        store_failing_ = true;
-        next_commit_ = now + retry_interval;
-        if (now >= next_complaint_) {
-            next_complaint_ = now + complaint_interval;
-            spdlog::error("{}. Nothing more is acknowledged until the store can be written; the sensors keep what "
-                          "they have as long as their buffers last",
-                          store_.error());
-        }
+    if (auto const state = store_.take_commit_state(); state == Store::CommitState::done)
+        commit_done();
+    else if (state == Store::CommitState::failed)
+        commit_failed(now);
+    if (now < next_round_ && store_.pending_bytes() < commit_bytes)
         return;
+    if (now >= next_round_) {
+        intake_.acknowledge(socket_);
+        next_round_ = now + commit_interval;
     }
-    if (had_work)
-        counters_.add(Counter::commits);
-    intake_.committed();
+    if (now >= next_attempt_ && store_.start_commit())
+        intake_.commit_started();
+}
+
+void Collector::commit_done()
+{
+    counters_.add(Counter::commits);
+    intake_.commit_finished();
     intake_.acknowledge(socket_);
     if (std::exchange(store_failing_, false)) {
         spdlog::warn("the store can be written again");
         intake_.retry(utc_now_ns());
     }
+}
+
+void Collector::commit_failed(Clock::time_point now)
+{
+    counters_.add(Counter::store_errors);
+    store_failing_ = true;
+    next_attempt_ = now + retry_interval;
+    if (now < next_complaint_)
+        return;
+    next_complaint_ = now + complaint_interval;
+    spdlog::error("{}. Nothing more is acknowledged until the store can be written; the sensors keep what they have "
+                  "as long as their buffers last",
+                  store_.error());
 }
 
 void Collector::every_second(Clock::time_point now)
@@ -226,8 +242,15 @@ bool Collector::idle_too_long(Clock::time_point now) const
 int Collector::finish()
 {
     receive();
-    commit_and_acknowledge(Clock::now());
-    bool const complete = store_.close();
+    // The batch on its way, then the rest; both are acknowledged before the sensors lose sight of this collector.
+    bool complete = store_.commit();
+    if (complete) {
+        intake_.commit_finished();
+        intake_.commit_started();
+        intake_.commit_finished();
+        intake_.acknowledge(socket_);
+    }
+    complete = store_.close() && complete;
     write_metrics();
     if (::isatty(STDERR_FILENO) != 0)
         fmt::print(stderr, "\n");

@@ -115,10 +115,8 @@ Intake::Verdict Intake::take_data(Boots::value_type& entry, DataFragment const& 
         boot.storage =
             std::make_unique<StreamAssembly>(key, data.stream, store_.resume(key), limits_.stream, budget_, counters_);
     counters_.add(Counter::fragments_received);
-    boot.storage_ack_due = true;
-    queue_ack(entry);
     boot.storage->accept(data);
-    boot.storage->deliver(store_, now_utc_ns);
+    deliver(entry, now_utc_ns);
     return Verdict::accepted;
 }
 
@@ -169,22 +167,41 @@ void Intake::queue_ack(Boots::value_type& entry)
         due_.push_back(&entry);
 }
 
-void Intake::committed()
+void Intake::deliver(Boots::value_type& entry, std::uint64_t now_utc_ns)
 {
-    for (auto* const entry : due_)
-        if (entry->second.storage)
-            entry->second.storage->mark_durable();
+    Boot& boot = entry.second;
+    boot.storage->deliver(store_, now_utc_ns);
+    boot.storage_ack_due = true;
+    queue_ack(entry);
+    if (!std::exchange(boot.changed, true))
+        changed_.push_back(&entry);
+}
+
+void Intake::commit_started()
+{
+    for (auto* const entry : changed_) {
+        entry->second.changed = false;
+        entry->second.storage->commit_started();
+    }
+    committing_.swap(changed_);
+    changed_.clear();
+}
+
+void Intake::commit_finished()
+{
+    for (auto* const entry : committing_) {
+        entry->second.storage->commit_finished();
+        entry->second.storage_ack_due = true;
+        queue_ack(*entry);
+    }
+    committing_.clear();
 }
 
 void Intake::retry(std::uint64_t now_utc_ns)
 {
-    for (auto& entry : boots_) {
-        if (!entry.second.storage)
-            continue;
-        entry.second.storage->deliver(store_, now_utc_ns);
-        entry.second.storage_ack_due = true;
-        queue_ack(entry);
-    }
+    for (auto& entry : boots_)
+        if (entry.second.storage)
+            deliver(entry, now_utc_ns);
 }
 
 void Intake::acknowledge(Socket const& socket)

@@ -35,8 +35,10 @@ public:
     /// Takes an opened datagram (also used by the fuzzer, which has no keys).
     Verdict take_opened(std::span<std::uint8_t const> datagram, Peer const& from, std::uint64_t now_utc_ns);
 
-    /// After a commit: what was handed to the store is durable.
-    void committed();
+    /// What was handed to the store so far is being made durable ...
+    void commit_started();
+    /// ... and is durable now.
+    void commit_finished();
     /// Offers the store what it could not take earlier.
     void retry(std::uint64_t now_utc_ns);
     /// Sends the acknowledgements that are due.
@@ -57,6 +59,7 @@ private:
         bool control_ack_due = false;
         bool storage_ack_due = false;
         bool queued = false;                     ///< is in due_
+        bool changed = false;                    ///< is in changed_
         std::unique_ptr<StreamAssembly> storage; ///< made with the first fragment
     };
     using Boots = std::unordered_map<BootKey, Boot, BootKeyHash>;
@@ -67,6 +70,7 @@ private:
     Verdict take_data(Boots::value_type& entry, DataFragment const& data, std::uint64_t now_utc_ns);
     Verdict take_hello(Boots::value_type& entry, HelloMessage const& hello);
     Verdict take_status(Boots::value_type& entry, StatusMessage const& status);
+    void deliver(Boots::value_type& entry, std::uint64_t now_utc_ns);
     void queue_ack(Boots::value_type& entry);
     void note_store_error(StoreError const& error);
     void send_ack(Socket const& socket, BootKey const& key, Boot& boot, wire::Stream stream);
@@ -79,7 +83,9 @@ private:
     MemoryBudget budget_;
     std::uint64_t instance_; ///< random for each start, so that acknowledgements never share a nonce
     Boots boots_;
-    std::vector<Boots::value_type*> due_; ///< starts that an acknowledgement is due to
+    std::vector<Boots::value_type*> due_;        ///< starts that an acknowledgement is due to
+    std::vector<Boots::value_type*> changed_;    ///< have handed slots to the store since commit_started
+    std::vector<Boots::value_type*> committing_; ///< wait for commit_finished
     Counter reject_{};
 };
 

@@ -20,7 +20,7 @@ constexpr std::uint64_t bit(unsigned index)
 StreamAssembly::StreamAssembly(BootKey const& boot, wire::Stream stream, StreamPosition start, AssemblyLimits limits,
                                MemoryBudget& budget, Counters& counters)
     : boot_{boot}, stream_{stream}, limits_{limits}, budget_{budget}, counters_{counters}, position_{start},
-      next_slot_{start.next_slot}, durable_slot_{start.next_slot}
+      next_slot_{start.next_slot}, durable_slot_{start.next_slot}, committing_slot_{start.next_slot}
 {
 }
 
@@ -181,6 +181,7 @@ bool StreamAssembly::hand_over(SlotSink& sink, Partials::iterator partial, std::
             count_gap(Gap{waiting.first_sequence, waiting.count, true});
         }
     }
+    handed_over_.push_back({next_slot_, waiting.received});
     erase(partial);
     ++next_slot_;
     return true;
@@ -193,9 +194,21 @@ void StreamAssembly::count_gap(Gap const& gap)
                   gap.missing);
 }
 
+void StreamAssembly::commit_finished()
+{
+    durable_slot_ = committing_slot_;
+    while (!handed_over_.empty() && handed_over_.front().slot.get() < durable_slot_)
+        handed_over_.pop_front();
+}
+
 std::vector<wire::AckEntry> StreamAssembly::ack_entries() const
 {
     std::vector<wire::AckEntry> entries;
+    for (wire::AckEntry const& entry : handed_over_) {
+        if (entries.size() == wire::max_ack_entries)
+            return entries;
+        entries.push_back(entry);
+    }
     for (auto const& [slot, partial] : partials_) {
         if (entries.size() == wire::max_ack_entries)
             break;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <vector>
 
@@ -45,14 +46,16 @@ public:
     void accept(DataFragment const& data);
     /// Hands over what is complete and in order.
     void deliver(SlotSink& sink, std::uint64_t received_utc_ns);
-    /// Everything handed over so far has become durable.
-    void mark_durable() { durable_slot_ = next_slot_; }
+    /// What was handed over so far is being made durable ...
+    void commit_started() { committing_slot_ = next_slot_; }
+    /// ... and is durable now.
+    void commit_finished();
 
     /// All slots below are durable or will never come.
     [[nodiscard]] std::uint64_t durable_slot() const { return durable_slot_; }
     [[nodiscard]] StreamPosition position() const { return position_; }
     [[nodiscard]] std::size_t waiting_bytes() const { return bytes_; }
-    /// Fragment bitmaps of waiting slots, lowest first.
+    /// Fragment bitmaps of slots that have arrived in whole or in part but are not durable, lowest first.
     [[nodiscard]] std::vector<wire::AckEntry> ack_entries() const;
 
 private:
@@ -86,7 +89,9 @@ private:
     StreamPosition position_;
     std::uint64_t next_slot_;
     std::uint64_t durable_slot_;
-    std::uint64_t oldest_slot_ = 0; ///< highest "nothing below will be resent" heard from the sensor
+    std::uint64_t committing_slot_;
+    std::deque<wire::AckEntry> handed_over_; ///< not durable yet
+    std::uint64_t oldest_slot_ = 0;          ///< highest "nothing below will be resent" heard from the sensor
     std::size_t bytes_ = 0;
     Partials partials_;
 };

@@ -108,20 +108,28 @@ void JournalWriter::append(BootKey const& boot, Slot const& slot)
     put(slot.bytes);
 }
 
+bool JournalWriter::stage()
+{
+    if (pending_.empty() || !staged_.empty())
+        return false;
+    staged_.swap(pending_);
+    return true;
+}
+
 void JournalWriter::commit()
 {
-    if (pending_.empty())
+    if (staged_.empty())
         return;
     try {
-        file_.write_at(durable_bytes_, pending_);
+        file_.write_at(durable_bytes_, staged_);
         file_.sync_data();
     } catch (StoreError const&) {
         // A cut frame at the end would be harmless, but its blocks may be what the disk lacks.
         file_.truncate(durable_bytes_);
         throw;
     }
-    durable_bytes_ += pending_.size();
-    pending_.clear();
+    durable_bytes_ += staged_.size();
+    staged_.clear();
 }
 
 JournalReader::JournalReader(fs::path const& segment) : file_{segment, O_RDONLY}, size_{file_.size()} {}

@@ -34,11 +34,15 @@ public:
     [[nodiscard]] bool is_open() const { return file_.is_open(); }
     [[nodiscard]] std::uint64_t number() const { return number_; }
     void append(BootKey const& boot, Slot const& slot);
-    /// Makes everything appended durable. Throws StoreError and keeps it for another try.
+    /// Sets aside everything appended for the next commit; append may go on in another thread meanwhile.
+    /// False: there is nothing, or an earlier batch is still to be committed.
+    [[nodiscard]] bool stage();
+    /// Makes the staged batch durable. Throws StoreError and keeps it for another try.
     void commit();
     [[nodiscard]] std::size_t pending_bytes() const { return pending_.size(); }
+    [[nodiscard]] std::size_t staged_bytes() const { return staged_.size(); }
     [[nodiscard]] std::uint64_t durable_bytes() const { return durable_bytes_; }
-    /// Nothing may be pending.
+    /// Nothing may be staged.
     void close_segment() { file_ = File{}; }
 
 private:
@@ -47,6 +51,7 @@ private:
     std::uint64_t number_ = 0;
     std::uint64_t durable_bytes_ = 0;
     std::vector<std::uint8_t> pending_;
+    std::vector<std::uint8_t> staged_;
 };
 
 class JournalReader {

@@ -2,6 +2,7 @@
 #include "collector/store/store.hpp"
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -32,18 +33,29 @@ Store::Store(StoreOptions options)
     check_format();
     remove_parts();
     recover();
-    thread_ = std::thread{[this] { convert_loop(); }};
+    commit_event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (commit_event_ < 0)
+        throw_errno("cannot make an event for", options_.folder);
+    convert_thread_ = std::thread{[this] { convert_loop(); }};
+    commit_thread_ = std::thread{[this] { commit_loop(); }};
 }
 
 Store::~Store()
+{
+    stop_threads();
+    ::close(commit_event_);
+}
+
+void Store::stop_threads()
 {
     {
         std::lock_guard const guard{mutex_};
         stopping_ = true;
     }
     wake_.notify_all();
-    if (thread_.joinable())
-        thread_.join();
+    for (std::thread* const thread : {&commit_thread_, &convert_thread_})
+        if (thread->joinable())
+            thread->join();
 }
 
 void Store::lock()
@@ -110,10 +122,54 @@ bool Store::append(BootKey const& boot, Slot const& slot)
     return true;
 }
 
-bool Store::commit()
+bool Store::start_commit()
 {
-    if (journal_.pending_bytes() == 0)
-        return true;
+    bool fresh = false;
+    {
+        std::lock_guard const guard{mutex_};
+        if (commit_state_ != CommitState::idle)
+            return false;
+        fresh = journal_.stage();
+        if (journal_.staged_bytes() == 0)
+            return false;
+        commit_state_ = CommitState::running;
+    }
+    wake_.notify_all();
+    return fresh;
+}
+
+Store::CommitState Store::take_commit_state()
+{
+    std::lock_guard const guard{mutex_};
+    if (commit_state_ == CommitState::idle || commit_state_ == CommitState::running)
+        return commit_state_;
+    std::uint64_t events = 0;
+    static_cast<void>(::read(commit_event_, &events, sizeof(events)));
+    error_ = commit_error_;
+    return std::exchange(commit_state_, CommitState::idle);
+}
+
+void Store::commit_loop()
+{
+    std::unique_lock guard{mutex_};
+    for (;;) {
+        wake_.wait(guard, [this] { return stopping_ || commit_state_ == CommitState::running; });
+        if (commit_state_ != CommitState::running)
+            return;
+        guard.unlock();
+        std::string error = commit_staged();
+        guard.lock();
+        commit_state_ = error.empty() ? CommitState::done : CommitState::failed;
+        commit_error_ = std::move(error);
+        std::uint64_t const one = 1;
+        static_cast<void>(::write(commit_event_, &one, sizeof(one)));
+        committed_.notify_all();
+    }
+}
+
+/// Empty, or why the batch is not durable.
+std::string Store::commit_staged()
+{
     try {
         if (!journal_.is_open()) {
             journal_.open_segment(next_segment_);
@@ -122,20 +178,42 @@ bool Store::commit()
         }
         journal_.commit();
     } catch (StoreError const& error) {
-        error_ = error.what();
-        return false;
+        return error.what();
     }
-    error_.clear();
+    return {};
+}
+
+bool Store::commit()
+{
+    // Twice, because a batch may be on its way already.
+    for (int round = 0; round < 2; ++round) {
+        static_cast<void>(take_commit_state());
+        start_commit();
+        {
+            std::unique_lock guard{mutex_};
+            committed_.wait(guard, [this] { return commit_state_ != CommitState::running; });
+        }
+        if (take_commit_state() == CommitState::failed)
+            return false;
+    }
     return true;
 }
 
 void Store::roll_if_due(Clock::time_point now)
 {
-    if (!journal_.is_open() || journal_.pending_bytes() != 0)
+    // A batch on its way belongs to the present segment.
+    if (journal_busy() || !journal_.is_open())
         return;
     if (now - segment_start_ >= options_.roll_time || segment_rows_ >= options_.roll_rows ||
         journal_.durable_bytes() >= options_.roll_bytes)
         close_segment();
+}
+
+/// While a commit runs, its thread owns the journal's file.
+bool Store::journal_busy() const
+{
+    std::lock_guard const guard{mutex_};
+    return commit_state_ == CommitState::running || journal_.staged_bytes() != 0;
 }
 
 void Store::close_segment()
@@ -203,13 +281,7 @@ bool Store::close()
     bool const committed = commit();
     if (committed && journal_.is_open())
         close_segment();
-    {
-        std::lock_guard const guard{mutex_};
-        stopping_ = true;
-    }
-    wake_.notify_all();
-    if (thread_.joinable())
-        thread_.join();
+    stop_threads();
     std::lock_guard const guard{mutex_};
     if (!closed_.empty())
         error_ = convert_error_;

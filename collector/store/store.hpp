@@ -34,9 +34,19 @@ public:
 
     /// Not durable before the next commit. False while the disk refuses to take more.
     [[nodiscard]] bool append(BootKey const& boot, Slot const& slot) override;
-    /// True: everything appended is durable. False: it is not and will be tried again; error() says why.
+    /// Starts to make what was appended durable, in a thread of its own. True: a new batch was set aside.
+    /// False: nothing new, but a batch that failed earlier is tried again.
+    bool start_commit();
+    enum class CommitState { idle, running, done, failed };
+    /// How the started commit stands; done and failed are told once. After `failed`, error() says why.
+    [[nodiscard]] CommitState take_commit_state();
+    /// Becomes readable when a commit has ended.
+    [[nodiscard]] int commit_event() const { return commit_event_; }
+    /// Commits everything appended and waits for it. False: error() says why.
     [[nodiscard]] bool commit();
+    /// Bytes appended and not yet durable.
     [[nodiscard]] std::size_t pending_bytes() const { return journal_.pending_bytes(); }
+    /// Empty unless the last commit failed.
     [[nodiscard]] std::string const& error() const { return error_; }
     /// Starts a new segment when the present one is old or large enough.
     void roll_if_due(Clock::time_point now);
@@ -51,11 +61,15 @@ public:
     [[nodiscard]] bool close();
 
 private:
+    void stop_threads();
+    [[nodiscard]] bool journal_busy() const;
     void lock();
     void check_format() const;
     void remove_parts() const;
     void recover();
     void close_segment();
+    void commit_loop();
+    [[nodiscard]] std::string commit_staged();
     void convert_loop();
     [[nodiscard]] bool convert_one(std::uint64_t segment);
 
@@ -69,13 +83,18 @@ private:
     std::uint64_t segment_rows_ = 0;
     Clock::time_point segment_start_{};
     std::string error_;
+    int commit_event_ = -1;
 
     mutable std::mutex mutex_;
     std::condition_variable wake_;
-    std::deque<std::uint64_t> closed_; ///< guarded by mutex_
-    bool stopping_ = false;            ///< guarded by mutex_
-    std::string convert_error_;        ///< guarded by mutex_
-    std::thread thread_;
+    std::condition_variable committed_;
+    std::deque<std::uint64_t> closed_;             ///< guarded by mutex_
+    bool stopping_ = false;                        ///< guarded by mutex_
+    CommitState commit_state_ = CommitState::idle; ///< guarded by mutex_; running: the thread owns the staged batch
+    std::string commit_error_;                     ///< guarded by mutex_
+    std::string convert_error_;                    ///< guarded by mutex_
+    std::thread convert_thread_;
+    std::thread commit_thread_;
 };
 
 } // namespace undercroft::collector
