@@ -1,0 +1,28 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <optional>
+#include <set>
+#include <string>
+
+#include "collector/ingest/identity.hpp"
+#include "collector/store/store.hpp"
+
+namespace undercroft::collector {
+
+struct CollectOptions {
+    StoreOptions store;
+    std::string key_file;
+    std::string listen = "0.0.0.0:4710";
+    std::set<Id> machines;
+    std::string metrics_file;
+    std::string ready_file;
+    bool progress = false;
+    std::optional<double> exit_after_idle_s;
+    int receive_buffer_bytes = 32 << 20;
+};
+
+/// Runs until SIGTERM, SIGINT or the idle limit. Exit code: 0 all stored, 1 could not start or go on,
+/// 3 stopped, but something is still in the journal and waits for the next start.
+[[nodiscard]] int run_collect(CollectOptions const& options);
+
+} // namespace undercroft::collector

@@ -1,0 +1,72 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Slots that are durable but not yet in Parquet. A journal is a folder of numbered segments; a segment is
+// frames back to back: FrameHeader | SlotHeader | slot bytes. The frame's CRC-32 covers all after `crc`.
+// A frame that is cut short or does not match ends the segment: everything acknowledged lies before it.
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "collector/ingest/identity.hpp"
+#include "collector/ingest/slot.hpp"
+#include "collector/store/files.hpp"
+
+namespace undercroft::collector {
+
+/// What a journal frame gives back. `slot.bytes` points into `bytes`.
+struct JournalEntry {
+    BootKey boot;
+    Slot slot;
+    std::vector<std::uint8_t> bytes;
+};
+
+[[nodiscard]] fs::path segment_path(fs::path const& journal, std::uint64_t number);
+/// Numbers of the segments present, ascending.
+[[nodiscard]] std::vector<std::uint64_t> list_segments(fs::path const& journal);
+
+/// Collects frames in memory and puts them into one segment, many at a time.
+class JournalWriter {
+public:
+    explicit JournalWriter(fs::path journal) : journal_{std::move(journal)} {}
+
+    /// Starts a new segment file. Throws StoreError.
+    void open_segment(std::uint64_t number);
+    [[nodiscard]] bool is_open() const { return file_.is_open(); }
+    [[nodiscard]] std::uint64_t number() const { return number_; }
+    void append(BootKey const& boot, Slot const& slot);
+    /// Sets aside everything appended for the next commit; append may go on in another thread meanwhile.
+    /// False: there is nothing, or an earlier batch is still to be committed.
+    [[nodiscard]] bool stage();
+    /// Makes the staged batch durable. Throws StoreError and keeps it for another try.
+    void commit();
+    [[nodiscard]] std::size_t pending_bytes() const { return pending_.size(); }
+    [[nodiscard]] std::size_t staged_bytes() const { return staged_.size(); }
+    [[nodiscard]] std::uint64_t durable_bytes() const { return durable_bytes_; }
+    /// Nothing may be staged.
+    void close_segment() { file_ = File{}; }
+
+private:
+    fs::path journal_;
+    File file_;
+    std::uint64_t number_ = 0;
+    std::uint64_t durable_bytes_ = 0;
+    std::vector<std::uint8_t> pending_;
+    std::vector<std::uint8_t> staged_;
+};
+
+class JournalReader {
+public:
+    explicit JournalReader(fs::path const& segment);
+    /// False at the end of what is whole.
+    [[nodiscard]] bool next(JournalEntry& entry);
+    /// Bytes after the last whole frame; 0 for a segment that was closed properly.
+    [[nodiscard]] std::uint64_t torn_bytes() const { return size_ - offset_; }
+    void sync() { file_.sync_data(); }
+
+private:
+    File file_;
+    std::uint64_t size_;
+    std::uint64_t offset_ = 0;
+};
+
+} // namespace undercroft::collector

@@ -1,0 +1,291 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#include "collector/store/store.hpp"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
+
+namespace undercroft::collector {
+namespace {
+
+constexpr int store_format = 1;
+/// Slots held in memory while the disk refuses them; beyond, they are left to the sensor.
+constexpr std::size_t max_pending_bytes = std::size_t{16} << 20;
+constexpr std::chrono::seconds retry_interval{1};
+constexpr int attempts_when_stopping = 3;
+
+} // namespace
+
+Store::Store(StoreOptions options)
+    : options_{std::move(options)}, known_{options_.content_index_bytes}, converter_{options_.folder, known_, totals_},
+      journal_{options_.folder / "journal"}
+{
+    create_directories_durably(options_.folder / "journal");
+    lock();
+    check_format();
+    remove_parts();
+    recover();
+    commit_event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (commit_event_ < 0)
+        throw_errno("cannot make an event for", options_.folder);
+    convert_thread_ = std::thread{[this] { convert_loop(); }};
+    commit_thread_ = std::thread{[this] { commit_loop(); }};
+}
+
+Store::~Store()
+{
+    stop_threads();
+    ::close(commit_event_);
+}
+
+void Store::stop_threads()
+{
+    {
+        std::lock_guard const guard{mutex_};
+        stopping_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread* const thread : {&commit_thread_, &convert_thread_})
+        if (thread->joinable())
+            thread->join();
+}
+
+void Store::lock()
+{
+    lock_ = File{options_.folder / "journal" / "lock", O_RDWR | O_CREAT};
+    if (::flock(lock_.fd(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK)
+            throw_errno("cannot lock", lock_.path());
+        std::array<std::uint8_t, 32> owner{};
+        std::size_t const length = lock_.read_at(0, owner);
+        throw StoreError{fmt::format("the store {} is in use by another collector (process {}); stop it first or "
+                                     "choose another folder with --store",
+                                     options_.folder.string(),
+                                     std::string{reinterpret_cast<char const*>(owner.data()), length}),
+                         EWOULDBLOCK};
+    }
+    std::string const owner = std::to_string(::getpid());
+    lock_.truncate(0);
+    lock_.write_at(0, std::span{reinterpret_cast<std::uint8_t const*>(owner.data()), owner.size()});
+}
+
+void Store::check_format() const
+{
+    fs::path const path = options_.folder / "undercroft-store.json";
+    if (!fs::exists(path)) {
+        replace_file(path, nlohmann::json{{"format", store_format}}.dump() + "\n", true);
+        return;
+    }
+    std::ifstream stream{path};
+    auto const document = nlohmann::json::parse(stream, nullptr, false);
+    if (!document.is_object() || !document.contains("format") || !document["format"].is_number_integer())
+        throw StoreError{path.string() + " is not what a store has there; is --store the right folder?", 0};
+    if (document["format"] != store_format)
+        throw StoreError{fmt::format("{} says format {}, this program knows format {}", path.string(),
+                                     document["format"].dump(), store_format),
+                         0};
+}
+
+void Store::remove_parts() const
+{
+    auto const options = fs::directory_options::skip_permission_denied;
+    for (auto const& entry : fs::recursive_directory_iterator{options_.folder, options})
+        if (entry.is_regular_file() && entry.path().extension() == part_suffix)
+            ::unlink(entry.path().c_str());
+}
+
+void Store::recover()
+{
+    std::uint64_t const highest_content = load_content_index(options_.folder, known_);
+    auto const segments = list_segments(options_.folder / "journal");
+    next_segment_ = std::max(highest_content, segments.empty() ? 0 : segments.back()) + 1;
+    for (std::uint64_t const segment : segments) {
+        spdlog::info("journal: finishing segment {} of an earlier run", segment);
+        converter_.convert(segment, segment == segments.back());
+    }
+}
+
+bool Store::append(BootKey const& boot, Slot const& slot)
+{
+    if (journal_.pending_bytes() >= max_pending_bytes)
+        return false;
+    journal_.append(boot, slot);
+    segment_rows_ += slot.count;
+    return true;
+}
+
+bool Store::start_commit()
+{
+    bool fresh = false;
+    {
+        std::lock_guard const guard{mutex_};
+        if (commit_state_ != CommitState::idle)
+            return false;
+        fresh = journal_.stage();
+        if (journal_.staged_bytes() == 0)
+            return false;
+        commit_state_ = CommitState::running;
+    }
+    wake_.notify_all();
+    return fresh;
+}
+
+Store::CommitState Store::take_commit_state()
+{
+    std::lock_guard const guard{mutex_};
+    if (commit_state_ == CommitState::idle || commit_state_ == CommitState::running)
+        return commit_state_;
+    std::uint64_t events = 0;
+    static_cast<void>(::read(commit_event_, &events, sizeof(events)));
+    error_ = commit_error_;
+    return std::exchange(commit_state_, CommitState::idle);
+}
+
+void Store::commit_loop()
+{
+    std::unique_lock guard{mutex_};
+    for (;;) {
+        wake_.wait(guard, [this] { return stopping_ || commit_state_ == CommitState::running; });
+        if (commit_state_ != CommitState::running)
+            return;
+        guard.unlock();
+        std::string error = commit_staged();
+        guard.lock();
+        commit_state_ = error.empty() ? CommitState::done : CommitState::failed;
+        commit_error_ = std::move(error);
+        std::uint64_t const one = 1;
+        static_cast<void>(::write(commit_event_, &one, sizeof(one)));
+        committed_.notify_all();
+    }
+}
+
+/// Empty, or why the batch is not durable.
+std::string Store::commit_staged()
+{
+    try {
+        if (!journal_.is_open()) {
+            journal_.open_segment(next_segment_);
+            ++next_segment_;
+            segment_start_ = Clock::now();
+        }
+        journal_.commit();
+    } catch (StoreError const& error) {
+        return error.what();
+    }
+    return {};
+}
+
+bool Store::commit()
+{
+    // Twice, because a batch may be on its way already.
+    for (int round = 0; round < 2; ++round) {
+        static_cast<void>(take_commit_state());
+        start_commit();
+        {
+            std::unique_lock guard{mutex_};
+            committed_.wait(guard, [this] { return commit_state_ != CommitState::running; });
+        }
+        if (take_commit_state() == CommitState::failed)
+            return false;
+    }
+    return true;
+}
+
+void Store::roll_if_due(Clock::time_point now)
+{
+    // A batch on its way belongs to the present segment.
+    if (journal_busy() || !journal_.is_open())
+        return;
+    if (now - segment_start_ >= options_.roll_time || segment_rows_ >= options_.roll_rows ||
+        journal_.durable_bytes() >= options_.roll_bytes)
+        close_segment();
+}
+
+/// While a commit runs, its thread owns the journal's file.
+bool Store::journal_busy() const
+{
+    std::lock_guard const guard{mutex_};
+    return commit_state_ == CommitState::running || journal_.staged_bytes() != 0;
+}
+
+void Store::close_segment()
+{
+    {
+        std::lock_guard const guard{mutex_};
+        closed_.push_back(journal_.number());
+    }
+    journal_.close_segment();
+    segment_rows_ = 0;
+    wake_.notify_all();
+}
+
+StreamPosition Store::resume(BootKey const& boot) const
+{
+    return position_from_files(stream_folder(options_.folder, boot));
+}
+
+std::size_t Store::backlog() const
+{
+    std::lock_guard const guard{mutex_};
+    return closed_.size();
+}
+
+void Store::convert_loop()
+{
+    int failures = 0;
+    std::unique_lock guard{mutex_};
+    for (;;) {
+        wake_.wait(guard, [this] { return stopping_ || !closed_.empty(); });
+        if (closed_.empty() || (stopping_ && failures >= attempts_when_stopping))
+            return;
+        std::uint64_t const segment = closed_.front();
+        guard.unlock();
+        bool const done = convert_one(segment);
+        guard.lock();
+        if (done) {
+            closed_.pop_front();
+            failures = 0;
+        } else {
+            ++failures;
+            wake_.wait_for(guard, retry_interval, [this] { return stopping_; });
+        }
+    }
+}
+
+bool Store::convert_one(std::uint64_t segment)
+{
+    try {
+        converter_.convert(segment, false);
+    } catch (std::exception const& error) {
+        ++totals_.errors;
+        spdlog::error("cannot turn journal segment {} into Parquet: {}. Nothing is lost: it stays in the journal "
+                      "and is tried again",
+                      segment, error.what());
+        std::lock_guard const guard{mutex_};
+        convert_error_ = error.what();
+        return false;
+    }
+    return true;
+}
+
+bool Store::close()
+{
+    bool const committed = commit();
+    if (committed && journal_.is_open())
+        close_segment();
+    stop_threads();
+    std::lock_guard const guard{mutex_};
+    if (!closed_.empty())
+        error_ = convert_error_;
+    return committed && closed_.empty();
+}
+
+} // namespace undercroft::collector

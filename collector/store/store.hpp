@@ -1,0 +1,100 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The store as the collector's loop sees it: slots go in, commit() makes them durable, and a thread of its
+// own turns closed journal segments into Parquet.
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "collector/ingest/assembly.hpp"
+#include "collector/store/converter.hpp"
+
+namespace undercroft::collector {
+
+struct StoreOptions {
+    fs::path folder;
+    std::chrono::milliseconds roll_time{60'000};            ///< age at which a journal segment becomes Parquet
+    std::uint64_t roll_rows = 256 * 1024;                   ///< rows at which it does
+    std::uint64_t roll_bytes = std::uint64_t{256} << 20;    ///< journal bytes at which it does
+    std::size_t content_index_bytes = std::size_t{1} << 30; ///< memory for the hashes of known content
+};
+
+class Store final : public SlotSink {
+public:
+    using Clock = std::chrono::steady_clock;
+
+    /// Takes the lock and finishes what an earlier run left in the journal. Throws StoreError.
+    explicit Store(StoreOptions options);
+    ~Store();
+    Store(Store const&) = delete;
+    Store& operator=(Store const&) = delete;
+
+    /// Not durable before the next commit. False while the disk refuses to take more.
+    [[nodiscard]] bool append(BootKey const& boot, Slot const& slot) override;
+    /// Starts to make what was appended durable, in a thread of its own. True: a new batch was set aside.
+    /// False: nothing new, but a batch that failed earlier is tried again.
+    bool start_commit();
+    enum class CommitState { idle, running, done, failed };
+    /// How the started commit stands; done and failed are told once. After `failed`, error() says why.
+    [[nodiscard]] CommitState take_commit_state();
+    /// Becomes readable when a commit has ended.
+    [[nodiscard]] int commit_event() const { return commit_event_; }
+    /// Commits everything appended and waits for it. False: error() says why.
+    [[nodiscard]] bool commit();
+    /// Bytes appended and not yet durable.
+    [[nodiscard]] std::size_t pending_bytes() const { return journal_.pending_bytes(); }
+    /// Empty unless the last commit failed.
+    [[nodiscard]] std::string const& error() const { return error_; }
+    /// Starts a new segment when the present one is old or large enough.
+    void roll_if_due(Clock::time_point now);
+
+    [[nodiscard]] StreamPosition resume(BootKey const& boot) const;
+    [[nodiscard]] fs::path const& folder() const { return options_.folder; }
+    [[nodiscard]] StoreTotals const& totals() const { return totals_; }
+    /// Closed segments that are not yet Parquet.
+    [[nodiscard]] std::size_t backlog() const;
+
+    /// Commits and converts everything. False: something stays in the journal (error() says why), for the next start.
+    [[nodiscard]] bool close();
+
+private:
+    void stop_threads();
+    [[nodiscard]] bool journal_busy() const;
+    void lock();
+    void check_format() const;
+    void remove_parts() const;
+    void recover();
+    void close_segment();
+    void commit_loop();
+    [[nodiscard]] std::string commit_staged();
+    void convert_loop();
+    [[nodiscard]] bool convert_one(std::uint64_t segment);
+
+    StoreOptions options_;
+    File lock_;
+    HashIndex known_;
+    StoreTotals totals_;
+    Converter converter_;
+    JournalWriter journal_;
+    std::uint64_t next_segment_ = 1;
+    std::uint64_t segment_rows_ = 0;
+    Clock::time_point segment_start_{};
+    std::string error_;
+    int commit_event_ = -1;
+
+    mutable std::mutex mutex_;
+    std::condition_variable wake_;
+    std::condition_variable committed_;
+    std::deque<std::uint64_t> closed_;             ///< guarded by mutex_
+    bool stopping_ = false;                        ///< guarded by mutex_
+    CommitState commit_state_ = CommitState::idle; ///< guarded by mutex_; running: the thread owns the staged batch
+    std::string commit_error_;                     ///< guarded by mutex_
+    std::string convert_error_;                    ///< guarded by mutex_
+    std::thread convert_thread_;
+    std::thread commit_thread_;
+};
+
+} // namespace undercroft::collector
