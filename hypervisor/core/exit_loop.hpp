@@ -16,7 +16,7 @@
 
 namespace undercroft::core {
 
-/// Waits for `mailbox` to get a request; on hardware in HLT, woken by NMI.
+/// Waits a while for `mailbox` to get a request; on hardware in HLT, woken by NMI. May return early.
 using WaitForRequest = void (*)(Mailbox&);
 
 template <backend::VirtualCpu C>
@@ -36,13 +36,31 @@ public:
         return exit;
     }
 
-    /// Acts on INIT, SIPI and flush requests from other CPUs.
+    /// Acts on INIT, SIPI and flush requests from other CPUs; returns when the guest may run.
     void serve_mailbox()
     {
-        if (mailbox_->take(Mailbox::flush) != 0)
-            cpu_->flush_nested();
-        while (mailbox_->take(Mailbox::init) != 0)
-            wait_as_after_init();
+        for (;;) {
+            if (mailbox_->take_flush())
+                cpu_->flush_nested();
+            platform::StartupAction const action = mailbox_->startup.take();
+            switch (action.kind) {
+            case platform::StartupAction::Kind::none:
+                if (!mailbox_->startup.needs_attention())
+                    return;
+                wait_(*mailbox_); // for a SIPI: Intel SDM vol. 3A 9.4, AMD APM vol. 2 14.1.5
+                break;
+            case platform::StartupAction::Kind::wait: enter_init_state(); break;
+            case platform::StartupAction::Kind::start:
+                enter_init_state();
+                backend::apply_startup(*cpu_, action.vector);
+                count(wire::CounterId::exits_init_sipi);
+                return;
+            case platform::StartupAction::Kind::reset_vector:
+                enter_init_state();
+                count(wire::CounterId::exits_init_sipi);
+                return;
+            }
+        }
     }
 
 private:
@@ -58,7 +76,7 @@ private:
         case halt: count(wire::CounterId::exits_halt); break;           // goes on natively, see Delivery
         case interrupt: count(wire::CounterId::exits_interrupt); break; // likewise
         case nmi: on_nmi(); break;
-        case init: mailbox_->post_init(); serve_mailbox(); break;
+        case init: mailbox_->startup.post_init(); serve_mailbox(); break;
         case debug_trap: on_step_done(); break;
         case virtualisation: cpu_->inject_undefined(); break;
         case shutdown: services_->guest_shutdown();
@@ -232,7 +250,7 @@ private:
     void on_nmi()
     {
         cpu_->consume_nmi();
-        if (mailbox_->pending() == 0) {
+        if (!mailbox_->pending()) {
             if (!services_->kicked_recently(*mailbox_))
                 cpu_->inject_nmi();
             return;
@@ -240,27 +258,10 @@ private:
         serve_mailbox();
     }
 
-    /// Intel SDM vol. 3A 9.4 / AMD APM vol. 2 14.1.5: after INIT the CPU waits for a SIPI.
-    void wait_as_after_init()
+    void enter_init_state()
     {
-        count(wire::CounterId::exits_init_sipi);
         backend::apply_init(*cpu_, services_->processor_signature());
-        mailbox_->set_waits_for_sipi(true);
-        for (;;) {
-            std::uint32_t const pending = mailbox_->pending();
-            if ((pending & Mailbox::init) != 0)
-                break; // again
-            if (mailbox_->take(Mailbox::flush) != 0)
-                cpu_->flush_nested();
-            if (mailbox_->take(Mailbox::sipi) != 0) {
-                mailbox_->set_waits_for_sipi(false);
-                count(wire::CounterId::exits_init_sipi);
-                backend::apply_startup(*cpu_, mailbox_->vector());
-                return;
-            }
-            wait_(*mailbox_);
-        }
-        mailbox_->set_waits_for_sipi(false);
+        count(wire::CounterId::exits_init_sipi);
     }
 
     void on_unknown(backend::Exit const& exit)

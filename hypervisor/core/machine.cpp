@@ -18,9 +18,9 @@ constexpr std::uint64_t kick_interval_us = 500;
 
 void wait_in_halt(Mailbox& mailbox)
 {
-    // An NMI that comes between the test and HLT is lost; the sender repeats it.
-    if (mailbox.pending() == 0)
-        asm volatile("stgi; hlt; clgi" : : : "memory");
+    // An NMI that comes just before HLT is lost; the sender repeats it.
+    (void)mailbox;
+    asm volatile("stgi; hlt; clgi" : : : "memory");
 }
 
 } // namespace
@@ -62,6 +62,8 @@ PerCpu* Machine::adopt(std::uint32_t index, CapturedState const& captured)
         return nullptr;
     PerCpu& cpu = *cpus_[index];
     cpu.apic_id = local_apic_id();
+    cpu.mailbox.startup.set_bootstrap((read_msr(svm::msr::apic_base) & 1U << 8) != 0);
+    startup_watch_.add_cpu(cpu.index, cpu.apic_id);
     cpu.cpu.capture(captured);
     cpu.entered.store(true, std::memory_order_release);
     counters_.add(wire::CounterId::cpus_controlled);
@@ -74,7 +76,7 @@ void Machine::run(PerCpu& cpu)
     load_host_environment(host_->root());
     log(LogLevel::info, str("CPU "), dec(cpu.index), str(" (APIC id "), dec(cpu.apic_id), str(") is under the sensor"));
     for (;;) {
-        if (cpu.mailbox.pending() != 0)
+        if (cpu.mailbox.pending())
             cpu.loop->serve_mailbox();
         backend::Exit const exit = cpu.loop->step();
         if (cpu.delivery != nullptr)
@@ -88,15 +90,16 @@ void Machine::kick(PerCpu& target)
     send_nmi(target.apic_id);
 }
 
-void Machine::post_and_wait(PerCpu& target, std::uint32_t request)
+void Machine::call_until(PerCpu& target, bool (*done)(PerCpu&))
 {
     std::uint64_t const ticks_per_ms = info_->tsc_hz / 1000;
     std::uint64_t const start = read_tsc();
     std::uint64_t last_kick = 0;
-    while ((target.mailbox.pending() & request) != 0) {
+    PerCpu* const self = current();
+    while (!done(target)) {
         std::uint64_t const now = read_tsc();
         if (now - start > call_timeout_ms * ticks_per_ms) {
-            log(LogLevel::warning, str("CPU "), dec(target.index), str(" does not answer request "), dec(request));
+            log(LogLevel::warning, str("CPU "), dec(target.index), str(" does not answer a call"));
             return;
         }
         if (now - last_kick > kick_interval_us * ticks_per_ms / 1000) {
@@ -104,10 +107,8 @@ void Machine::post_and_wait(PerCpu& target, std::uint32_t request)
             last_kick = now;
         }
         // Two CPUs that call each other must not wait for ever.
-        if (PerCpu* const self = current(); self != nullptr && (self->mailbox.pending() & Mailbox::flush) != 0) {
-            self->mailbox.take(Mailbox::flush);
+        if (self != nullptr && self->mailbox.take_flush())
             self->cpu.flush_nested();
-        }
         __builtin_ia32_pause();
     }
 }
@@ -123,7 +124,7 @@ void Machine::flush_all_cpus()
     }
     for (PerCpu* const cpu : cpus())
         if (cpu != self && cpu->entered.load(std::memory_order_acquire))
-            post_and_wait(*cpu, Mailbox::flush);
+            call_until(*cpu, [](PerCpu& target) { return !target.mailbox.flush_pending(); });
 }
 
 bool Machine::kicked_recently(Mailbox const& mailbox)

@@ -66,8 +66,8 @@ public:
 
     /// Sends a physical NMI to a CPU and notes it in its mailbox.
     void kick(PerCpu& target);
-    /// Posts to a CPU's mailbox and waits until it has looked (bounded).
-    void post_and_wait(PerCpu& target, std::uint32_t request);
+    /// Repeats an NMI to `target` until done(target) (bounded; logged when it is not).
+    void call_until(PerCpu& target, bool (*done)(PerCpu&));
     void flush_all_cpus();
     [[nodiscard]] PerCpu* by_apic_id(std::uint32_t apic_id);
     [[nodiscard]] PerCpu* current();
@@ -134,6 +134,7 @@ private:
     platform::PowerWatch* power_ = nullptr;
     platform::PortPciConfig pci_{ports_};
     Devices* devices_ = nullptr;
+    std::uint64_t acks_at_failed_drain_ = ~0ULL;
 };
 
 /// The one machine; constructed in place by the core's entry.

@@ -30,8 +30,10 @@ std::uint32_t Machine::port_read(std::uint16_t port, unsigned width) { return in
 
 void Machine::port_write(std::uint16_t port, unsigned width, std::uint32_t value)
 {
-    if (power_->is_power_transition(port, width, value))
+    if (power_->is_power_transition(port, width, value)) {
+        log(LogLevel::info, str("power change: port "), hex(port), str(" value "), hex(value));
         drain_before_power_change();
+    }
     out_port(port, width, value);
 }
 
@@ -80,11 +82,15 @@ bool Machine::commands_outstanding() const { return devices_->commands_outstandi
 
 void Machine::drain_before_power_change()
 {
-    constexpr std::uint64_t limit_s = 5;
-    log(LogLevel::info, str("the machine is about to be switched off or reset: delivering what is left"));
+    // Guests write reset commands that turn out to be none (keyboard controller probes): a
+    // collector that did not answer last time is not waited for again until it has.
+    std::uint64_t const acks = counters_.get(wire::CounterId::acks_accepted);
+    std::uint64_t const limit_ms = acks == acks_at_failed_drain_ ? 50 : 5000;
     devices_->sender().flush();
-    if (!devices_->sender().drain(Tsc{read_tsc() + limit_s * info_->tsc_hz}))
-        log(LogLevel::warning, str("not everything was acknowledged in time"));
+    if (devices_->sender().drain(Tsc{read_tsc() + limit_ms * (info_->tsc_hz / 1000)}))
+        return;
+    acks_at_failed_drain_ = counters_.get(wire::CounterId::acks_accepted);
+    log(LogLevel::warning, str("not everything was acknowledged in time"));
 }
 
 } // namespace undercroft::core

@@ -27,7 +27,11 @@ struct PerCpu {
     ExitLoop<ActiveCpu>* loop = nullptr;
     Delivery<ActiveCpu>* delivery = nullptr;
 };
+// Of a type that is not standard-layout offsetof is conditionally supported: this compiler does.
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Winvalid-offsetof"
 static_assert(offsetof(PerCpu, stack_top) == 0);
+#pragma clang diagnostic pop
 
 inline constexpr std::size_t stack_bytes = 64 * 1024;
 

@@ -8,20 +8,21 @@
 namespace undercroft::core {
 namespace {
 
-constexpr std::uint64_t reg_eoi = 0xB0, reg_icr_low = 0x300, reg_icr_high = 0x310;
+constexpr std::uint64_t reg_eoi = 0xB0;
+
+unsigned current_index()
+{
+    PerCpu const* const self = machine().current();
+    return self == nullptr ? 0 : self->index;
+}
 
 } // namespace
 
-std::uint64_t StartupWatch::read(std::uint64_t offset, unsigned width) { return load_physical(page_ + offset, width); }
+StartupWatch::StartupWatch(Machine& machine) : machine_{&machine}, registers_{bus_, router_, *this, &current_index} {}
 
 void StartupWatch::write(std::uint64_t offset, unsigned width, std::uint64_t value)
 {
-    if (offset == reg_icr_low && width >= 4) {
-        std::uint64_t const high = load_physical(page_ + reg_icr_high, 4);
-        if (command(static_cast<std::uint32_t>(value), static_cast<std::uint32_t>(high >> 24), false))
-            return;
-    }
-    store_physical(page_ + offset, width, value);
+    registers_.write(offset, width, value);
     if (offset == reg_eoi)
         interrupt_ended();
 }
@@ -32,13 +33,17 @@ bool StartupWatch::write_x2apic(std::uint32_t msr, std::uint64_t value)
         interrupt_ended();
         return false;
     }
-    return command(static_cast<std::uint32_t>(value), static_cast<std::uint32_t>(value >> 32), true);
+    platform::Ipi const ipi = router_.judge(current_index(), platform::decode_x2apic_icr(value));
+    if (ipi.action == platform::Ipi::Action::pass)
+        return false;
+    deliver(current_index(), ipi);
+    return true;
 }
 
 bool StartupWatch::write_base(std::uint64_t value)
 {
     constexpr std::uint64_t address = 0x000FFFFFFFFFF000;
-    if (page_ != 0 && (value & address) != page_) {
+    if (page() != 0 && (value & address) != page()) {
         log(LogLevel::warning, str("the guest moves its local APIC to "), hex(value & address), str(": refused"));
         return false;
     }
@@ -59,49 +64,28 @@ void StartupWatch::interrupt_ended()
     machine_->stop_startup_watch();
 }
 
-bool StartupWatch::command(std::uint32_t low, std::uint32_t destination, bool x2apic)
+void StartupWatch::deliver(unsigned source, platform::Ipi const& ipi)
 {
-    constexpr std::uint32_t mode_init = 5, mode_sipi = 6;
-    std::uint32_t const mode = low >> 8 & 7;
-    if (mode != mode_init && mode != mode_sipi)
-        return false;
-    bool const deassert = mode == mode_init && (low & (1U << 14)) == 0 && (low & (1U << 15)) != 0;
-    if (deassert)
-        return true; // has no effect since the Pentium 4
-    PerCpu* const self = machine_->current();
-    std::uint32_t const shorthand = low >> 18 & 3;
-    std::uint32_t const everybody = x2apic ? 0xFFFFFFFF : 0xFF;
-    for (PerCpu* const cpu : machine_->cpus()) {
-        if (!cpu->entered.load(std::memory_order_acquire))
-            continue;
-        bool target = false;
-        switch (shorthand) {
-        case 0: target = destination == everybody || cpu->apic_id == destination; break;
-        case 1: target = cpu == self; break;
-        case 2: target = true; break;
-        default: target = cpu != self; break;
-        }
-        if (target)
-            deliver(*cpu, mode == mode_init, static_cast<std::uint8_t>(low));
-    }
-    return true;
+    if (ipi.action != platform::Ipi::Action::init && ipi.action != platform::Ipi::Action::startup)
+        return;
+    for (PerCpu* const cpu : machine_->cpus())
+        if (ipi.targets.contains(cpu->index))
+            call(*cpu, source, ipi);
 }
 
-void StartupWatch::deliver(PerCpu& cpu, bool init, std::uint8_t vector)
+void StartupWatch::call(PerCpu& target, unsigned source, platform::Ipi const& ipi)
 {
-    log(LogLevel::debug, str(init ? "INIT" : "SIPI"), str(" to CPU "), dec(cpu.index), str(" vector "), hex(vector));
+    bool const init = ipi.action == platform::Ipi::Action::init;
+    log(LogLevel::debug, str(init ? "INIT" : "SIPI"), str(" to CPU "), dec(target.index), str(" vector "), hex(ipi.vector));
     if (init) {
-        cpu.runs_os.store(false);
-        cpu.mailbox.post_init();
-        if (&cpu != machine_->current())
-            machine_->post_and_wait(cpu, Mailbox::init);
-        return;
+        target.runs_os.store(false);
+        target.mailbox.startup.post_init();
+    } else if (!target.mailbox.startup.post_startup(ipi.vector)) {
+        return; // it means nothing to a CPU that runs
     }
-    if (!cpu.mailbox.waits_for_sipi() && (cpu.mailbox.pending() & Mailbox::init) == 0)
-        return; // as by hardware: a SIPI means nothing to a CPU that runs
-    cpu.mailbox.post_sipi(vector);
-    if (&cpu != machine_->current())
-        machine_->post_and_wait(cpu, Mailbox::sipi);
+    if (target.index != source)
+        machine_->call_until(target, init ? [](PerCpu& cpu) { return cpu.mailbox.startup.init_taken(); }
+                                          : [](PerCpu& cpu) { return !cpu.mailbox.startup.needs_attention(); });
 }
 
 } // namespace undercroft::core

@@ -7,35 +7,39 @@
 #include <cstdint>
 
 #include "hypervisor/core/mmio.hpp"
+#include "hypervisor/core/physical_bus.hpp"
+#include "hypervisor/platform/apic_page.hpp"
 
 namespace undercroft::core {
 
 class Machine;
 struct PerCpu;
 
-class StartupWatch final : public MmioHandler {
+class StartupWatch final : public MmioHandler, private platform::IpiSink {
 public:
-    explicit StartupWatch(Machine& machine) : machine_{&machine} {}
+    explicit StartupWatch(Machine& machine);
 
-    /// The register page that is watched (from IA32_APIC_BASE).
-    void set_page(std::uint64_t address) { page_ = address; }
-    [[nodiscard]] std::uint64_t page() const { return page_; }
+    void add_cpu(unsigned index, std::uint32_t apic_id) { (void)router_.add_cpu(index, apic_id); }
+    /// The register page that is watched (from IA32_APIC_BASE); 0 in x2APIC mode.
+    void set_page(std::uint64_t address) { bus_.set_base(address); }
+    [[nodiscard]] std::uint64_t page() const { return bus_.base(); }
 
-    [[nodiscard]] std::uint64_t read(std::uint64_t offset, unsigned width) override;
+    [[nodiscard]] std::uint64_t read(std::uint64_t offset, unsigned width) override { return registers_.read(offset, width); }
     void write(std::uint64_t offset, unsigned width, std::uint64_t value) override;
-    /// x2APIC: writes to the ICR and EOI MSRs. False: not one of these.
-    bool write_x2apic(std::uint32_t msr, std::uint64_t value);
+    /// x2APIC: writes to the ICR and EOI MSRs. False: let it reach the hardware.
+    [[nodiscard]] bool write_x2apic(std::uint32_t msr, std::uint64_t value);
     /// IA32_APIC_BASE. False: refused (a moved register page would escape the watch).
-    bool write_base(std::uint64_t value);
+    [[nodiscard]] bool write_base(std::uint64_t value);
 
 private:
-    /// True when the command was INIT or SIPI and has been emulated.
-    bool command(std::uint32_t low, std::uint32_t destination, bool x2apic);
-    void deliver(PerCpu& cpu, bool init, std::uint8_t vector);
+    void deliver(unsigned source, platform::Ipi const& ipi) override;
+    void call(PerCpu& target, unsigned source, platform::Ipi const& ipi);
     void interrupt_ended();
 
     Machine* machine_;
-    std::uint64_t page_ = 0;
+    PhysicalBus bus_;
+    platform::IpiRouter router_;
+    platform::ApicPage registers_;
 };
 
 } // namespace undercroft::core
