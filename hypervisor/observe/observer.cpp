@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "hypervisor/observe/entropy.hpp"
-
 namespace undercroft::observe {
 namespace {
 
@@ -24,35 +22,30 @@ struct Observer::Request {
     bool first = true;
 };
 
-/// One block's bytes: where they are now, or that they cannot be read.
-struct Observer::Block {
-    std::byte const* bytes; ///< null: outside guest RAM
-    bool stable;            ///< in our own memory
-};
-
 /// Hands out a command's data in consecutive pieces, each byte of guest memory once.
 class Observer::Pages {
 public:
     Pages(core::GuestMemory const& memory, ExtentSource& source) : memory_{&memory}, source_{&source} {}
 
-    /// The next `bytes` bytes: in place when they lie together and no copy is asked for, else in `scratch`.
-    Block take(std::size_t bytes, bool copy, std::span<std::byte> scratch)
+    /// The next `bytes` bytes, null when some are not in guest RAM: in place when they lie together and no copy is
+    /// asked for, else in `scratch`.
+    std::byte const* take(std::size_t bytes, bool copy, std::span<std::byte> scratch)
     {
         if (!copy && refill() && extent_.bytes >= bytes) {
-            Block const block{memory_->view(extent_.address, bytes), false};
+            std::byte const* const block = memory_->view(extent_.address, bytes);
             advance(bytes);
             return block;
         }
         bool readable = true;
         for (std::size_t have = 0; have < bytes;) {
             if (!refill())
-                return {nullptr, false};
+                return nullptr;
             std::size_t const n = std::min<std::uint64_t>(extent_.bytes, bytes - have);
             readable = readable && memory_->read(extent_.address, scratch.subspan(have, n));
             advance(n);
             have += n;
         }
-        return {readable ? scratch.data() : nullptr, true};
+        return readable ? scratch.data() : nullptr;
     }
 
 private:
@@ -89,15 +82,15 @@ void Observer::write_blocks(Request& request, DiskCommand const& command, Pages&
     std::uint64_t unreadable = 0;
     for (std::uint64_t done = 0; done < command.bytes;) {
         std::size_t const n = std::min<std::uint64_t>(command.bytes - done, wire::content_block_bytes);
-        Block const block = pages.take(n, content, scratch_);
+        std::byte const* const block = pages.take(n, content, scratch_);
         wire::Record record;
         record.address = command.lba.value + done / sector;
         record.length = static_cast<std::uint32_t>(n);
         record.kind = static_cast<std::uint8_t>(command.kind);
         std::uint16_t flags = wire::record_flag::content_unreadable;
-        if (block.bytes != nullptr) {
+        if (block != nullptr) {
             flags = wire::record_flag::has_entropy;
-            record.entropy = entropy(block.bytes, n);
+            record.entropy = memo_.entropy(block, n);
             if (content) {
                 flags |= wire::record_flag::has_content;
                 record.content_bytes = static_cast<std::uint32_t>(n);
@@ -107,7 +100,7 @@ void Observer::write_blocks(Request& request, DiskCommand const& command, Pages&
         }
         record.flags = flags;
         done += n;
-        put(request, record, done == command.bytes, content && block.bytes != nullptr ? block.bytes : nullptr);
+        put(request, record, done == command.bytes, content ? block : nullptr);
     }
     if (unreadable != 0)
         counters_->add(wire::CounterId::ahci_blocks_unreadable, unreadable);

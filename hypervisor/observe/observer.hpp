@@ -12,6 +12,7 @@
 #include "hypervisor/core/guest_memory.hpp"
 #include "hypervisor/core/spinlock.hpp"
 #include "hypervisor/observe/disk_command.hpp"
+#include "hypervisor/observe/entropy_memo.hpp"
 #include "hypervisor/observe/record_sink.hpp"
 #include "wire/datagram.hpp"
 
@@ -19,9 +20,11 @@ namespace undercroft::observe {
 
 class Observer final : public DiskObserver {
 public:
+    /// `key` is any number that the guest does not know; it protects the memory of entropies.
+    /// The object is some 270 KiB: it belongs into static memory.
     Observer(core::GuestMemory const& memory, core::Clock const& clock, RecordSink& sink, core::Counters& counters,
-             core::CaptureMode mode)
-        : memory_{&memory}, clock_{&clock}, sink_{&sink}, counters_{&counters}, mode_{mode}
+             core::CaptureMode mode, std::uint64_t key)
+        : memory_{&memory}, clock_{&clock}, sink_{&sink}, counters_{&counters}, mode_{mode}, memo_{key}
     {
     }
 
@@ -36,7 +39,6 @@ public:
 
 private:
     struct Request;
-    struct Block;
     class Pages;
 
     void write_blocks(Request& request, DiskCommand const& command, Pages& pages);
@@ -48,7 +50,8 @@ private:
     RecordSink* sink_;
     core::Counters* counters_;
     std::atomic<core::CaptureMode> mode_;
-    /// The sink lets one command in at a time (begin_request ... end_request): that guards it.
+    // The sink lets one command in at a time (begin_request ... end_request): that guards these two.
+    EntropyMemo memo_;
     alignas(64) std::array<std::byte, wire::content_block_bytes> scratch_{};
     core::Spinlock disks_lock_;
     std::array<wire::DiskInfo, wire::max_hello_disks> disks_{};

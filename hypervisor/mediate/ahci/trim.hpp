@@ -19,6 +19,7 @@ class TrimRanges {
 public:
     /// Disks state limits of a few blocks (IDENTIFY word 105); more than this many are not read.
     static constexpr std::uint32_t max_blocks = 256;
+    static constexpr std::uint32_t max_ranges = max_blocks * 64;
 
     TrimRanges(core::GuestMemory const& memory, observe::ExtentSource& data, std::uint32_t blocks)
         : memory_{&memory}, data_{&data}, blocks_{blocks < max_blocks ? blocks : max_blocks},

@@ -2,6 +2,7 @@
 #pragma once
 // A model of an AHCI HBA, of guest memory with the sensor in its middle, and of an observer that remembers.
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -19,10 +20,11 @@ public:
     static constexpr std::uint64_t sensor_begin = 4U << 20;
     static constexpr std::uint64_t sensor_end = 5U << 20;
 
-    Memory() : ram_(ram_bytes + 4096)
+    // calloc leaves untouched pages unmapped, so that a fuzzer can have a machine per input.
+    Memory() : ram_{static_cast<std::byte*>(std::calloc(ram_bytes + 4096, 1)), &std::free}
     {
-        auto const at = reinterpret_cast<std::uintptr_t>(ram_.data());
-        base_ = ram_.data() + (4096 - at % 4096) % 4096;
+        auto const at = reinterpret_cast<std::uintptr_t>(ram_.get());
+        base_ = ram_.get() + (4096 - at % 4096) % 4096;
     }
     bool read(Gpa from, std::span<std::byte> into) const override
     {
@@ -70,7 +72,7 @@ public:
     mutable std::function<void(Gpa, std::uint64_t)> on_access;
 
 private:
-    std::vector<std::byte> ram_;
+    std::unique_ptr<std::byte, decltype(&std::free)> ram_;
     std::byte* base_;
 };
 
