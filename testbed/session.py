@@ -100,7 +100,8 @@ class Session:
             then(name, monitor)
 
     def _add_outcome(self, outcome: Outcome) -> None:
-        timings: dict[str, object] = {**self.timings, "qemu_s": outcome.seconds}
+        timings: dict[str, object] = {**self.timings, "qemu_s": outcome.seconds,
+                                     "qemu_cpu_s": outcome.cpu_seconds}
         timings |= {f"{stage['stage']}_s": stage["host_s"] for stage in outcome.stages}
         self.report |= {
             "state": outcome.state, "shutdown": outcome.shutdown, "error": outcome.error, "timings": timings,
@@ -166,7 +167,7 @@ def workload_path(name: str) -> Path:
         return path
     path = cache.SOURCE_ROOT / "workloads" / f"{name}.sh"
     if not path.is_file():
-        known = ", ".join(sorted(entry.stem for entry in path.parent.glob("*.sh") if not entry.stem.startswith("lib-")))
+        known = ", ".join(sorted(entry.stem for entry in path.parent.glob("*.sh")))
         raise FileNotFoundError(f"there is no workload {name!r}; known: {known}")
     return path
 
