@@ -61,6 +61,7 @@ class Session:
             accelerator=request.accelerator, cpu_model=request.cpu_model, disks=self._disks(),
             sensor_nic=request.sensor is not None if request.sensor_nic is None else request.sensor_nic,
             guest_nic=request.guest_nic, nic_netdev=request.nic_netdev, nic_rom=request.nic_rom,
+            video=request.payload is not None,
             trace_events=trace.EVENTS if request.trace_reads else [], extra=request.qemu_arguments)
         for stale in (self.machine.console, self.machine.sensor_log, self.machine.trace_file):
             stale.unlink(missing_ok=True)

@@ -19,7 +19,6 @@ writes_now() { awk '{ printf "{\"reads\":%d,\"writes\":%d,\"discards\":%d,\"flus
 raw random --rw=randrw --rwmixread=20 --bssplit=$sizes --number_ios=$((FIO_WRITES * 62 / 100)) --fsync=200 || exit 1
 raw sequential --rw=write --bs=64k --number_ios=$((FIO_WRITES * 5 / 100)) --fsync=100 || exit 1
 raw small --rw=write --bs=512 --number_ios=$((FIO_WRITES * 20 / 100)) --fsync=500 || exit 1
-# Without the flushes a trim is still split from the write that follows by the queue's own order.
 raw trim --rw=trimwrite --bs=256k --iodepth=1 --number_ios=200 || exit 1
 raw big --rw=randwrite --bs=1m --number_ios=60 || exit 1
 result raw_counts "$(writes_now)"
@@ -27,7 +26,7 @@ result raw_counts "$(writes_now)"
 /tools/usr/sbin/blkdiscard "$disk" || exit 1
 mkfs.ext4 -q -F "$disk" && mount -t ext4 "$disk" /mnt || exit 1
 timed fio_ext4 fio $common --name=ext4 --directory=/mnt --size=24m --nrfiles=4 --rw=randwrite \
-    --bssplit=512/10:4k/60:16k/25:64k/5 --number_ios=$((FIO_WRITES * 25 / 100)) --time_based=0 --fsync=100 \
+    --bssplit=512/10:4k/60:16k/25:64k/5 --number_ios=$((FIO_WRITES * 25 / 100)) --fsync=100 \
     --output=/tmp/fio-ext4.json || exit 1
 report_file fio-ext4.json /tmp/fio-ext4.json
 rm /mnt/ext4.0.1
