@@ -21,7 +21,7 @@ TOOLS_SERIAL = "tools"
 MODULES = ["virtio_pci", "virtio_blk", "sd_mod", "ahci", "nvme", "crc32c_generic", "ext4", "vfat", "nls_ascii",
            "nls_cp437", "msr", "cpuid", "e1000e"]
 PROGRAMS = ["fio", "openssl", "gpg", "gpg-agent", "7z", "zip", "tar", "blkdiscard", "fstrim", "hdparm", "mkfs.ext4",
-            "e2fsck", "systemd-detect-virt", "lscpu", "cpuid", "sha256sum", "bash", "find", "dd"]
+            "e2fsck", "systemd-detect-virt", "lscpu", "cpuid", "date", "bash"]
 EXTRA_FOLDERS = ["/usr/lib/7zip", "/usr/lib/p7zip"]
 
 
@@ -51,8 +51,8 @@ def run_archive(workload: Path, settings: dict[str, str], extra: dict[str, bytes
     archive.file("run.d/env", lines.encode())
     prologue = ". /lib/undercroft.sh\n. /run.d/env\n"
     archive.file("run.d/workload", prologue.encode() + workload.read_bytes())
-    for library in sorted(workload.parent.glob("lib-*.sh")):
-        archive.file(f"run.d/{library.name}", library.read_bytes())
+    for other in sorted((cache.SOURCE_ROOT / "workloads").glob("*.sh")):
+        archive.file(f"run.d/workloads/{other.name}", other.read_bytes())
     for name, content in (extra or {}).items():
         archive.file(name, content, 0o755)
     return archive.data()
@@ -74,8 +74,7 @@ def _initramfs(linux: kernel.Kernel) -> bytes:
     archive.file("bin/busybox", busybox.read_bytes(), 0o755)
     applets = subprocess.run([str(busybox), "--list"], capture_output=True, text=True, check=True).stdout.split()
     for applet in applets:
-        # The tools disk has the real ones of these.
-        if applet not in ("busybox", "tar", "dd", "blkdiscard", "fstrim", "sha256sum", "find", "hdparm"):
+        if applet != "busybox":
             archive.symlink(f"bin/{applet}", "busybox")
     for name in ("lib64", "usr"):
         archive.symlink(name, f"tools/{name}")

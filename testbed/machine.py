@@ -75,6 +75,7 @@ class Machine:
     nic_model: str = "e1000e"
     nic_netdev: str = "user"
     nic_rom: bool = False
+    video: bool = False  # memtest86+ refuses to start without a frame buffer
     trace_events: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
 
@@ -99,7 +100,7 @@ class Machine:
         model = self.cpu_model or ("host,+svm" if self.accelerator == "kvm" else "EPYC,+svm,+npt")
         result = ["qemu-system-x86_64", "-machine", "q35", "-cpu", model, "-m", self.memory, "-smp", str(self.cpus),
                   "-accel", "kvm" if self.accelerator == "kvm" else "tcg,thread=multi", "-nodefaults",
-                  "-display", "none", "-vga", "none", "-no-reboot", "-action", "shutdown=pause",
+                  "-display", "none", "-vga", "std" if self.video else "none", "-no-reboot", "-action", "shutdown=pause",
                   "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}",
                   "-drive", f"if=pflash,format=raw,unit=1,file={self.vars}",
                   "-drive", f"if=none,id=esp,format=raw,file={self.esp}",

@@ -7,6 +7,7 @@ import base64
 import binascii
 import gzip
 import json
+import os
 import re
 import subprocess
 import time
@@ -36,6 +37,7 @@ class Outcome:
     block_statistics: list[dict[str, object]] = field(default_factory=list)
     efer_at_end: list[int] = field(default_factory=list)
     error: str = ""
+    cpu_seconds: float = 0.0  # processor time of QEMU, the figure to compare on a busy host
 
     def result(self, name: str) -> object:
         """The last value reported under this name, or None."""
@@ -183,6 +185,8 @@ def _shut_down(monitor: Monitor, outcome: Outcome) -> bool:
 
 def _end(process: subprocess.Popen[bytes], monitor: Monitor | None, outcome: Outcome) -> None:
     """Takes the last readings while the machine is paused, then ends QEMU."""
+    if process.poll() is None:
+        outcome.cpu_seconds = processor_seconds(process.pid)
     if monitor and process.poll() is None:
         try:
             outcome.block_statistics = monitor.command("query-blockstats")
@@ -194,6 +198,12 @@ def _end(process: subprocess.Popen[bytes], monitor: Monitor | None, outcome: Out
     if monitor:
         monitor.close()
     stop(process)
+
+
+def processor_seconds(pid: int) -> float:
+    """User and system time of a process, its threads included."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    return round((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), 2)
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> None:

@@ -61,6 +61,7 @@ class Session:
             accelerator=request.accelerator, cpu_model=request.cpu_model, disks=self._disks(),
             sensor_nic=request.sensor is not None if request.sensor_nic is None else request.sensor_nic,
             guest_nic=request.guest_nic, nic_netdev=request.nic_netdev, nic_rom=request.nic_rom,
+            video=request.payload is not None,
             trace_events=trace.EVENTS if request.trace_reads else [], extra=request.qemu_arguments)
         for stale in (self.machine.console, self.machine.sensor_log, self.machine.trace_file):
             stale.unlink(missing_ok=True)
@@ -100,7 +101,8 @@ class Session:
             then(name, monitor)
 
     def _add_outcome(self, outcome: Outcome) -> None:
-        timings: dict[str, object] = {**self.timings, "qemu_s": outcome.seconds}
+        timings: dict[str, object] = {**self.timings, "qemu_s": outcome.seconds,
+                                     "qemu_cpu_s": outcome.cpu_seconds}
         timings |= {f"{stage['stage']}_s": stage["host_s"] for stage in outcome.stages}
         self.report |= {
             "state": outcome.state, "shutdown": outcome.shutdown, "error": outcome.error, "timings": timings,
@@ -166,7 +168,7 @@ def workload_path(name: str) -> Path:
         return path
     path = cache.SOURCE_ROOT / "workloads" / f"{name}.sh"
     if not path.is_file():
-        known = ", ".join(sorted(entry.stem for entry in path.parent.glob("*.sh") if not entry.stem.startswith("lib-")))
+        known = ", ".join(sorted(entry.stem for entry in path.parent.glob("*.sh")))
         raise FileNotFoundError(f"there is no workload {name!r}; known: {known}")
     return path
 

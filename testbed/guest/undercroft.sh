@@ -10,6 +10,8 @@ report_file() {
 }
 # disk SERIAL: the device with this serial number; names such as sda change from boot to boot.
 disk() { readlink -f "/dev/disk/by-serial/$1"; }
+# Programs on the tools disk that busybox has too are called by their path: its shell prefers its own.
+utc_now() { /tools/usr/bin/date -u +%Y-%m-%dT%H:%M:%S.%NZ; }
 # timed NAME COMMAND...: runs it and reports how long it took.
 timed() {
     name=$1
