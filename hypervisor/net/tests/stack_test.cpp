@@ -139,17 +139,23 @@ TEST(Stack, TakesDatagramsFromTheCollectorOnly)
     wire.nic.to_sensor.push_back(packet(collector_ip, 4000, port));
     EXPECT_EQ(wire.receive(), payload);
     EXPECT_TRUE(wire.receive().empty());
-    wire.nic.to_sensor.push_back(packet({10, 0, 0, 3}, 4000, port));
-    wire.nic.to_sensor.push_back(packet(collector_ip, 4001, port));
-    wire.nic.to_sensor.push_back(packet(collector_ip, 4000, port + 1));
-    wire.nic.to_sensor.push_back(packet(collector_ip, 4000, port, 0x2000)); // first fragment of more
     Frame bad_sum = packet(collector_ip, 4000, port);
     bad_sum[24] ^= 1;
-    wire.nic.to_sensor.push_back(bad_sum);
     Frame cut = packet(collector_ip, 4000, port);
     cut.resize(cut.size() - 2); // the IP header promises more
-    wire.nic.to_sensor.push_back(cut);
-    EXPECT_TRUE(wire.receive().empty());
+    Frame const foreign[] = {
+        packet({10, 0, 0, 3}, 4000, port),
+        packet(collector_ip, 4001, port),
+        packet(collector_ip, 4000, port + 1),
+        packet(collector_ip, 4000, port, 0x2000), // more fragments follow
+        packet(collector_ip, 4000, port, 0x0001),
+        bad_sum,
+        cut,
+    };
+    for (std::size_t i = 0; i < std::size(foreign); ++i) {
+        wire.nic.to_sensor.push_back(foreign[i]);
+        EXPECT_TRUE(wire.receive().empty()) << i;
+    }
     // Two at once: each is handed over by itself.
     wire.nic.to_sensor.push_back(packet(collector_ip, 4000, port));
     wire.nic.to_sensor.push_back(packet(collector_ip, 4000, port));
