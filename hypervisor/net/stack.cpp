@@ -101,7 +101,10 @@ struct LwipGlue {
         if (pcb == nullptr || udp_bind(pcb, IP4_ADDR_ANY, 0) != ERR_OK || udp_connect(pcb, &remote, port) != ERR_OK)
             return nullptr;
         if (!checksum)
-            udp_setflags(pcb, UDP_FLAGS_NOCHKSUM); // optional in IPv4 (RFC 768); the seal is stronger and pays twice
+            udp_setflags(pcb,
+                         static_cast<u8_t>(
+                             udp_flags(pcb) |
+                             UDP_FLAGS_NOCHKSUM)); // optional in IPv4 (RFC 768); the seal is stronger and pays twice
         udp_recv(pcb, receiver, nullptr);
         return pcb;
     }
