@@ -27,7 +27,9 @@ struct StringContext {
 
 /// `offset` is where the access lies in `handler`. Undefined flags stay as they were. Bit
 /// tests with a register take the processor's word for the address and use the bit
-/// number within the operand. `context` may be nullptr: MOVS is then `unknown`.
+/// number within the operand. Instructions that read and write make two calls: LOCK does not
+/// hold between them against another CPU's access to the same register. `context` may be nullptr: MOVS is then
+/// `unknown`.
 [[nodiscard]] Progress emulate(DecodedAccess const& access, backend::Registers& registers, std::uint64_t& rflags,
                                core::MmioHandler& handler, std::uint64_t offset, StringContext const* context);
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "base/units.hpp"
 
@@ -13,7 +14,7 @@ namespace undercroft::paging {
 class PagePool {
 public:
     constexpr PagePool() = default;
-    /// `memory` is page-aligned and zeroed.
+    /// `memory` is page-aligned; its contents do not matter.
     PagePool(void* memory, std::size_t pages, std::uint64_t host_offset = 0)
         : next_{static_cast<std::byte*>(memory)}, available_{pages}, host_offset_{host_offset}
     {
@@ -25,6 +26,7 @@ public:
         if (available_ == 0)
             return nullptr;
         auto* page = reinterpret_cast<std::uint64_t*>(next_);
+        std::memset(page, 0, page_bytes);
         next_ += page_bytes;
         --available_;
         return page;

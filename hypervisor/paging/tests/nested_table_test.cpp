@@ -55,7 +55,7 @@ protected:
     void remake(TableCapabilities capabilities, std::size_t pool_pages = pages)
     {
         memory.reset(static_cast<std::byte*>(std::aligned_alloc(page_bytes, pool_pages * page_bytes)));
-        std::memset(memory.get(), 0, pool_pages * page_bytes);
+        std::memset(memory.get(), 0xA5, pool_pages * page_bytes);
         // A made-up host address shows where a pointer is used as an address or the reverse.
         pool = PagePool{memory.get(), pool_pages, 0x1'0000'0000 - reinterpret_cast<std::uint64_t>(memory.get())};
         tlb = {};
@@ -264,6 +264,7 @@ TYPED_TEST(NestedTableTest, RandomOperationsAgainstAFlatMap)
             this->cache(random() % universe);
         this->cache(begin);
         this->cache(begin + bytes - 1);
+        RecordingMemory::log.clear();
         std::uint64_t const target = (random() % (1ULL << 39)) & ~0xFFFULL;
         GpaRange const range{Gpa{begin}, op == 3 ? kib4 : bytes};
         auto const result = op == 0   ? this->table->map_identity(range, rights, type)
@@ -296,6 +297,38 @@ TYPED_TEST(NestedTableTest, RandomOperationsAgainstAFlatMap)
             for (std::uint64_t gpa = 0; gpa < universe; gpa += kib4)
                 ASSERT_TRUE(agrees(gpa)) << "step " << step << " gpa " << std::hex << gpa;
     }
+}
+
+TYPED_TEST(NestedTableTest, RandomOperationsWithTooFewPages)
+{
+    std::mt19937_64 random{42};
+    unsigned refused = 0, done = 0;
+    for (std::size_t pool_pages = 2; pool_pages < 24; ++pool_pages) {
+        this->remake({.pages_1g = true, .pages_2m = true, .address_bits = 40}, pool_pages);
+        ASSERT_TRUE(this->table->map_identity({Gpa{0}, 4 * gib1}, rights_all, MemoryType::write_back));
+        for (unsigned step = 0; step < 40; ++step) {
+            std::uint64_t const unit = random() % 2 ? kib4 : mib2;
+            std::uint64_t const begin = random() % (4 * gib1 / unit) * unit;
+            std::uint64_t const bytes =
+                unit * (1 + random() % std::min<std::uint64_t>((4 * gib1 - begin) / unit, 2000));
+            unsigned const flushes = this->tlb.flushes;
+            std::size_t const available = this->pool.available();
+            RecordingMemory::log.clear();
+            auto const result = random() % 2 ? this->table->unmap({Gpa{begin}, bytes})
+                                             : this->table->set_permissions({Gpa{begin}, bytes}, rights_read);
+            if (result) {
+                ++done;
+                continue;
+            }
+            ++refused;
+            ASSERT_EQ(result.error(), TableError::out_of_pages);
+            ASSERT_TRUE(RecordingMemory::log.empty());
+            ASSERT_EQ(this->tlb.flushes, flushes);
+            ASSERT_EQ(this->pool.available(), available);
+        }
+    }
+    EXPECT_GT(refused, 100U);
+    EXPECT_GT(done, 50U);
 }
 
 TEST(EptFormatTest, ExecuteOnlyWhereTheProcessorHasIt)
