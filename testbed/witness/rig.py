@@ -1,0 +1,299 @@
+# Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+"""One recorded run: an emulated machine with the sensor, a collector, faults on the way if asked for, and QEMU's own
+logs of the same disk. What it leaves in its folder is judged afterwards, by as many witnesses as like."""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from testbed.faults import CollectorKiller, Faults, UdpFaultProxy
+from testbed.monitor import Monitor
+from testbed.request import DiskWish, Request, Sensor
+from testbed.run import Hooks
+from testbed.session import Session, say
+
+from . import qemu_trace
+
+MACHINE_ID = "75636f66742d7769746e6573732d3031"
+KEY = "5a" * 32
+CONTROL_KEY = "c3" * 32
+ESP_PORT, DISK_PORT = 0, 1
+COLLECTOR_PATIENCE_S = 60.0
+
+
+class RigError(Exception):
+    """The run could not be made; says nothing about what it was to witness."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """Where the build left what is needed."""
+
+    folder: Path
+
+    def file(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.is_file():
+            raise RigError(f"{path} is missing: build first (cmake --build {self.folder})")
+        return path
+
+    @property
+    def undercroft(self) -> Path:
+        return self.file("bin/undercroft")
+
+    @property
+    def probe(self) -> Path:
+        return self.file("testbed/probe.so")
+
+    def guest_program(self, name: str) -> Path:
+        return self.file(f"testbed/guest/{name}")
+
+    def sensor(self, config: Path) -> Sensor:
+        return Sensor(self.file("bin/undercroft.efi"), self.file("bin/core.elf"), config)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is run. `kills`: the collector dies when so many datagrams have passed the proxy."""
+
+    workload: str
+    settings: dict[str, str] = field(default_factory=dict)
+    sensor: bool = True
+    cpus: int = 1
+    memory: str = "2G"
+    disk_bytes: int = 256 << 20
+    sector_bytes: int = 512
+    mode: str = "content"
+    policy: str = "hold"
+    buffer_kib: int = 65536
+    mtu: int = 1500
+    faults: Faults | None = None
+    kills: tuple[int, ...] = ()
+    log_writes: bool = True
+    trace: bool = True
+    count_instructions: bool = False
+    guest_programs: tuple[str, ...] = ()
+    kernel_options: str = ""
+    payload: Path | None = None
+    payload_options: str = ""
+    payload_until: str = ""  # ends when the console shows this (regular expression) ...
+    payload_seconds: float = 0.0  # ... or after this time
+    devices: tuple[str, ...] = ()
+    config: dict[str, str] = field(default_factory=dict)
+    timeout_s: float = 240.0
+
+
+@dataclass
+class Run:
+    """What a run left. Read back from its folder by `load`."""
+
+    folder: Path
+    facts: dict[str, Any]
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def final_image(self) -> Path:
+        return self.folder / "machine" / "disk0.raw"
+
+    @property
+    def base_image(self) -> Path:
+        return self.folder / "base.raw"
+
+    @property
+    def write_log(self) -> Path:
+        return self.folder / "machine" / "disk0.writes"
+
+    @property
+    def qemu_log(self) -> Path:
+        return self.folder / "machine" / "witness.log"
+
+    @property
+    def report(self) -> dict[str, Any]:
+        return json.loads((self.folder / "machine" / "report.json").read_text(encoding="utf-8"))
+
+    def trace(self) -> qemu_trace.Trace:
+        return qemu_trace.read_trace(self.qemu_log, {DISK_PORT: int(self.facts["setup"]["sector_bytes"])})
+
+    def save(self) -> None:
+        (self.folder / "run.json").write_text(json.dumps(self.facts, indent=1, default=str), encoding="utf-8")
+
+
+def load(folder: Path) -> Run:
+    path = folder / "run.json"
+    if not path.is_file():
+        raise RigError(f"there is no finished run in {folder}")
+    return Run(folder, json.loads(path.read_text(encoding="utf-8")))
+
+
+def make_base_image(path: Path, size: int) -> None:
+    """Random bytes from a fixed seed, so that a write of zeros, a trim and no write at all differ."""
+    generator = random.Random("undercroft base image")
+    with path.open("wb") as file:
+        for _ in range(size >> 20):
+            file.write(generator.randbytes(1 << 20))
+
+
+def config_text(setup: Setup, collector_port: int) -> str:
+    values = {
+        "machine_id": MACHINE_ID, "key": KEY, "control_key": CONTROL_KEY, "capture": "on", "mode": setup.mode,
+        "policy": setup.policy, "buffer_kib": setup.buffer_kib, "address": "10.0.2.15", "netmask": "255.255.255.0",
+        "gateway": "10.0.2.2", "collector": f"10.0.2.2:{collector_port}", "mtu": setup.mtu, "log_serial": "0x3e8",
+        "log_level": "info", **setup.config}
+    return "".join(f"{name} = {value}\n" for name, value in values.items())
+
+
+class Collector:
+    """`undercroft collect` on a loopback port that stays the same over restarts."""
+
+    def __init__(self, build: Build, folder: Path) -> None:
+        self._program = build.undercroft
+        self._folder = folder
+        self._starts = 0
+        self.port = _free_udp_port()
+        (folder / "key").write_text(KEY + "\n", encoding="ascii")
+
+    def start(self) -> subprocess.Popen[bytes]:
+        ready = self._folder / f"collector-{self._starts}.ready"
+        log = self._folder / f"collector-{self._starts}.log"
+        ready.unlink(missing_ok=True)
+        self._starts += 1
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [str(self._program), "collect", "--store", str(self._folder / "store"), "--key-file", str(self._folder / "key"),
+                 "--listen", f"127.0.0.1:{self.port}", "--roll-seconds", "5", "--ready-file", str(ready)],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        end = time.monotonic() + 20
+        while not ready.exists():
+            if process.poll() is not None or time.monotonic() > end:
+                process.kill()
+                process.wait()
+                raise RigError(f"the collector did not start: {log.read_text(errors='replace')[-600:]}")
+            time.sleep(0.02)
+        return process
+
+
+def end_collector(process: subprocess.Popen[bytes]) -> int:
+    """SIGTERM and the exit code; -9 when it had to be killed."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(COLLECTOR_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def _free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _receiving(setup: Setup, build: Build, folder: Path, facts: dict[str, Any]) -> Iterator[int]:
+    """Collector, proxy and killer as `setup` asks for; gives the port that the sensor sends to."""
+    if not setup.sensor:
+        yield 0
+        return
+    collector = Collector(build, folder)
+    proxy = UdpFaultProxy(("127.0.0.1", collector.port), setup.faults).start() if setup.faults else None
+    killer = None
+    if setup.kills:
+        if proxy is None:
+            raise RigError("kills are timed by the proxy's count: give faults too")
+        killer = CollectorKiller(collector.start, lambda: proxy.to_collector.received, setup.kills).start()
+    process = None if killer else collector.start()
+    try:
+        yield proxy.port if proxy else collector.port
+    finally:
+        if killer:
+            process = killer.stop()
+            facts["kills"], facts["killer_error"] = killer.kills, killer.error
+        if process:
+            facts["collector_exit"] = end_collector(process)
+        if proxy:
+            facts["proxy"] = proxy.stop()
+
+
+def perform(setup: Setup, build: Build, folder: Path, on_stage: Callable[[str, Monitor], None] | None = None,
+            lay: Callable[[Path], None] | None = None) -> Run:
+    """`lay` may change the base image. Makes the run in `folder` (emptied first). Raises RigError unless the machine ended by itself and well."""
+    shutil.rmtree(folder, ignore_errors=True)
+    machine = folder / "machine"
+    machine.mkdir(parents=True)
+    run = Run(folder, {"setup": asdict(setup), "started": time.time()})
+    if setup.disk_bytes:
+        make_base_image(run.base_image, setup.disk_bytes)
+        if lay:
+            lay(run.base_image)
+    with _receiving(setup, build, folder, run.facts) as port:
+        config = folder / "undercroft.conf"
+        config.write_text(config_text(setup, port), encoding="utf-8")
+        session = Session(_request(setup, build, run, config))
+        hooks = Hooks(on_event=say, on_stage=on_stage)
+        if setup.payload:  # it never ends by itself
+            hooks.stop_after = lambda _, now: now > setup.payload_seconds or _shown(machine, setup.payload_until)
+        outcome = session.run(hooks)
+    run.facts |= {"state": outcome.state, "seconds": outcome.seconds, "efer_at_end": outcome.efer_at_end}
+    run.save()
+    if outcome.state != ("stopped" if setup.payload else "finished"):
+        raise RigError(f"the machine {outcome.state} ({outcome.shutdown or outcome.error}); see {machine}\n{_tail(machine)}")
+    if run.facts.get("collector_exit", 0) != 0:
+        raise RigError(f"the collector ended with {run.facts['collector_exit']}, see {folder}/collector-*.log")
+    return run
+
+
+def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
+    machine = run.folder / "machine"
+    arguments = ["-msg", "timestamp=on", "-D", str(run.qemu_log), "-d", "plugin"]
+    arguments += ["-plugin", f"file={build.probe}" + (",count=on" if setup.count_instructions else "")]
+    arguments += [item for device in setup.devices for item in ("-device", device)]
+    if setup.trace:
+        arguments += [item for event in qemu_trace.EVENTS for item in ("-trace", f"enable={event}")]
+    disks = [DiskWish(setup.disk_bytes, sector=setup.sector_bytes, base=run.base_image)] if setup.disk_bytes else []
+    return Request(
+        out=machine, workload=setup.workload, cpus=setup.cpus, memory=setup.memory, disks=disks, log_writes=setup.log_writes,
+        sensor=build.sensor(config) if setup.sensor else None, settings=dict(setup.settings), timeout=setup.timeout_s,
+        kernel_options=setup.kernel_options,
+        guest_files={f"bin/{name}": build.guest_program(name) for name in setup.guest_programs},
+        payload=setup.payload, payload_options=setup.payload_options,
+        qemu_arguments=arguments)
+
+
+def _shown(machine: Path, pattern: str) -> bool:
+    console = machine / "console.log"
+    return bool(pattern) and console.is_file() and re.search(pattern, console.read_text(errors="replace")) is not None
+
+
+def _tail(machine: Path) -> str:
+    parts = []
+    for name in ("console.log", "sensor.log", "qemu.log"):
+        path = machine / name
+        if path.is_file():
+            text = path.read_bytes()[-1500:].decode("utf-8", "replace")
+            parts.append(f"--- end of {name}\n{text.strip()}")
+    return "\n".join(parts)
+
+
+def default_build() -> Path:
+    return Path(os.environ.get("UNDERCROFT_BUILD", "build")).resolve()
+
+
+def complain(error: Exception) -> int:
+    print(f"could not make the run: {error}", file=sys.stderr)
+    return 2

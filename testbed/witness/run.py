@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+# Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+"""run.py make RUN | judge WITNESS [--build FOLDER]
+
+`make` performs one of the recorded RUNS in BUILD/witness/RUN, `judge` lets a witness speak about it. ctest does
+both, runs first (fixtures), so that one run serves several witnesses. Exit code 0: holds; 1: does not; 2: could not be made.
+"""
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from testbed.faults import Faults  # noqa: E402
+from testbed.witness import identity_check, judge, reach_check, rig  # noqa: E402
+from testbed.witness.access import Verdict  # noqa: E402
+from testbed.witness.blklogwrites import LogError  # noqa: E402
+from testbed.witness.qemu_trace import TraceError  # noqa: E402
+from testbed.witness.rig import Build, Run, Setup  # noqa: E402
+from testbed.witness.store import StoreError  # noqa: E402
+
+WORKLOADS = Path(__file__).resolve().parent / "workloads"
+MEMTEST = Path("/boot/memtest86+x64.efi")
+FAULT_RATE = 0.2
+KILLS = (1500, 6000)
+WITNESSED_WRITES = 20000
+
+
+def own(name: str) -> str:
+    return str(WORKLOADS / f"{name}.sh")
+
+
+RUNS: dict[str, Setup] = {
+    # Witnesses 1, 2, 3; and that one CPU boots.
+    "mix": Setup("fio-mix", timeout_s=400),
+    # Witness 4.
+    "faults": Setup("fio-mix", settings={"FIO_WRITES": "2000"}, timeout_s=300, kills=KILLS,
+                    faults=Faults(drop=FAULT_RATE, duplicate=FAULT_RATE, reorder=FAULT_RATE)),
+    # Witness 5. The drop run has full contents, so that the card cannot keep up with a burst.
+    "drop": Setup(own("burst"), policy="drop", buffer_kib=64, disk_bytes=64 << 20),
+    "hold": Setup(own("burst"), policy="hold", buffer_kib=64, disk_bytes=64 << 20),
+    # Witness 6; and two CPUs.
+    "bare": Setup("identity", sensor=False, cpus=2, disk_bytes=0, log_writes=False, trace=False, timeout_s=120),
+    "smp2": Setup(own("smp"), settings={"IDENTITY": "1"}, cpus=2, disk_bytes=64 << 20),
+    "smp4": Setup(own("smp"), cpus=4, disk_bytes=128 << 20),
+    # Witness 7: memtest86+ starts all CPUs by itself.
+    "memtest": Setup("boot", cpus=2, memory="384M", buffer_kib=4096, disk_bytes=0, log_writes=False, trace=False, payload=MEMTEST,
+                     payload_options="console=ttyS0,115200", payload_until="#2 +.\\[", payload_seconds=100, timeout_s=120, devices=("VGA",)),  # it wants a screen
+    "reach": Setup(own("reach"), settings=reach_check.SETTINGS, mode="header", disk_bytes=64 << 20, guest_programs=("reach",)),
+}
+
+
+def make(name: str, build: Build, folder: Path) -> None:
+    reach = name == "reach"
+    run = rig.perform(RUNS[name], build, folder, on_stage=reach_check.saver(folder) if reach else None,
+                      lay=reach_check.lay_patterns if reach else None)
+    print(f"{name}: the machine ended by itself after {run.facts['seconds']} s; {folder}")
+
+
+class Judges:
+    """One method per witness; its name is the witness's."""
+
+    def __init__(self, build: Build, runs: Path) -> None:
+        self._build = build
+        self._runs = runs
+
+    def _run(self, name: str) -> Run:
+        return rig.load(self._runs / name)
+
+    def _evidence(self, name: str) -> judge.Evidence:
+        return judge.Evidence(self._run(name))
+
+    def writes(self) -> Verdict:
+        return judge.writes(self._evidence("mix"), WITNESSED_WRITES)
+
+    def replay(self) -> Verdict:
+        return judge.replay(self._run("mix"), self._build)
+
+    def reads(self) -> Verdict:
+        return judge.reads(self._evidence("mix"))
+
+    def faults(self) -> Verdict:
+        evidence = self._evidence("faults")
+        verdict = judge.survived_faults(evidence, len(KILLS), FAULT_RATE)
+        verdict.merge(judge.replay(evidence.run, self._build))
+        return verdict
+
+    def gaps(self) -> Verdict:
+        verdict = judge.gaps(self._evidence("drop"), wanted=True)
+        verdict.merge(judge.gaps(self._evidence("hold"), wanted=False))
+        return verdict
+
+    def identity(self) -> Verdict:
+        bare, sensed = self._run("bare"), self._run("smp2")
+        verdict = identity_check.compare(bare.report["guest_files"], sensed.report["guest_files"])
+        verdict.merge(judge.sensor_ran(sensed))
+        return verdict
+
+    def memtest(self) -> Verdict:
+        return judge.memtest(self._run("memtest"))
+
+    def smp(self) -> Verdict:
+        verdict = Verdict("1, 2 and 4 CPUs")
+        for name in ("mix", "smp2", "smp4"):
+            evidence = self._evidence(name)
+            verdict.merge(judge.all_cpus(evidence.run, evidence))
+            if name != "mix":  # which has witnesses of its own
+                verdict.merge(judge.writes(evidence, 1))
+                verdict.merge(judge.reads(evidence))
+        return verdict
+
+    def reach(self) -> Verdict:
+        verdict = reach_check.check(self._run("reach"))
+        verdict.merge(judge.complete(self._evidence("reach")))
+        return verdict
+
+
+WITNESSES = [name for name in vars(Judges) if not name.startswith("_")]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=["make", "judge"])
+    parser.add_argument("name", help=f"make: {', '.join(RUNS)}; judge: {', '.join(WITNESSES)}")
+    parser.add_argument("--build", type=Path, default=rig.default_build())
+    options = parser.parse_args()
+    build, runs = Build(options.build.resolve()), options.build.resolve() / "witness"
+    known = RUNS if options.action == "make" else WITNESSES
+    if options.name not in known:
+        parser.error(f"{options.name!r} is not one of {', '.join(known)}")
+    try:
+        if options.action == "make":
+            make(options.name, build, runs / options.name)
+            return 0
+        witness: Callable[[], Verdict] = getattr(Judges(build, runs), options.name)
+        verdict = witness()
+    except (rig.RigError, StoreError, TraceError, LogError, OSError) as error:
+        return rig.complain(error)
+    print(verdict)
+    return 0 if verdict.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
