@@ -35,6 +35,7 @@ public:
     [[nodiscard]] SegmentState segment(Segment which) const { return segments_[static_cast<unsigned>(which)]; }
     void set_segment(Segment which, SegmentState state);
     void set_rflags(std::uint64_t value);
+    [[nodiscard]] std::uint64_t rflags() const { return paging_state.rflags; }
     void set_system_registers(std::uint64_t cr0, std::uint64_t cr3, std::uint64_t cr4, std::uint64_t efer);
     void set_descriptor_tables(std::uint64_t gdt, std::uint64_t gdt_limit, std::uint64_t idt, std::uint64_t idt_limit);
     void set_debug_and_activity_reset() { record("set_debug_and_activity_reset"); }
