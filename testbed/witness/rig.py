@@ -84,6 +84,7 @@ class Setup:
     kills: tuple[int, ...] = ()
     log_writes: bool = True
     trace: bool = True
+    probe: bool = True
     count_instructions: bool = False
     guest_programs: tuple[str, ...] = ()
     kernel_options: str = ""
@@ -260,8 +261,9 @@ def perform(setup: Setup, build: Build, folder: Path, on_stage: Callable[[str, M
 
 def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
     machine = run.folder / "machine"
-    arguments = ["-msg", "timestamp=on", "-D", str(run.qemu_log), "-d", "plugin"]
-    arguments += ["-plugin", f"file={build.probe}" + (",count=on" if setup.count_instructions else "")]
+    arguments = ["-msg", "timestamp=on", "-D", str(run.qemu_log)]
+    if setup.probe:
+        arguments += ["-d", "plugin", "-plugin", f"file={build.probe}" + (",count=on" if setup.count_instructions else "")]
     arguments += [item for device in setup.devices for item in ("-device", device)]
     if setup.trace:
         arguments += [item for event in qemu_trace.EVENTS for item in ("-trace", f"enable={event}")]
