@@ -98,9 +98,16 @@ bool Devices::build_delivery(Region& region)
                                           .sntp_port = config_->sntp_port,
                                           .mtu = config_->mtu,
                                           .random_seed = info_->boot_secret ^ info_->firmware_tsc};
+    sntp_ = region.make<net::SntpClock>(
+        *start_clock_, net::SntpClock::Options{.interval_s = config_->sntp_interval_s, .random_seed = info_->boot_secret * 3}, *counters_);
+    if (sntp_ == nullptr)
+        return false;
+    clock_ = sntp_;
     stack_ = region.make<net::Stack>(stack_options, *nic_, *clock_, *counters_);
     if (stack_ == nullptr)
         return false;
+    if (config_->sntp)
+        sntp_->set_server(*stack_);
     net::SenderOptions sender_options{};
     sender_options.machine_id = config_->machine_id;
     __builtin_memcpy(sender_options.boot_id.data(), info_->boot_id, sizeof(info_->boot_id));
@@ -113,7 +120,7 @@ bool Devices::build_delivery(Region& region)
         return false;
     observe::SlotBuffer::Options const slot_options{
         .policy = config_->policy, .send_delay_ms = config_->send_delay_ms, .max_slot_bytes = net::max_slot_bytes(config_->mtu)};
-    buffer_ = region.make<observe::SlotBuffer>(std::span{memory, buffer_bytes}, slot_options, *clock_, *counters_, sender_);
+    buffer_ = region.make<observe::SlotBuffer>(std::span{memory, buffer_bytes}, slot_options, *clock_, *counters_, this);
     if (buffer_ == nullptr || !sender_->add_stream(wire::Stream::storage, *buffer_))
         return false;
     net::HelloInfo hello{};
@@ -122,7 +129,7 @@ bool Devices::build_delivery(Region& region)
     hello.mode = config_->mode;
     hello.policy = config_->policy;
     sender_->set_hello(hello);
-    observer_ = region.make<observe::Observer>(*memory_, *clock_, *buffer_, *counters_, config_->mode);
+    observer_ = region.make<observe::Observer>(*memory_, *clock_, *buffer_, *counters_, config_->mode, info_->boot_secret);
     if (observer_ == nullptr)
         return false;
     directory_.attach(*observer_, *sender_);
@@ -205,13 +212,22 @@ bool Devices::unacknowledged() const { return buffer_->oldest() != buffer_->clos
 
 void Devices::poll(Tsc now, bool everything)
 {
+    if (!network_lock_.try_lock())
+        return;
     if (everything)
         sender_->flush();
     net::PollResult const result = sender_->poll(now);
-    if (result.busy)
-        return;
+    sntp_->poll(now);
     unsent_.store(result.unsent, std::memory_order_relaxed);
     seen_end_.store(buffer_->closed_end(), std::memory_order_relaxed);
+    network_lock_.unlock();
+}
+
+bool Devices::drain(Tsc deadline)
+{
+    SpinGuard const guard{network_lock_};
+    sender_->flush();
+    return sender_->drain(deadline);
 }
 
 } // namespace undercroft::core

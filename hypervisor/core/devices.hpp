@@ -15,6 +15,7 @@
 #include "hypervisor/mediate/ahci/mediator.hpp"
 #include "hypervisor/net/e1000e.hpp"
 #include "hypervisor/net/sender.hpp"
+#include "hypervisor/net/sntp_clock.hpp"
 #include "hypervisor/net/stack.hpp"
 #include "hypervisor/observe/observer.hpp"
 #include "hypervisor/observe/slot_buffer.hpp"
@@ -45,10 +46,10 @@ private:
     net::Sender* sender_ = nullptr;
 };
 
-class Devices final : public DeliveryWork {
+class Devices final : public DeliveryWork, private observe::RoomMaker {
 public:
-    Devices(Config const& config, boot::BootInfo const& info, SystemMemory& memory, Counters& counters, Clock const& clock)
-        : config_{&config}, info_{&info}, memory_{&memory}, counters_{&counters}, clock_{&clock}
+    Devices(Config const& config, boot::BootInfo const& info, SystemMemory& memory, Counters& counters, Clock const& start_clock)
+        : config_{&config}, info_{&info}, memory_{&memory}, counters_{&counters}, start_clock_{&start_clock}, clock_{&start_clock}
     {
     }
 
@@ -60,7 +61,9 @@ public:
     [[nodiscard]] platform::PciFunction const& nic_function() const { return nic_function_; }
     [[nodiscard]] platform::Bar const& nic_registers() const { return nic_registers_; }
     [[nodiscard]] bool commands_outstanding();
-    [[nodiscard]] net::Sender& sender() { return *sender_; }
+    [[nodiscard]] Clock const& clock() const { return *clock_; }
+    /// Sends everything and waits until it is acknowledged (true) or the time is over.
+    [[nodiscard]] bool drain(Tsc deadline);
     void set_capture(bool on);
     void set_before_os(bool on);
     void adopt_controllers();
@@ -75,12 +78,14 @@ private:
     [[nodiscard]] bool build_delivery(Region& region);
     [[nodiscard]] bool watch_controllers(Region& region, platform::PciConfig& pci, platform::PciFindings const& found);
     void bring_network_up();
+    void make_room() override { poll(clock_->tsc(), true); }
 
     Config const* config_;
     boot::BootInfo const* info_;
     SystemMemory* memory_;
     Counters* counters_;
-    Clock const* clock_;
+    Clock const* start_clock_; ///< the firmware's time and the TSC
+    Clock const* clock_;       ///< the same, corrected by SNTP once that is built
 
     PhysicalBus nic_bus_;
     platform::PciFunction nic_function_;
@@ -88,12 +93,14 @@ private:
     net::E1000e* nic_ = nullptr;
     net::Stack* stack_ = nullptr;
     net::Sender* sender_ = nullptr;
+    net::SntpClock* sntp_ = nullptr;
     observe::SlotBuffer* buffer_ = nullptr;
     observe::Observer* observer_ = nullptr;
     DiskDirectory directory_;
     ahci::LargeTable* large_table_ = nullptr;
     std::array<WatchedHba, platform::max_storage_functions> hbas_{};
     std::size_t hba_count_ = 0;
+    Spinlock network_lock_; ///< sender, stack and clock: one CPU at a time, the others go on
     std::atomic<bool> unsent_{false};
     std::atomic<std::uint64_t> seen_end_{0};
 };

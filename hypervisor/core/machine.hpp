@@ -129,7 +129,7 @@ private:
     std::atomic<bool> os_started_{false};
     std::atomic<bool> watching_startup_{true};
     HardwarePortIo ports_;
-    SystemClock clock_;
+    SystemClock clock_; ///< the firmware's time and the TSC
     platform::AcpiTables acpi_;
     platform::PowerWatch* power_ = nullptr;
     platform::PortPciConfig pci_{ports_};

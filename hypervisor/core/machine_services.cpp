@@ -74,7 +74,7 @@ bool Machine::hypercall(backend::Registers& registers, backend::PagingState cons
     return false;
 }
 
-std::uint64_t Machine::utc_now_ns() const { return clock_.utc(clock_.tsc()).value; }
+std::uint64_t Machine::utc_now_ns() const { return (devices_ != nullptr ? devices_->clock() : clock_).utc(clock_.tsc()).value; }
 
 void Machine::after_open_step() { devices_->adopt_controllers(); }
 
@@ -86,8 +86,7 @@ void Machine::drain_before_power_change()
     // collector that did not answer last time is not waited for again until it has.
     std::uint64_t const acks = counters_.get(wire::CounterId::acks_accepted);
     std::uint64_t const limit_ms = acks == acks_at_failed_drain_ ? 50 : 5000;
-    devices_->sender().flush();
-    if (devices_->sender().drain(Tsc{read_tsc() + limit_ms * (info_->tsc_hz / 1000)}))
+    if (devices_->drain(Tsc{read_tsc() + limit_ms * (info_->tsc_hz / 1000)}))
         return;
     acks_at_failed_drain_ = counters_.get(wire::CounterId::acks_accepted);
     log(LogLevel::warning, str("not everything was acknowledged in time"));

@@ -58,6 +58,9 @@ void PowerWatch::watch(Trigger const& trigger)
 
 bool PowerWatch::is_power_transition(std::uint16_t port, unsigned width, std::uint32_t value) const
 {
+    // Four bytes at CF8h are PCI's address register, not the reset register inside it (CF9h).
+    if (port == 0xcf8 && width == 4)
+        return false;
     for (Trigger const& trigger : triggers_) {
         if (trigger.port < port || trigger.port - port >= static_cast<int>(width))
             continue;
