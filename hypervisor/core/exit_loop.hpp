@@ -11,7 +11,7 @@
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/core/startup.hpp"
 #include "hypervisor/decode/decode_cache.hpp"
-#include "hypervisor/decode/emulate.hpp"
+#include "hypervisor/decode/mmio_access.hpp"
 #include "hypervisor/paging/guest_walk.hpp"
 
 namespace undercroft::core {
@@ -86,25 +86,6 @@ private:
 
     void count(wire::CounterId id) { services_->counters().add(id); }
 
-    struct Instruction {
-        std::array<std::uint8_t, 16> bytes{};
-        std::size_t count = 0;
-    };
-    [[nodiscard]] Instruction fetch(backend::PagingState const& paging) const
-    {
-        Instruction instruction;
-        std::uint64_t const cs_base = paging.cs_long ? 0 : cpu_->segment(backend::Segment::cs).base;
-        instruction.count = paging::fetch_instruction(services_->memory(), paging, cs_base, cpu_->rip(),
-                                                      std::as_writable_bytes(std::span{instruction.bytes}).template first<16>());
-        return instruction;
-    }
-    /// The instruction at RIP; operation unknown when it is unreadable or not an instruction.
-    [[nodiscard]] decode::DecodedAccess const& decode_current(backend::PagingState const& paging)
-    {
-        Instruction const instruction = fetch(paging);
-        return decode_cache_.decode(std::span{instruction.bytes}.first(instruction.count), decode::code_mode(paging));
-    }
-
     void on_nested_fault(backend::Exit const& exit)
     {
         count(wire::CounterId::exits_nested_fault);
@@ -113,33 +94,9 @@ private:
             return cpu_->inject_undefined();
         if (exit.by_page_walk)
             return cpu_->inject_general_protection();
-        backend::PagingState const paging = cpu_->paging();
-        decode::DecodedAccess const& access = decode_current(paging);
-        bool const string = access.operation == decode::Operation::move_string ||
-                            access.operation == decode::Operation::store_string ||
-                            access.operation == decode::Operation::load_string;
-        decode::StringContext context{};
-        if (string)
-            context = string_context(access, paging, exit.is_write);
-        std::uint64_t rflags = cpu_->rflags();
-        switch (decode::emulate(access, cpu_->registers(), rflags, services_->mmio(), exit.gpa.value, string ? &context : nullptr)) {
-        case decode::Progress::unknown: return step_open_or_fault(exit);
-        case decode::Progress::more: return cpu_->set_rflags(rflags);
-        case decode::Progress::done: break;
-        }
-        cpu_->set_rflags(rflags);
-        skip(access.length);
-    }
-
-    [[nodiscard]] decode::StringContext string_context(decode::DecodedAccess const& access, backend::PagingState const& paging,
-                                                       bool is_write)
-    {
-        bool const flat = paging.cs_long && access.source_segment != backend::Segment::fs && access.source_segment != backend::Segment::gs;
-        return {.memory = &services_->memory(),
-                .paging = paging,
-                .source_base = flat ? 0 : cpu_->segment(access.source_segment).base,
-                .destination_base = paging.cs_long ? 0 : cpu_->segment(backend::Segment::es).base,
-                .mmio_is_destination = is_write};
+        auto const progress = decode::access_mmio(*cpu_, decode_cache_, services_->memory(), services_->mmio(), exit.gpa.value, exit.is_write);
+        if (progress == decode::Progress::unknown)
+            step_open_or_fault(exit);
     }
 
     void skip(unsigned bytes) { set_rip_wrapped(cpu_->rip() + bytes); }
@@ -231,7 +188,12 @@ private:
     /// Skips an instruction of known opcode length; prefixes, if any, are found by decoding.
     void skip_prefixed(unsigned opcode_bytes)
     {
-        unsigned const length = decode_current(cpu_->paging()).length;
+        backend::PagingState const paging = cpu_->paging();
+        std::array<std::byte, 16> bytes{};
+        std::uint64_t const cs_base = paging.cs_long ? 0 : cpu_->segment(backend::Segment::cs).base;
+        std::size_t const got = paging::fetch_instruction(services_->memory(), paging, cs_base, cpu_->rip(), bytes);
+        std::span const instruction{reinterpret_cast<std::uint8_t const*>(bytes.data()), got};
+        unsigned const length = decode_cache_.decode(instruction, decode::code_mode(paging)).length;
         skip(length != 0 ? length : opcode_bytes);
     }
 

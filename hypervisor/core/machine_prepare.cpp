@@ -17,7 +17,7 @@ constexpr std::uint64_t huge_page = 2ULL << 20;
 /// Image, boot information, log, network rings, page tables; the record buffer comes on top.
 constexpr std::uint64_t base_bytes = 24ULL << 20;
 constexpr std::uint64_t bytes_per_cpu = 256ULL << 10;
-constexpr std::size_t table_pages = 1024;
+constexpr std::size_t split_pages = 512;
 /// Without 1 GiB pages a fuller identity map would need too many tables; what lies above
 /// is mapped when it is first touched.
 constexpr std::uint64_t first_map_without_giant_pages = 64ULL << 30;
@@ -30,6 +30,19 @@ paging::TableCapabilities capabilities()
     return result;
 }
 
+/// Bytes that the tables map at the start, and the pages which that takes for all three.
+std::uint64_t first_map_bytes(paging::TableCapabilities const& offered)
+{
+    std::uint64_t const limit = 1ULL << std::min<unsigned>(48, offered.address_bits);
+    return offered.pages_1g ? limit : std::min(limit, first_map_without_giant_pages);
+}
+std::size_t table_pages(paging::TableCapabilities const& offered)
+{
+    std::uint64_t const bytes = first_map_bytes(offered);
+    std::uint64_t const per_table = 2 + (bytes >> 39) + (offered.pages_1g ? 0 : bytes >> 30);
+    return 3 * per_table + split_pages;
+}
+
 /// Gives the sensor's log UTC once there is a clock.
 std::uint64_t log_time() { return machine().utc_now_ns(); }
 
@@ -40,7 +53,7 @@ constexpr std::uint64_t idle_slice_us = 1000;
 
 std::uint64_t Machine::required_bytes(Config const& config, std::uint32_t cpus)
 {
-    std::uint64_t const bytes = base_bytes + cpus * bytes_per_cpu + std::uint64_t{config.buffer_kib} * 1024;
+    std::uint64_t const bytes = base_bytes + table_pages(capabilities()) * page_bytes + cpus * bytes_per_cpu + std::uint64_t{config.buffer_kib} * 1024;
     return (bytes + huge_page - 1) & ~(huge_page - 1);
 }
 
@@ -125,21 +138,20 @@ bool Machine::hide_and_watch_devices()
 
 bool Machine::build_tables()
 {
-    void* const pages = region_.allocate(table_pages * page_bytes, page_bytes);
+    paging::TableCapabilities const offered = capabilities();
+    std::size_t const page_count = table_pages(offered);
+    void* const pages = region_.allocate(page_count * page_bytes, page_bytes);
     if (pages == nullptr)
         return false;
-    pool_ = paging::PagePool{pages, table_pages};
-    paging::TableCapabilities const offered = capabilities();
+    pool_ = paging::PagePool{pages, page_count};
     NestedTable** const tables[] = {&nested_, &open_, &host_};
     for (NestedTable** const table : tables) {
         *table = region_.make<NestedTable>(pool_, shootdown_, offered);
         if (*table == nullptr || !(*table)->create())
             return false;
-        std::uint64_t const limit = (*table)->limit();
-        std::uint64_t const bytes = offered.pages_1g ? limit : std::min(limit, first_map_without_giant_pages);
         // On AMD the guest's PAT and the machine's MTRRs decide; write-back here leaves both as they are
         // (APM volume 2, 15.25.8).
-        if (!(*table)->map_identity({Gpa{0}, bytes}, paging::rights_all, paging::MemoryType::write_back))
+        if (!(*table)->map_identity({Gpa{0}, first_map_bytes(offered)}, paging::rights_all, paging::MemoryType::write_back))
             return false;
     }
     for (NestedTable* const table : {nested_, open_})

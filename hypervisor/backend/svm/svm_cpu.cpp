@@ -343,6 +343,8 @@ void SvmCpu::single_step(bool on)
         vmcb_->intercept_exceptions &= ~(1U << 1);
         vmcb_->nested_cr3 = shared_->nested_root;
         vmcb_->iopm_base = reinterpret_cast<std::uint64_t>(shared_->iopm);
+        if ((guest_flags_ & trap_flag) != 0)
+            inject_exception(1, false, 0); // the guest steps too: this #DB is its own
     }
     flush_nested();
 }
