@@ -49,6 +49,8 @@ PollResult Sender::poll_locked(Tsc now)
 {
     port_->poll(now);
     receive_all(now);
+    if (task_ != nullptr)
+        task_->poll(now);
     bool const flush = flush_.exchange(false, std::memory_order_relaxed);
     for (std::size_t i = 0; i < stream_count_; ++i) {
         deliveries_[i].run_timers(now, rtt_);

@@ -15,6 +15,7 @@
 #include "hypervisor/core/spinlock.hpp"
 #include "hypervisor/net/datagram_port.hpp"
 #include "hypervisor/net/delivery.hpp"
+#include "hypervisor/net/poll_task.hpp"
 #include "hypervisor/net/rtt_estimator.hpp"
 #include "wire/seal.hpp"
 
@@ -66,6 +67,8 @@ public:
     /// False: too many streams, or the buffer's slots do not fit into max_fragments datagrams.
     [[nodiscard]] bool add_stream(wire::Stream stream, observe::SlotBuffer& buffer);
     void set_hello(HelloInfo const& info);
+    /// Called in every poll, after what was received has been read (the SNTP clock).
+    void set_task(PollTask& task) { task_ = &task; }
 
     /// Adds or replaces one disk (by source) in hello, which is then said again. Any CPU, any time.
     void set_disk(wire::DiskInfo const& disk);
@@ -103,6 +106,7 @@ private:
                                    std::uint32_t count, std::size_t body_bytes, Tsc at);
 
     DatagramPort* port_;
+    PollTask* task_ = nullptr;
     core::Clock const* clock_;
     core::Counters* counters_;
     core::Spinlock lock_;

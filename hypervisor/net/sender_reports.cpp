@@ -1,5 +1,6 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // Hello and status: what the sensor says of itself.
+#include "base/scale.hpp"
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/net/sender.hpp"
 
@@ -14,11 +15,6 @@ constexpr CounterId all_counters[] = {
     UNDERCROFT_COUNTERS(X)
 #undef X
 };
-
-std::uint64_t ticks_to_ns(std::uint64_t ticks, std::uint64_t hz)
-{
-    return ticks / hz * 1'000'000'000U + ticks % hz * 1'000'000'000U / hz;
-}
 
 } // namespace
 
@@ -88,7 +84,7 @@ bool Sender::send_status(Tsc now)
     std::size_t const fits = (room.size() - wire::tag_bytes - sizeof(wire::StatusBody)) / sizeof(wire::Counter);
     wire::StatusBody body{};
     body.time_utc_ns = clock_->utc(now).value;
-    body.uptime_ns = ticks_to_ns(now.value - started_.value, tick_second_);
+    body.uptime_ns = scale(now.value - started_.value, 1'000'000'000, tick_second_);
     for (std::size_t i = 0; i < stream_count_; ++i)
         if (deliveries_[i].stream() == wire::Stream::storage) {
             body.next_sequence = deliveries_[i].buffer().next_sequence();

@@ -2,6 +2,7 @@
 #pragma once
 // The other end of the wire, at the level of frames, written by hand from RFC 826, 791,
 // 768, 792 and 2131: lwIP is on one side only.
+#include <algorithm>
 #include <deque>
 #include <optional>
 #include <vector>

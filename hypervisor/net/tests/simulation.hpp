@@ -1,24 +1,15 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Simulated time and a link that drops, doubles and reorders.
+// A link that drops, doubles and reorders.
 #include <map>
 #include <memory>
 #include <random>
 
-#include "hypervisor/core/clock.hpp"
 #include "hypervisor/net/sender.hpp"
 #include "hypervisor/net/tests/fake_collector.hpp"
+#include "hypervisor/net/tests/simulated_clock.hpp"
 
 namespace undercroft::net {
-
-/// One tick is one nanosecond.
-struct SimulatedClock final : core::Clock {
-    std::uint64_t now = 1'000'000'000;
-    Tsc tsc() const override { return Tsc{now}; }
-    std::uint64_t tsc_hz() const override { return 1'000'000'000; }
-    UtcNs utc(Tsc at) const override { return UtcNs{1'700'000'000'000'000'000 + at.value}; }
-    bool synchronised() const override { return true; }
-};
 
 inline constexpr std::uint64_t microsecond = 1'000, millisecond = 1'000'000, second = 1'000'000'000;
 
