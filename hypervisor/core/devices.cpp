@@ -120,9 +120,10 @@ bool Devices::build_delivery(Region& region)
         return false;
     observe::SlotBuffer::Options const slot_options{
         .policy = config_->policy, .send_delay_ms = config_->send_delay_ms, .max_slot_bytes = net::max_slot_bytes(config_->mtu)};
-    buffer_ = region.make<observe::SlotBuffer>(std::span{memory, buffer_bytes}, slot_options, *clock_, *counters_, this);
+    buffer_ = region.make<observe::SlotBuffer>(std::span{memory, buffer_bytes}, slot_options, *clock_, *counters_, sender_);
     if (buffer_ == nullptr || !sender_->add_stream(wire::Stream::storage, *buffer_))
         return false;
+    sender_->set_task(*sntp_);
     net::HelloInfo hello{};
     __builtin_memcpy(hello.sensor_version, version, sizeof(version));
     __builtin_memcpy(hello.cpu_backend, "svm", 3);
@@ -212,22 +213,28 @@ bool Devices::unacknowledged() const { return buffer_->oldest() != buffer_->clos
 
 void Devices::poll(Tsc now, bool everything)
 {
-    if (!network_lock_.try_lock())
-        return;
     if (everything)
         sender_->flush();
     net::PollResult const result = sender_->poll(now);
-    sntp_->poll(now);
+    if (result.busy)
+        return;
     unsent_.store(result.unsent, std::memory_order_relaxed);
     seen_end_.store(buffer_->closed_end(), std::memory_order_relaxed);
-    network_lock_.unlock();
 }
 
 bool Devices::drain(Tsc deadline)
 {
-    SpinGuard const guard{network_lock_};
     sender_->flush();
     return sender_->drain(deadline);
+}
+
+void Devices::describe_network(wire::ControlStatus& status)
+{
+    std::array<wire::DiskInfo, wire::max_hello_disks> disks{};
+    status.disks = static_cast<std::uint16_t>(observer_->disks(disks));
+    status.link_up = static_cast<std::uint8_t>(nic_->link_up() ? 1 : 0);
+    core::Ipv4 const address = stack_->address();
+    __builtin_memcpy(status.address, address.data(), 4);
 }
 
 } // namespace undercroft::core

@@ -21,6 +21,7 @@
 #include "hypervisor/observe/slot_buffer.hpp"
 #include "hypervisor/platform/acpi.hpp"
 #include "hypervisor/platform/pci.hpp"
+#include "wire/control.hpp"
 
 namespace undercroft::core {
 
@@ -46,7 +47,7 @@ private:
     net::Sender* sender_ = nullptr;
 };
 
-class Devices final : public DeliveryWork, private observe::RoomMaker {
+class Devices final : public DeliveryWork {
 public:
     Devices(Config const& config, boot::BootInfo const& info, SystemMemory& memory, Counters& counters, Clock const& start_clock)
         : config_{&config}, info_{&info}, memory_{&memory}, counters_{&counters}, start_clock_{&start_clock}, clock_{&start_clock}
@@ -67,6 +68,8 @@ public:
     void set_capture(bool on);
     void set_before_os(bool on);
     void adopt_controllers();
+    /// Fills in disks, link, addresses, buffer and the last acknowledgement.
+    void describe_network(wire::ControlStatus& status);
 
     // DeliveryWork
     [[nodiscard]] bool unsent() const override;
@@ -78,7 +81,6 @@ private:
     [[nodiscard]] bool build_delivery(Region& region);
     [[nodiscard]] bool watch_controllers(Region& region, platform::PciConfig& pci, platform::PciFindings const& found);
     void bring_network_up();
-    void make_room() override { poll(clock_->tsc(), true); }
 
     Config const* config_;
     boot::BootInfo const* info_;
@@ -100,7 +102,6 @@ private:
     ahci::LargeTable* large_table_ = nullptr;
     std::array<WatchedHba, platform::max_storage_functions> hbas_{};
     std::size_t hba_count_ = 0;
-    Spinlock network_lock_; ///< sender, stack and clock: one CPU at a time, the others go on
     std::atomic<bool> unsent_{false};
     std::atomic<std::uint64_t> seen_end_{0};
 };

@@ -8,10 +8,12 @@
 #include "hypervisor/backend/svm/svm_cpu.hpp"
 #include "hypervisor/boot/boot_info.hpp"
 #include "hypervisor/core/config.hpp"
+#include "hypervisor/core/control_bridge.hpp"
 #include "hypervisor/core/counters.hpp"
 #include "hypervisor/core/devices.hpp"
 #include "hypervisor/core/exit_services.hpp"
 #include "hypervisor/core/mmio_router.hpp"
+#include "hypervisor/core/pci_guard.hpp"
 #include "hypervisor/core/per_cpu.hpp"
 #include "hypervisor/core/port_io.hpp"
 #include "hypervisor/core/region.hpp"
@@ -52,7 +54,7 @@ private:
 
 using NestedTable = paging::NestedTable<paging::NptFormat, paging::PagePool, TlbShootdown>;
 
-class Machine final : public ExitServices, public DeliveryHost {
+class Machine final : public ExitServices, public DeliveryHost, private TrapControl {
 public:
     Machine();
 
@@ -98,12 +100,15 @@ public:
     [[nodiscard]] bool commands_outstanding() const override;
 
 private:
+    // TrapControl
+    [[nodiscard]] bool set_trap(Gpa first, std::uint64_t bytes, Trap trap) override;
+    void trap_ports(std::uint16_t first, unsigned count, bool on) override;
+
     [[nodiscard]] bool build_tables();
     [[nodiscard]] bool build_cpus();
     [[nodiscard]] bool build_intercepts();
     [[nodiscard]] boot::StartResult build_devices();
-    [[nodiscard]] bool hide_and_watch_devices();
-    void intercept_ports(platform::PortRange ports);
+    [[nodiscard]] bool hide_card_registers();
     [[nodiscard]] bool watch_startup();
     [[nodiscard]] static WaitForRequest hardware_wait();
     /// Delivers what is left before the machine is switched off or reset (bounded).
@@ -134,6 +139,8 @@ private:
     platform::PowerWatch* power_ = nullptr;
     platform::PortPciConfig pci_{ports_};
     Devices* devices_ = nullptr;
+    PciGuard* pci_guard_ = nullptr;
+    ControlBridge* control_ = nullptr;
     std::uint64_t acks_at_failed_drain_ = ~0ULL;
 };
 

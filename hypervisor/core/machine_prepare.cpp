@@ -92,10 +92,17 @@ boot::StartResult Machine::prepare(boot::BootInfo const& info)
     return ok;
 }
 
-void Machine::intercept_ports(platform::PortRange ports)
+bool Machine::set_trap(Gpa first, std::uint64_t bytes, Trap trap)
 {
-    for (unsigned i = 0; i < ports.count; ++i)
-        svm::intercept_port(svm_.iopm, static_cast<std::uint16_t>(ports.first + i), true);
+    SpinGuard const guard{tables_lock_};
+    paging::Permissions const rights = trap == Trap::none ? paging::rights_all : trap == Trap::writes ? paging::rights_read : paging::rights_none;
+    return nested_->set_permissions({first, bytes}, rights).has_value();
+}
+
+void Machine::trap_ports(std::uint16_t first, unsigned count, bool on)
+{
+    for (unsigned i = 0; i < count; ++i)
+        svm::intercept_port(svm_.iopm, static_cast<std::uint16_t>(first + i), on);
 }
 
 boot::StartResult Machine::build_devices()
@@ -108,31 +115,25 @@ boot::StartResult Machine::build_devices()
     if (power_ == nullptr || devices_ == nullptr)
         return out_of_memory;
     for (platform::PortRange const& ports : power_->ports())
-        intercept_ports(ports);
+        trap_ports(ports.first, ports.count, true);
     std::uint8_t const last_bus = acpi_.ecam.empty() ? 255 : acpi_.ecam[0].end_bus;
     if (boot::StartResult const result = devices_->build(region_, pci_, last_bus); result != ok)
         return result;
-    return hide_and_watch_devices() ? ok : out_of_memory;
+    pci_guard_ = region_.make<PciGuard>(pci_, *devices_, router_, static_cast<TrapControl&>(*this), counters_);
+    control_ = region_.make<ControlBridge>(config_, *info_, *devices_, counters_);
+    if (pci_guard_ == nullptr || control_ == nullptr || !hide_card_registers() || !pci_guard_->start(acpi_))
+        return out_of_memory;
+    return ok;
 }
 
-bool Machine::hide_and_watch_devices()
+bool Machine::hide_card_registers()
 {
-    auto pages = [](std::uint64_t base, std::uint64_t bytes) {
-        std::uint64_t const first = base & ~(page_bytes - 1);
-        return paging::GpaRange{Gpa{first}, ((base + bytes + page_bytes - 1) & ~(page_bytes - 1)) - first};
-    };
-    platform::Bar const& nic = devices_->nic_registers();
+    platform::Bar const& card = devices_->nic_registers();
+    std::uint64_t const first = card.base & ~(page_bytes - 1);
+    std::uint64_t const end = (card.base + card.size + page_bytes - 1) & ~(page_bytes - 1);
     for (NestedTable* const table : {nested_, open_})
-        if (!table->unmap(pages(nic.base, nic.size)))
+        if (!table->unmap({Gpa{first}, end - first}))
             return false;
-    for (WatchedHba& hba : devices_->hbas()) {
-        if (hba.registers.base == 0)
-            continue;
-        auto const route = router_.add({Gpa{hba.registers.base}, hba.registers.size, hba.mediator, true});
-        if (!route || !nested_->set_permissions(pages(hba.registers.base, hba.registers.size), paging::rights_read))
-            return false;
-        hba.route = *route;
-    }
     return true;
 }
 

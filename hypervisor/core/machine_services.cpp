@@ -26,7 +26,10 @@ bool Machine::may_open(Gpa gpa) { return !memory_.touches_sensor(gpa, 8); }
 
 std::uint32_t Machine::processor_signature() const { return cpuid(1).eax; }
 
-std::uint32_t Machine::port_read(std::uint16_t port, unsigned width) { return in_port(port, width); }
+std::uint32_t Machine::port_read(std::uint16_t port, unsigned width)
+{
+    return pci_guard_->owns_port(port, width) ? pci_guard_->port_read(port, width) : in_port(port, width);
+}
 
 void Machine::port_write(std::uint16_t port, unsigned width, std::uint32_t value)
 {
@@ -34,7 +37,10 @@ void Machine::port_write(std::uint16_t port, unsigned width, std::uint32_t value
         log(LogLevel::info, str("power change: port "), hex(port), str(" value "), hex(value));
         drain_before_power_change();
     }
-    out_port(port, width, value);
+    if (pci_guard_->owns_port(port, width))
+        pci_guard_->port_write(port, width, value);
+    else
+        out_port(port, width, value);
 }
 
 MsrAnswer Machine::msr_read(std::uint32_t number, std::uint64_t& value)
@@ -71,7 +77,7 @@ bool Machine::hypercall(backend::Registers& registers, backend::PagingState cons
         log(LogLevel::info, str("boot services ended: the operating system starts"));
         return true;
     }
-    return false;
+    return control_->hypercall(registers, paging, memory_);
 }
 
 std::uint64_t Machine::utc_now_ns() const { return (devices_ != nullptr ? devices_->clock() : clock_).utc(clock_.tsc()).value; }
