@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <sstream>
 #include <string>
 
 namespace undercroft::core {
@@ -164,6 +166,28 @@ TEST(Config, NicAndSerialForms)
     for (char const* bad : {"3e8", "0x", "0x0", "0x3e9", "0x10000", "com1", "on"})
         EXPECT_EQ("5: log_serial = '" + std::string(bad) + "': allowed is off or a port such as 0x3e8",
                   error_with("log_serial = " + std::string(bad)));
+}
+
+TEST(Config, TheDocumentedExampleIsValidAndSetsEveryKey)
+{
+    std::ifstream file{UC_SOURCE_DIR "/docs/configuration.md"};
+    std::stringstream document;
+    document << file.rdbuf();
+    std::string const text = document.str();
+    std::size_t const begin = text.find("```\n") + 4;
+    std::string const example = text.substr(begin, text.find("```", begin) - begin);
+    Config const config = parsed(example);
+    EXPECT_EQ(262144U, config.buffer_kib);
+    EXPECT_EQ((Ipv4{192, 168, 20, 31}), config.address);
+    EXPECT_EQ(3, config.nic_bus);
+    // Each row of the table names a key of the example, and the parser knows no other.
+    std::size_t rows = 0;
+    for (std::size_t at = text.find("| `"); at != std::string::npos; at = text.find("\n| `", at + 1), ++rows) {
+        std::size_t const name = text.find('`', at) + 1;
+        EXPECT_NE(std::string::npos,
+                  ("\n" + example).find("\n" + text.substr(name, text.find('`', name) - name) + " "));
+    }
+    EXPECT_EQ(18U, rows);
 }
 
 TEST(Config, LongGarbageIsCutAndPrintable)
