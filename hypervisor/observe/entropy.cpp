@@ -4,7 +4,6 @@
 #include "hypervisor/observe/entropy.hpp"
 
 #include <array>
-#include <cstring>
 
 #include "hypervisor/observe/histogram.hpp"
 #include "hypervisor/observe/log_table.hpp"
@@ -31,7 +30,7 @@ std::uint16_t from_sum(std::uint64_t sum, std::size_t bytes)
 std::uint16_t of_pattern(std::uint64_t word)
 {
     std::array<std::uint8_t, 8> bytes;
-    std::memcpy(bytes.data(), &word, sizeof(word));
+    __builtin_memcpy(bytes.data(), &word, sizeof(word));
     std::uint64_t sum = 0;
     for (std::size_t i = 0; i < bytes.size(); ++i) {
         unsigned same = 0;

@@ -2,6 +2,7 @@
 #pragma once
 // One AHCI controller. Its register pages are mapped read-only into the guest, whose writes arrive here.
 #include <array>
+#include <atomic>
 #include <cstdint>
 
 #include "hypervisor/mediate/ahci/port.hpp"
@@ -48,9 +49,9 @@ private:
 
     HbaContext hba_;
     std::uint32_t register_bytes_;
-    std::uint32_t implemented_ = 0; ///< PI
-    core::Spinlock global_lock_;    ///< taken before a port's lock, never after
-    core::Spinlock index_lock_;     ///< taken before all others
+    std::atomic<std::uint32_t> implemented_{0}; ///< PI
+    core::Spinlock global_lock_;                ///< taken before a port's lock, never after
+    core::Spinlock index_lock_;                 ///< taken before all others
     std::uint32_t index_ = 0;
     std::array<Port, hba::max_ports> ports_;
 };

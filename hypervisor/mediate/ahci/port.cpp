@@ -59,8 +59,10 @@ void Port::adopt()
     std::uint32_t const cmd = load(px::cmd);
     started_ = (cmd & px::cmd_start) != 0;
     receives_fis_ = (cmd & px::cmd_fis_receive) != 0;
-    if (!started_)
+    if (!started_) {
+        forget();
         return;
+    }
     std::uint32_t const active = load(px::sact);
     std::uint32_t const fresh = (load(px::ci) | active) & ~outstanding_;
     active_written_ |= active;
