@@ -61,13 +61,15 @@ std::uint16_t Histogram::entropy(std::size_t bytes) const
 
 bool is_pattern(std::byte const* block, std::size_t bytes, std::uint16_t& entropy)
 {
-    if (bytes % 32 != 0 || bytes == 0)
+    if (bytes % 64 != 0 || bytes == 0)
         return false;
     std::uint64_t const first = load_word(block);
-    for (std::size_t at = 0; at < bytes; at += 32) {
-        std::uint64_t const a = (load_word(block + at) ^ first) | (load_word(block + at + 8) ^ first);
-        std::uint64_t const b = (load_word(block + at + 16) ^ first) | (load_word(block + at + 24) ^ first);
-        if ((a | b) != 0)
+    for (std::byte const* at = block; at != block + bytes; at += 64) {
+        std::uint64_t const a = (load_word(at) ^ first) | (load_word(at + 8) ^ first);
+        std::uint64_t const b = (load_word(at + 16) ^ first) | (load_word(at + 24) ^ first);
+        std::uint64_t const c = (load_word(at + 32) ^ first) | (load_word(at + 40) ^ first);
+        std::uint64_t const d = (load_word(at + 48) ^ first) | (load_word(at + 56) ^ first);
+        if ((a | b | c | d) != 0)
             return false;
     }
     entropy = of_pattern(first);
