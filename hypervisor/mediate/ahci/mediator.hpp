@@ -14,6 +14,7 @@ struct Options {
     std::uint64_t fingerprint_seed = 0; ///< any number that the guest does not know
 };
 
+/// Some 170 KiB: it belongs into static memory.
 class AhciMediator final : public core::MmioHandler {
 public:
     /// `register_bytes` is the size of the HBA's memory BAR. Everything referred to outlives the mediator;
