@@ -27,6 +27,7 @@ AhciMediator::AhciMediator(std::uint8_t controller, std::uint32_t register_bytes
            .address_mask = ~std::uint64_t{0},
            .fingerprint_seed = options.fingerprint_seed,
            .capture = true,
+           .busy_ports = 0,
            .common_flags = 0},
       register_bytes_{register_bytes}
 {

@@ -41,6 +41,8 @@ public:
 
     /// Slots of a port that were issued and not yet seen to end.
     [[nodiscard]] std::uint32_t outstanding(unsigned port);
+    /// Whether any port has such slots; takes no lock.
+    [[nodiscard]] bool any_outstanding() const { return hba_.busy_ports.load(std::memory_order_relaxed) != 0; }
 
 private:
     void write_split(std::uint64_t offset, unsigned width, std::uint64_t value);
