@@ -4,7 +4,6 @@
 #include "hypervisor/observe/entropy.hpp"
 
 #include <array>
-#include <cstring>
 
 #include "hypervisor/observe/histogram.hpp"
 #include "hypervisor/observe/log_table.hpp"
@@ -31,7 +30,7 @@ std::uint16_t from_sum(std::uint64_t sum, std::size_t bytes)
 std::uint16_t of_pattern(std::uint64_t word)
 {
     std::array<std::uint8_t, 8> bytes;
-    std::memcpy(bytes.data(), &word, sizeof(word));
+    __builtin_memcpy(bytes.data(), &word, sizeof(word));
     std::uint64_t sum = 0;
     for (std::size_t i = 0; i < bytes.size(); ++i) {
         unsigned same = 0;
@@ -62,13 +61,15 @@ std::uint16_t Histogram::entropy(std::size_t bytes) const
 
 bool is_pattern(std::byte const* block, std::size_t bytes, std::uint16_t& entropy)
 {
-    if (bytes % 32 != 0 || bytes == 0)
+    if (bytes % 64 != 0 || bytes == 0)
         return false;
     std::uint64_t const first = load_word(block);
-    for (std::size_t at = 0; at < bytes; at += 32) {
-        std::uint64_t const a = (load_word(block + at) ^ first) | (load_word(block + at + 8) ^ first);
-        std::uint64_t const b = (load_word(block + at + 16) ^ first) | (load_word(block + at + 24) ^ first);
-        if ((a | b) != 0)
+    for (std::byte const* at = block; at != block + bytes; at += 64) {
+        std::uint64_t const a = (load_word(at) ^ first) | (load_word(at + 8) ^ first);
+        std::uint64_t const b = (load_word(at + 16) ^ first) | (load_word(at + 24) ^ first);
+        std::uint64_t const c = (load_word(at + 32) ^ first) | (load_word(at + 40) ^ first);
+        std::uint64_t const d = (load_word(at + 48) ^ first) | (load_word(at + 56) ^ first);
+        if ((a | b | c | d) != 0)
             return false;
     }
     entropy = of_pattern(first);

@@ -9,7 +9,8 @@ namespace undercroft::observe {
 namespace {
 
 constexpr std::uint64_t odd_constant = 0x9e3779b97f4a7c15ULL;
-/// After so many misses only some blocks are looked up, until one is found again.
+/// After so many misses only one block in eight is looked up, until one is found again. All are
+/// remembered, so whatever repeats is noticed soon.
 constexpr std::uint64_t cold_after = 64;
 
 } // namespace
@@ -34,12 +35,6 @@ private:
     std::uint64_t a_, b_, key_;
 };
 
-/// Chosen by content, so that the same block is looked up each time it comes.
-bool EntropyMemo::worth_a_look(std::byte const* block) const
-{
-    return misses_in_a_row_ < cold_after || (load_word(block + 2048) * odd_constant) >> 61 == 0;
-}
-
 std::uint16_t EntropyMemo::entropy(std::byte const* block, std::size_t bytes)
 {
     std::uint16_t result = 0;
@@ -47,7 +42,7 @@ std::uint16_t EntropyMemo::entropy(std::byte const* block, std::size_t bytes)
         return observe::entropy(block, bytes);
     if (is_pattern(block, bytes, result))
         return result;
-    if (worth_a_look(block)) {
+    if (misses_in_a_row_ < cold_after || misses_in_a_row_ % 8 == 0) {
         Hash hash{key_};
         for (std::size_t at = 0; at < max_entropy_bytes; at += 16)
             hash.add(load_word(block + at), load_word(block + at + 8));
@@ -58,8 +53,8 @@ std::uint16_t EntropyMemo::entropy(std::byte const* block, std::size_t bytes)
             misses_in_a_row_ = 0;
             return static_cast<std::uint16_t>(entry.second_and_entropy);
         }
-        ++misses_in_a_row_;
     }
+    ++misses_in_a_row_;
     Hash hash{key_};
     Histogram histogram;
     histogram.clear();

@@ -33,7 +33,6 @@ private:
     class Hash;
     static constexpr std::size_t entries = 16384; ///< covers 64 MiB of different blocks
 
-    [[nodiscard]] bool worth_a_look(std::byte const* block) const;
     [[nodiscard]] Entry& entry_of(Fingerprint const& print) { return table_[print.second % entries]; }
 
     std::uint64_t key_;

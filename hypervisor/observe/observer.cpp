@@ -2,7 +2,6 @@
 #include "hypervisor/observe/observer.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 namespace undercroft::observe {
 namespace {
@@ -148,9 +147,9 @@ void Observer::describe(std::uint16_t source, std::uint16_t logical_sector_bytes
     disk.source = source;
     disk.logical_sector_bytes = logical_sector_bytes;
     disk.capacity_512 = capacity_512;
-    std::memcpy(disk.model, model, sizeof(model));
-    std::memset(disk.serial, 0, sizeof(disk.serial));
-    std::memcpy(disk.serial, serial, sizeof(serial));
+    __builtin_memcpy(disk.model, model, sizeof(model));
+    __builtin_memset(disk.serial, 0, sizeof(disk.serial));
+    __builtin_memcpy(disk.serial, serial, sizeof(serial));
 }
 
 unsigned Observer::disks(std::span<wire::DiskInfo> into)

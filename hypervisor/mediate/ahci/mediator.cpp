@@ -27,6 +27,7 @@ AhciMediator::AhciMediator(std::uint8_t controller, std::uint32_t register_bytes
            .address_mask = ~std::uint64_t{0},
            .fingerprint_seed = options.fingerprint_seed,
            .capture = true,
+           .busy_ports = 0,
            .common_flags = 0},
       register_bytes_{register_bytes}
 {
@@ -60,7 +61,9 @@ Port* AhciMediator::port_at(std::uint64_t offset)
     if (offset < hba::first_port || offset + 4 > register_bytes_)
         return nullptr;
     std::uint64_t const number = (offset - hba::first_port) / hba::port_bytes;
-    return number < ports_.size() && (implemented_ >> number & 1U) != 0 ? &ports_[number] : nullptr;
+    return number < ports_.size() && (implemented_.load(std::memory_order_relaxed) >> number & 1U) != 0
+               ? &ports_[number]
+               : nullptr;
 }
 
 std::uint64_t AhciMediator::read(std::uint64_t offset, unsigned width)

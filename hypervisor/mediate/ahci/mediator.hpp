@@ -2,6 +2,7 @@
 #pragma once
 // One AHCI controller. Its register pages are mapped read-only into the guest, whose writes arrive here.
 #include <array>
+#include <atomic>
 #include <cstdint>
 
 #include "hypervisor/mediate/ahci/port.hpp"
@@ -13,6 +14,7 @@ struct Options {
     std::uint64_t fingerprint_seed = 0; ///< any number that the guest does not know
 };
 
+/// Some 170 KiB: it belongs into static memory.
 class AhciMediator final : public core::MmioHandler {
 public:
     /// `register_bytes` is the size of the HBA's memory BAR. Everything referred to outlives the mediator;
@@ -39,6 +41,8 @@ public:
 
     /// Slots of a port that were issued and not yet seen to end.
     [[nodiscard]] std::uint32_t outstanding(unsigned port);
+    /// Whether any port has such slots; takes no lock.
+    [[nodiscard]] bool any_outstanding() const { return hba_.busy_ports.load(std::memory_order_relaxed) != 0; }
 
 private:
     void write_split(std::uint64_t offset, unsigned width, std::uint64_t value);
@@ -48,9 +52,9 @@ private:
 
     HbaContext hba_;
     std::uint32_t register_bytes_;
-    std::uint32_t implemented_ = 0; ///< PI
-    core::Spinlock global_lock_;    ///< taken before a port's lock, never after
-    core::Spinlock index_lock_;     ///< taken before all others
+    std::atomic<std::uint32_t> implemented_{0}; ///< PI
+    core::Spinlock global_lock_;                ///< taken before a port's lock, never after
+    core::Spinlock index_lock_;                 ///< taken before all others
     std::uint32_t index_ = 0;
     std::array<Port, hba::max_ports> ports_;
 };

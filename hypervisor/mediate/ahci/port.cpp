@@ -41,6 +41,16 @@ void Port::warn(std::uint64_t& times, std::string_view what, unsigned slot)
               core::str(", times "), core::dec(times));
 }
 
+void Port::set_outstanding(std::uint32_t slots)
+{
+    std::uint32_t const bit = 1U << (source_ & 0x1fU);
+    if (outstanding_ == 0 && slots != 0)
+        hba_->busy_ports.fetch_or(bit, std::memory_order_relaxed);
+    else if (outstanding_ != 0 && slots == 0)
+        hba_->busy_ports.fetch_and(~bit, std::memory_order_relaxed);
+    outstanding_ = slots;
+}
+
 /// The HBA's own idea of the addresses counts, read back after each write: reserved bits
 /// and the upper halves of a 32-bit HBA are what it makes of them.
 void Port::read_addresses()
@@ -59,8 +69,10 @@ void Port::adopt()
     std::uint32_t const cmd = load(px::cmd);
     started_ = (cmd & px::cmd_start) != 0;
     receives_fis_ = (cmd & px::cmd_fis_receive) != 0;
-    if (!started_)
+    if (!started_) {
+        forget();
         return;
+    }
     std::uint32_t const active = load(px::sact);
     std::uint32_t const fresh = (load(px::ci) | active) & ~outstanding_;
     active_written_ |= active;
@@ -217,7 +229,8 @@ void Port::reset()
 
 void Port::forget()
 {
-    outstanding_ = queued_ = active_written_ = 0;
+    set_outstanding(0);
+    queued_ = active_written_ = 0;
     identify_slot_ = no_slot;
 }
 

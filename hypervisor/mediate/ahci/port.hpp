@@ -26,6 +26,7 @@ struct HbaContext {
     std::uint64_t address_mask; ///< of guest-physical addresses the HBA can form
     std::uint64_t fingerprint_seed;
     std::atomic<bool> capture;               ///< off: commands are checked and followed, but not recorded
+    std::atomic<std::uint32_t> busy_ports;   ///< ports with something outstanding
     std::atomic<std::uint16_t> common_flags; ///< record flags of every command: before_os
 };
 
@@ -65,6 +66,7 @@ private:
     [[nodiscard]] std::uint32_t load(std::uint32_t reg) const;
     void count(wire::CounterId id, std::uint64_t n = 1) const { hba_->counters->add(id, n); }
     void warn(std::uint64_t& times, std::string_view what, unsigned slot);
+    void set_outstanding(std::uint32_t slots);
     void read_addresses();
 
     std::uint32_t judge_base(std::uint32_t reg, std::uint32_t mask, std::uint32_t value);

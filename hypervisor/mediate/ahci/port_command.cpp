@@ -163,7 +163,7 @@ void Port::record_trim(Command const& command, CommandTable const& table, std::u
 void Port::follow(unsigned slot, CommandHeader const& header, Command const& command, CommandTable const& table)
 {
     std::uint32_t const bit = 1U << slot;
-    outstanding_ |= bit;
+    set_outstanding(outstanding_ | bit);
     queued_ = (active_written_ & bit) != 0 ? queued_ | bit : queued_ & ~bit;
     slots_[slot] = {table.fingerprint, static_cast<std::uint32_t>(table.prdt.size())};
     if (identify_slot_ == slot)
@@ -202,7 +202,7 @@ std::uint32_t Port::settle_unseen()
 
 void Port::settle_done(std::uint32_t done, bool compare)
 {
-    outstanding_ &= ~done;
+    set_outstanding(outstanding_ & ~done);
     queued_ &= ~done;
     active_written_ &= ~done;
     for (std::uint32_t rest = done; rest != 0; rest &= rest - 1) {

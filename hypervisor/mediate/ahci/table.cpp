@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 
 namespace undercroft::ahci {
 namespace {
@@ -46,13 +45,15 @@ bool read_fis(TableReader const& reader, CommandHeader const& header, CommandFis
     if (at == nullptr)
         return false;
     std::size_t const length = std::min<std::size_t>(header.fis_dwords() * std::size_t{4}, fis.size());
-    fis.fill(0);
-    for (std::size_t offset = 0; offset < length; offset += 8) {
-        std::uint64_t word = load_word(at, offset / 8);
-        if (length - offset < 8)
-            word &= 0xffffffffU;
-        std::memcpy(fis.data() + offset, &word, 8);
-        print.add(word);
+    for (std::size_t offset = 0; offset < fis.size(); offset += 8) {
+        std::uint64_t word = 0;
+        if (offset < length) {
+            word = load_word(at, offset / 8);
+            if (length - offset < 8)
+                word &= 0xffffffffU;
+            print.add(word);
+        }
+        __builtin_memcpy(fis.data() + offset, &word, 8);
     }
     return true;
 }

@@ -57,7 +57,7 @@ struct CommandHeader {
 };
 
 struct CommandTable {
-    CommandFis fis{};
+    CommandFis fis;                  ///< set by read_table, like the rest
     std::span<PrdtEntry const> prdt; ///< entries that could be read
     std::uint64_t fingerprint = 0;   ///< over header, FIS and these entries
     bool complete = false;           ///< all entries of the header could be read

@@ -2,7 +2,6 @@
 #include "hypervisor/mediate/ahci/trim.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <span>
 
 namespace undercroft::ahci {
@@ -39,7 +38,7 @@ bool TrimRanges::next(TrimRange& range)
             at_ = 0;
         }
         std::uint64_t entry;
-        std::memcpy(&entry, block_.data() + at_, sizeof(entry));
+        __builtin_memcpy(&entry, block_.data() + at_, sizeof(entry));
         at_ += sizeof(entry);
         range = {entry & ((1ULL << 48) - 1), static_cast<std::uint32_t>(entry >> 48)};
         if (range.sectors != 0)

@@ -209,10 +209,16 @@ TEST_F(Registers, TwoPortsInterleaved)
         EXPECT_EQ(observer.commands[2 * i + 1].command.lba.value, 1000 + 31 - i);
         EXPECT_EQ(observer.commands[2 * i + 1].command.source, 0x301U);
     }
+    EXPECT_TRUE(mediator.any_outstanding());
     hba.complete(1, 0x0000ffff);
     reg(1, px::is, 1);
     EXPECT_EQ(mediator.outstanding(1), 0xffff0000U);
     EXPECT_EQ(mediator.outstanding(0), 0xffffffffU);
+    hba.complete(1, 0xffff0000);
+    reg(1, px::is, 1);
+    EXPECT_TRUE(mediator.any_outstanding());
+    reg(0, px::cmd, 0);
+    EXPECT_FALSE(mediator.any_outstanding());
 }
 
 TEST_F(Registers, AdoptFindsARunningControllerAndItsCommands)
