@@ -36,7 +36,7 @@ class Replay(unittest.TestCase):
             file.truncate(SECTORS * 512)
         self.rows, self.blocks = self.make_rows(rng)
         write_records(self.store, self.rows, per_file=500)
-        self.where = write_content(self.store, self.blocks, per_file=3)
+        self.where = write_content(self.store, self.blocks, per_file=150)
 
     def tearDown(self) -> None:
         self.folder.cleanup()
