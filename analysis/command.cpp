@@ -79,6 +79,9 @@ std::pair<std::uint64_t, std::uint64_t> parse_pair(std::string const& text, char
 void register_analysis_commands(CLI::App& root, int& exit_code)
 {
     register_heatmap(root, exit_code);
+    register_export(root, exit_code);
+    register_replay(root, exit_code);
+    register_info(root, exit_code);
 }
 
 } // namespace undercroft::analysis

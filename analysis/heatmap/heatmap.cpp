@@ -43,7 +43,7 @@ Survey make_survey(Boot const& boot)
             add_gap(row.time_ns, row.length);
         expected = row.sequence + (row.kind == RecordKind::gap ? std::max<std::uint64_t>(row.length, 1) : 1);
         survey.time.from_ns = std::min(survey.time.from_ns, row.time_ns);
-        survey.time.to_ns = std::max(survey.time.to_ns, row.time_ns == INT64_MAX ? INT64_MAX : row.time_ns + 1);
+        survey.time.to_ns = std::max(survey.time.to_ns, row.time_ns + 1);
         previous_ns = row.time_ns;
         return Visit::next;
     });
@@ -84,7 +84,7 @@ TimeRange busiest_window(Boot const& boot, HeatmapRequest const& request, TimeRa
     Span const window =
         fullest_window(counts, static_cast<std::uint64_t>(std::max<std::int64_t>(length_ns / bin_ns, 1)));
     std::int64_t const from = all.from_ns + static_cast<std::int64_t>(window.first) * bin_ns;
-    return {.from_ns = from, .to_ns = from > INT64_MAX - length_ns ? INT64_MAX : from + length_ns};
+    return {.from_ns = from, .to_ns = from + length_ns};
 }
 
 TimeRange choose_time(Boot const& boot, HeatmapRequest const& request, Survey const& survey)
@@ -101,9 +101,9 @@ TimeRange choose_time(Boot const& boot, HeatmapRequest const& request, Survey co
         if (request.from.empty())
             range = busiest_window(boot, request, survey.time, length);
         else
-            range.to_ns = range.from_ns > INT64_MAX - length ? INT64_MAX : range.from_ns + length;
+            range.to_ns = range.from_ns + length;
     } else if (request.to.empty() && range.to_ns - range.from_ns < second_ns && range.to_ns > range.from_ns) {
-        range.to_ns = std::min(range.from_ns, INT64_MAX - second_ns) + second_ns; // room for an axis
+        range.to_ns = range.from_ns + second_ns; // room for an axis
     }
     if (range.from_ns >= range.to_ns)
         throw Error{fmt::format("the time range is empty; the records reach from {} to {} UTC",

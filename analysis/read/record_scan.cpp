@@ -5,6 +5,7 @@
 
 #include "analysis/read/error.hpp"
 #include "analysis/read/parquet_file.hpp"
+#include "analysis/read/times.hpp"
 
 namespace undercroft::analysis {
 namespace {
@@ -195,6 +196,8 @@ private:
             file_.fail(fmt::format("column 'seq' is not rising ({} after {})", row.sequence, last_));
         if (row.time_ns < 0)
             file_.fail(fmt::format("column 'time' is before 1970 (seq {})", row.sequence));
+        if (row.time_ns >= time_limit_ns)
+            file_.fail(fmt::format("column 'time' is after 2115 (seq {})", row.sequence));
         last_ = row.sequence;
         last_used_ = last_sequence_of(row);
         ++rows_;

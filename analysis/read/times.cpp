@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "analysis/read/times.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
@@ -15,7 +16,7 @@
 namespace undercroft::analysis {
 namespace {
 
-constexpr double latest_s = 9'223'372'036.0; // of a signed 64-bit count of nanoseconds: year 2262
+constexpr double latest_s = static_cast<double>(time_limit_ns / second_ns);
 
 /// Decimal seconds to nanoseconds without the rounding of a double.
 std::optional<std::int64_t> parse_decimal(std::string_view text, std::int64_t unit_ns)
@@ -77,7 +78,7 @@ std::optional<std::int64_t> parse_calendar(std::string_view text)
     int const hour = number(11, 2);
     int const minute = number(14, 2);
     std::optional<std::int64_t> const second = parse_decimal(text.substr(17), second_ns);
-    if (!date.ok() || date.year() < std::chrono::year{1970} || date.year() > std::chrono::year{2261} || hour < 0 ||
+    if (!date.ok() || date.year() < std::chrono::year{1970} || date.year() > std::chrono::year{2115} || hour < 0 ||
         hour > 23 || minute < 0 || minute > 59 || !second || *second >= 60 * second_ns)
         return {};
     std::int64_t const days = std::chrono::sys_days{date}.time_since_epoch().count();
@@ -99,7 +100,7 @@ std::int64_t parse_time(std::string_view text, std::int64_t start_ns)
     if (text.starts_with('+')) {
         result = parse_span(text.substr(1));
         if (result)
-            result = *result > INT64_MAX - start_ns ? INT64_MAX : start_ns + *result;
+            result = std::min(start_ns + *result, time_limit_ns);
     } else if (text.size() >= 5 && text[4] == '-') {
         result = parse_calendar(text);
     } else {

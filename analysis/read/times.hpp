@@ -9,6 +9,9 @@ namespace undercroft::analysis {
 
 inline constexpr std::int64_t second_ns = 1'000'000'000;
 
+/// Times and durations are below this (year 2116), so that a sum of two cannot overflow.
+inline constexpr std::int64_t time_limit_ns = std::int64_t{1} << 62;
+
 /// "2026-11-22T05:47:03.25Z" (the T may be a space, fraction and Z may be left out), "+12.5s" or
 /// "+2m" after `start_ns`, or seconds since 1970 ("1700000000.5"). Throws Error.
 [[nodiscard]] std::int64_t parse_time(std::string_view text, std::int64_t start_ns);

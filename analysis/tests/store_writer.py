@@ -84,19 +84,14 @@ def write_records(store: Path, rows: list[Row], per_file: int = 100_000, boot: s
 
 
 def write_content(store: Path, blocks: list[bytes], per_file: int = 1000) -> dict[bytes, Path]:
-    """Writes each distinct block once; returns the file of each hash."""
-    by_folder: dict[str, dict[bytes, bytes]] = {}
-    for block in blocks:
-        digest = hashlib.sha256(block).digest()
-        by_folder.setdefault(digest.hex()[:2], {})[digest] = block
+    """Writes each distinct block once, in files spread over the folders; returns the file of each hash."""
+    items = list({hashlib.sha256(block).digest(): block for block in blocks}.items())
     where: dict[bytes, Path] = {}
-    for name, content in by_folder.items():
-        items = list(content.items())
-        for start in range(0, len(items), per_file):
-            part = items[start : start + per_file]
-            path = store / "content" / name / f"{start:08}.parquet"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            columns = {"hash": pa.array([h for h, _ in part], pa.binary(32)), "data": pa.array([d for _, d in part], pa.binary())}
-            pq.write_table(pa.table(columns, CONTENT_SCHEMA), path)
-            where.update({h: path for h, _ in part})
+    for number, start in enumerate(range(0, len(items), per_file)):
+        part = items[start : start + per_file]
+        path = store / "content" / f"{number & 0xFF:02x}" / f"{number:020}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        columns = {"hash": pa.array([h for h, _ in part], pa.binary(32)), "data": pa.array([d for _, d in part], pa.binary())}
+        pq.write_table(pa.table(columns, CONTENT_SCHEMA), path, row_group_size=64)
+        where.update({h: path for h, _ in part})
     return where

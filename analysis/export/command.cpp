@@ -1,0 +1,175 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#include <fstream>
+
+#include <fmt/format.h>
+
+#include "analysis/command.hpp"
+#include "analysis/export/rows.hpp"
+#include "analysis/read/content.hpp"
+#include "analysis/read/error.hpp"
+#include "analysis/read/times.hpp"
+
+namespace undercroft::analysis {
+namespace fs = std::filesystem;
+namespace {
+
+/// A text file that gets its name only when it is complete.
+class TextOutput {
+public:
+    explicit TextOutput(fs::path file)
+        : file_{std::move(file)}, part_{file_.string() + ".part"}, out_{part_, std::ios::binary}
+    {
+        if (!out_)
+            throw Error{fmt::format("{}: cannot be created", part_.string())};
+    }
+
+    ~TextOutput()
+    {
+        std::error_code ignored; // there is none left after close()
+        fs::remove(part_, ignored);
+    }
+    TextOutput(TextOutput const&) = delete;
+    TextOutput& operator=(TextOutput const&) = delete;
+
+    std::string& text() { return text_; }
+    void drain(std::size_t above)
+    {
+        if (text_.size() <= above)
+            return;
+        out_ << text_;
+        text_.clear();
+        if (!out_)
+            throw Error{fmt::format("{}: cannot be written (disk full?)", part_.string())};
+    }
+    void close()
+    {
+        drain(0);
+        out_.close();
+        std::error_code error;
+        if (out_)
+            fs::rename(part_, file_, error);
+        if (!out_ || error)
+            throw Error{fmt::format("{}: cannot be written (disk full?)", file_.string())};
+    }
+
+private:
+    fs::path file_;
+    fs::path part_;
+    std::ofstream out_;
+    std::string text_;
+};
+
+struct ExportCommand {
+    StoreOptions store;
+    SourceOption source;
+    std::string format;
+    std::string out;
+    std::string time_scale = "ns";
+
+    void add_to(CLI::App& command);
+    void run() const;
+
+private:
+    void run_ata(Boot const& boot, ExportFormat kind) const;
+    void run_csv(Boot const& boot) const;
+    void report_lost(std::uint64_t lost, ScanResult const& result) const;
+};
+
+constexpr std::size_t buffer_bytes = 1 << 20;
+
+void ExportCommand::add_to(CLI::App& command)
+{
+    store.add_to(command);
+    source.add_to(command);
+    command.add_option("--format", format, "Of the files")
+        ->check(CLI::IsMember({"ransap", "ransmap", "csv"}))
+        ->required();
+    command.add_option("--out", out, "Folder for the files; made if it is not there")->required();
+    command
+        .add_option("--time-scale", time_scale, "Of the second column: nanoseconds, or RanSAP's n of 2^30 per second")
+        ->check(CLI::IsMember({"ns", "ransap"}))
+        ->capture_default_str();
+}
+
+void ExportCommand::report_lost(std::uint64_t lost, ScanResult const& result) const
+{
+    for (Hole const& hole : result.holes)
+        lost += hole.count;
+    if (lost != 0)
+        fmt::print(stderr, "undercroft export: warning: {} records are missing in this boot (gaps)\n", lost);
+}
+
+void ExportCommand::run_ata(Boot const& boot, ExportFormat kind) const
+{
+    ContentStore const content{store.store};
+    TextOutput reads{fs::path{out} / "ata_read.csv"};
+    TextOutput writes{fs::path{out} / "ata_write.csv"};
+    TimeScale const scale = time_scale == "ns" ? TimeScale::ns : TimeScale::ransap;
+    std::uint64_t lost = 0;
+    std::uint64_t read_lines = 0;
+    std::uint64_t write_lines = 0;
+    std::uint64_t without_content = 0;
+    Columns const columns{.address = true, .length = true, .entropy = true, .content = true};
+    RecordFilter filter;
+    filter.source = source.get();
+    ScanResult const result =
+        scan_with_content(boot, columns, filter, content, [&](RecordRow const& row, std::string const* data) {
+            bool const write = row.kind == RecordKind::write;
+            TextOutput& output = write ? writes : reads;
+            (write ? write_lines : read_lines) += append_ata_lines(output.text(), row, data, kind, scale);
+            output.drain(buffer_bytes);
+            without_content += write && data == nullptr ? 1 : 0;
+            lost += row.kind == RecordKind::gap ? row.length : 0;
+            return Visit::next;
+        });
+    reads.close();
+    writes.close();
+    report_lost(lost, result);
+    fmt::print("{}/ata_read.csv: {} lines\n{}/ata_write.csv: {} lines\n", out, read_lines, out, write_lines);
+    if (kind == ExportFormat::ransap && without_content != 0)
+        fmt::print("{} writes have no captured content: their second entropy is 0.0\n", without_content);
+}
+
+void ExportCommand::run_csv(Boot const& boot) const
+{
+    TextOutput output{fs::path{out} / "records.csv"};
+    output.text() = csv_header;
+    std::uint64_t lost = 0;
+    std::uint64_t lines = 0;
+    Columns const columns{
+        .address = true, .length = true, .source = true, .entropy = true, .flags = true, .content = true};
+    RecordFilter filter;
+    filter.source = source.get();
+    ScanResult const result = scan_records(boot, columns, filter, [&](RecordRow const& row) {
+        append_csv_line(output.text(), row);
+        output.drain(buffer_bytes);
+        ++lines;
+        lost += row.kind == RecordKind::gap ? row.length : 0;
+        return Visit::next;
+    });
+    output.close();
+    report_lost(lost, result);
+    fmt::print("{}/records.csv: {} lines\n", out, lines);
+}
+
+void ExportCommand::run() const
+{
+    Boot const boot = store.select();
+    fs::create_directories(out);
+    if (format == "csv")
+        run_csv(boot);
+    else
+        run_ata(boot, format == "ransap" ? ExportFormat::ransap : ExportFormat::ransmap);
+}
+
+} // namespace
+
+void register_export(CLI::App& root, int& exit_code)
+{
+    CLI::App* const command = root.add_subcommand("export", "Write records as RanSAP, RanSMAP or plain CSV files");
+    auto const self = std::make_shared<ExportCommand>();
+    self->add_to(*command);
+    on_run(*command, exit_code, [self] { self->run(); });
+}
+
+} // namespace undercroft::analysis
