@@ -32,6 +32,28 @@ private:
     Slot last_{};
 };
 
+/// Small numbers, and for a slot in one piece the sizes that belong to it: whole slots are reached at once.
+void make_plausible(wire::DatagramHeader& header, std::vector<std::uint8_t>& datagram)
+{
+    header.type = static_cast<std::uint8_t>(wire::Type::data);
+    header.stream = static_cast<std::uint16_t>(wire::Stream::storage);
+    header.count = header.count.get() & 0xFFU;
+    if (datagram.size() < wire::datagram_overhead + sizeof(wire::DataBody))
+        return;
+    wire::DataBody body;
+    std::memcpy(&body, datagram.data() + sizeof(header), sizeof(body));
+    body.slot = body.slot.get() & 0xFFU;
+    body.oldest_slot = body.oldest_slot.get() & 0x7FU;
+    if ((body.fragments.get() & 7U) <= 1) {
+        body.fragments = std::uint16_t{1};
+        body.index = std::uint16_t{0};
+        body.offset = std::uint32_t{0};
+        body.slot_bytes =
+            static_cast<std::uint32_t>(datagram.size() - wire::datagram_overhead - sizeof(wire::DataBody));
+    }
+    std::memcpy(datagram.data() + sizeof(header), &body, sizeof(body));
+}
+
 /// A well-formed envelope around the fuzzer's bytes; unless the first asks for them as they are.
 std::vector<std::uint8_t> envelope(std::span<std::uint8_t const> bytes)
 {
@@ -47,6 +69,9 @@ std::vector<std::uint8_t> envelope(std::span<std::uint8_t const> bytes)
     header.version = wire::datagram_version;
     header.instance = std::uint64_t{0};
     header.sealed_bytes = static_cast<std::uint32_t>(datagram.size() - wire::datagram_overhead);
+    if (header.type.get() != static_cast<std::uint8_t>(wire::Type::hello) &&
+        header.type.get() != static_cast<std::uint8_t>(wire::Type::status))
+        make_plausible(header, datagram);
     std::memcpy(datagram.data(), &header, sizeof(header));
     return datagram;
 }
