@@ -106,16 +106,21 @@ Intake::Verdict Intake::take_opened(std::span<std::uint8_t const> datagram, Peer
     return take_status(*entry, std::get<StatusMessage>(*message));
 }
 
-Intake::Verdict Intake::take_data(Boots::value_type& entry, DataFragment const& data, std::uint64_t now_utc_ns)
+StreamAssembly& Intake::storage_of(Boots::value_type& entry)
 {
     auto& [key, boot] = entry;
+    if (!boot.storage)
+        boot.storage = std::make_unique<StreamAssembly>(key, wire::Stream::storage, store_.resume(key), limits_.stream,
+                                                        budget_, counters_);
+    return *boot.storage;
+}
+
+Intake::Verdict Intake::take_data(Boots::value_type& entry, DataFragment const& data, std::uint64_t now_utc_ns)
+{
     if (!store_.error().empty())
         return refuse(Counter::data_disk_full);
-    if (!boot.storage)
-        boot.storage =
-            std::make_unique<StreamAssembly>(key, data.stream, store_.resume(key), limits_.stream, budget_, counters_);
     counters_.add(Counter::fragments_received);
-    boot.storage->accept(data);
+    storage_of(entry).accept(data);
     deliver(entry, now_utc_ns);
     return Verdict::accepted;
 }
@@ -147,6 +152,11 @@ Intake::Verdict Intake::take_status(Boots::value_type& entry, StatusMessage cons
         return refuse(Counter::status_stale);
     boot.status_counter = status.counter;
     counters_.add(Counter::statuses_received);
+    // A sensor whose fragments all reached a collector that died since has nothing to send again and waits.
+    // Hearing this instance's number makes it forget what that one had told it.
+    storage_of(entry);
+    boot.storage_ack_due = true;
+    queue_ack(entry);
     try {
         write_status(store_.folder(), key, status);
     } catch (StoreError const& error) {

@@ -60,7 +60,7 @@ private:
         bool storage_ack_due = false;
         bool queued = false;                     ///< is in due_
         bool changed = false;                    ///< is in changed_
-        std::unique_ptr<StreamAssembly> storage; ///< made with the first fragment
+        std::unique_ptr<StreamAssembly> storage; ///< made with the first fragment or status
     };
     using Boots = std::unordered_map<BootKey, Boot, BootKeyHash>;
 
@@ -70,6 +70,7 @@ private:
     Verdict take_data(Boots::value_type& entry, DataFragment const& data, std::uint64_t now_utc_ns);
     Verdict take_hello(Boots::value_type& entry, HelloMessage const& hello);
     Verdict take_status(Boots::value_type& entry, StatusMessage const& status);
+    StreamAssembly& storage_of(Boots::value_type& entry);
     void deliver(Boots::value_type& entry, std::uint64_t now_utc_ns);
     void queue_ack(Boots::value_type& entry);
     void note_store_error(StoreError const& error);

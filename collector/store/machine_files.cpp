@@ -95,7 +95,7 @@ void write_hello(fs::path const& store, BootKey const& boot, HelloMessage const&
 void write_status(fs::path const& store, BootKey const& boot, StatusMessage const& status)
 {
     std::map<std::string, std::uint64_t> totals;
-    Json by_index = Json::object();
+    std::map<std::string, std::map<std::string, std::uint64_t>> by_index;
     for (std::size_t at = 0; at < status.counters.size(); at += sizeof(wire::Counter)) {
         wire::Counter counter;
         std::memcpy(&counter, status.counters.data() + at, sizeof(counter));
@@ -104,8 +104,7 @@ void write_status(fs::path const& store, BootKey const& boot, StatusMessage cons
         by_index[name][std::to_string(counter.index.get())] = counter.value.get();
     }
     // Only counters that really come apart by CPU or port are listed a second time.
-    for (auto entry = by_index.begin(); entry != by_index.end();)
-        entry = entry->size() < 2 ? by_index.erase(entry) : entry + 1;
+    std::erase_if(by_index, [](auto const& entry) { return entry.second.size() < 2; });
     Json const document{
         {"machine", to_hex(boot.machine)},
         {"boot", to_hex(boot.boot)},

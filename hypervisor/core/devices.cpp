@@ -180,9 +180,8 @@ void Devices::bring_network_up()
 bool Devices::commands_outstanding()
 {
     for (WatchedHba const& hba : hbas())
-        for (unsigned port = 0; port < 32; ++port)
-            if (hba.mediator->outstanding(port) != 0)
-                return true;
+        if (hba.mediator->any_outstanding())
+            return true;
     return false;
 }
 

@@ -174,6 +174,7 @@ bool Machine::build_intercepts()
     svm::intercept_msr(svm_.msrpm, svm::msr::efer, true, true);
     svm::intercept_msr(svm_.msrpm, svm::msr::vm_cr, true, true);
     svm::intercept_msr(svm_.msrpm, svm::msr::vm_hsave_pa, true, true);
+    svm::intercept_msr(svm_.msrpm, svm::msr::mmio_config_base, false, true);
     if (info_->cpus > 1 && !watch_startup())
         return false;
     return true;

@@ -64,6 +64,9 @@ MsrAnswer Machine::msr_write(std::uint32_t number, std::uint64_t value)
         if (!startup_watch_.write_x2apic(number, value))
             write_msr(number, value);
         return MsrAnswer::done;
+    case svm::msr::mmio_config_base: // moving the configuration space would uncover the hidden card
+        counters_.add(wire::CounterId::pci_writes_refused);
+        return MsrAnswer::done;
     case svm::msr::apic_base: return startup_watch_.write_base(value) ? MsrAnswer::done : MsrAnswer::fault;
     default: return MsrAnswer::fault;
     }

@@ -255,7 +255,10 @@ void Sender::take_ack(std::span<std::uint8_t> datagram)
                                       options_.boot.boot, header.instance.get());
     if (!wire::open(key, datagram) || header.type.get() != static_cast<std::uint8_t>(wire::Type::ack))
         return;
+    if (std::ranges::find(former_instances_, header.instance.get()) != former_instances_.end())
+        return;
     if (header.instance.get() != collector_instance_) {
+        former_instances_.push_back(collector_instance_);
         collector_instance_ = header.instance.get();
         collector_counter_ = 0;
         for (Slot& slot : window_)

@@ -84,6 +84,7 @@ private:
     std::uint64_t counter_ = 0;
     std::uint64_t collector_instance_ = 0;
     std::uint64_t collector_counter_ = 0;
+    std::vector<std::uint64_t> former_instances_; ///< an overtaken acknowledgement of theirs means nothing any more
     bool hello_acknowledged_ = false;
     std::deque<Slot> window_;
     std::uint64_t oldest_slot_ = 0; ///< number of window_.front()

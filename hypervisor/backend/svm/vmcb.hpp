@@ -118,7 +118,7 @@ inline constexpr std::uint64_t valid = 1ULL << 31, error_code = 1ULL << 11, type
 
 // MSRs, appendix A.
 namespace msr {
-inline constexpr std::uint32_t apic_base = 0x1B, pat = 0x277, x2apic_icr = 0x830, x2apic_eoi = 0x80B, efer = 0xC0000080, vm_cr = 0xC0010114,
+inline constexpr std::uint32_t apic_base = 0x1B, pat = 0x277, x2apic_icr = 0x830, x2apic_eoi = 0x80B, efer = 0xC0000080, mmio_config_base = 0xC0010058, vm_cr = 0xC0010114,
                                vm_hsave_pa = 0xC0010117;
 }
 inline constexpr std::uint64_t efer_svme = 1ULL << 12, efer_lme = 1ULL << 8, efer_lma = 1ULL << 10;
