@@ -96,7 +96,7 @@ class ConsoleReader:
             return
         path = self._folder / f"guest-{self._file_name}"
         try:
-            path.write_bytes(gzip.decompress(base64.b64decode("".join(self._file_lines))))
+            path.write_bytes(gzip.decompress(base64.b64decode("".join(self._file_lines), validate=True)))
             self._outcome.files[self._file_name] = str(path)
         except (binascii.Error, OSError, EOFError) as error:
             self._outcome.results.append({"name": "unreadable", "value": f"file {self._file_name}: {error}"})
