@@ -1,18 +1,24 @@
 # Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
-"""Command line of testbed/lab."""
+"""Boots emulated machines with or without the sensor beneath Debian's stock kernel."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import sys
 from pathlib import Path
 
-from . import accel, guest, kernel, machine, nvram
+from . import accel, guest, kernel, machine, memtest, monitor, nvram
+from .collector import Collector, CollectorError, Identity, sensor_config
 from .request import DiskWish, Request, Sensor
+from .run import Hooks
 from .session import Session, say
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+DRAIN_SECONDS = 110.0  # less than the guest waits
+EXPECTED_ERRORS = (FileNotFoundError, ValueError, guest.GuestError, kernel.KernelError, machine.MachineError,
+                   nvram.NvramError, monitor.MonitorError, CollectorError)
 
 
 def parse_size(text: str) -> int:
@@ -38,57 +44,145 @@ def parse_disk(text: str) -> DiskWish:
     return wish
 
 
+def parse_setting(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="testbed/lab", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="boot one emulated machine, run a workload in it, leave a report.json")
-    run.add_argument("--machine", choices=["q35"], default="q35")
-    run.add_argument("--cpus", type=int, default=1)
-    run.add_argument("--memory", default="2G")
-    run.add_argument("--sensor", type=Path, help="undercroft.efi; without it the machine boots bare")
-    run.add_argument("--core", type=Path, help="core.elf, next to the sensor by default")
-    run.add_argument("--config", type=Path, help="undercroft.conf for the sensor")
-    run.add_argument("--sensor-as", choices=["boot", "driver"], default="boot",
-                     help="how the firmware starts it: first in BootOrder, or in DriverOrder before any boot entry")
-    run.add_argument("--workload", default="boot", help="name in testbed/workloads, or a .sh file")
-    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="variable for the workload")
-    run.add_argument("--disk", action="append", default=[], type=parse_disk, metavar="SIZE[:sector=4096][:bus=nvme]",
-                     help="test disk; the first has serial number test0")
-    run.add_argument("--blklog", action="store_true", help="log all writes of the test disks with QEMU's blklogwrites")
-    run.add_argument("--trace", action="store_true", help="trace all reads in QEMU's block layer (see testbed/trace.py)")
-    run.add_argument("--accel", choices=["auto", "tcg", "kvm"], default="auto",
-                     help="auto takes KVM only if a guest with the svm flag really boots under it")
-    run.add_argument("--cpu-model", default="", help="QEMU's -cpu; EPYC with SVM and nested paging by default")
-    run.add_argument("--netdev", default="user", help="back end of the sensor's NIC, as QEMU's -netdev without id")
-    run.add_argument("--nic-rom", action="store_true", help="give the NIC its firmware driver, as real cards have")
-    run.add_argument("--guest-nic", action="store_true", help="give the guest a network card of its own")
-    run.add_argument("--kernel-options", default="", help="added to the kernel's command line")
-    run.add_argument("--payload", help="boot this EFI program instead of Linux; memtest means Debian's memtest86+")
-    run.add_argument("--payload-options", default="", help="its load options")
-    run.add_argument("--payload-seconds", type=float, default=30.0, help="how long it must run without failing")
-    run.add_argument("--timeout", type=float, default=300.0, help="seconds until the machine is ended")
-    run.add_argument("--out", type=Path, required=True, help="folder for logs, images and report.json")
     commands.add_parser("prepare", help="fetch the kernel and build the guest images into the cache")
+    commands.add_parser("accelerator", help="say which accelerator `auto` takes here, and why")
+    run = commands.add_parser("run", help="boot one emulated machine, run a workload in it, leave a report.json",
+                              description="Boots one emulated machine, runs a workload in it and leaves a report.json.",
+                              epilog="Example: testbed/lab run --cpus 2 --disk 256M --workload fio-mix --out /tmp/run1")
+    run.add_argument("--out", type=Path, required=True, help="folder for logs, images and report.json")
+    _add_machine(run.add_argument_group("machine"))
+    _add_sensor(run.add_argument_group("sensor and collector"))
+    _add_work(run.add_argument_group("what it does"))
+    _add_witnesses(run.add_argument_group("witnesses"))
     return parser
 
 
-def request_from(arguments: argparse.Namespace) -> Request:
-    sensor = None
-    if arguments.sensor:
-        core = arguments.core or arguments.sensor.with_name("core.elf")
-        if not arguments.config:
-            raise FileNotFoundError("--sensor needs --config FILE")
-        for path in (arguments.sensor, core, arguments.config):
-            if not path.is_file():
-                raise FileNotFoundError(f"{path} does not exist")
-        sensor = Sensor(arguments.sensor, core, arguments.config)
-    settings = dict(item.partition("=")[::2] for item in arguments.set)
-    return Request(out=arguments.out, workload=arguments.workload, cpus=arguments.cpus, memory=arguments.memory,
-                   accelerator=accel.choose(arguments.accel).accelerator, cpu_model=arguments.cpu_model,
-                   sensor=sensor, sensor_as=arguments.sensor_as, disks=arguments.disk, log_writes=arguments.blklog,
-                   trace_reads=arguments.trace, nic_netdev=arguments.netdev, nic_rom=arguments.nic_rom,
-                   guest_nic=arguments.guest_nic, timeout=arguments.timeout,
-                   kernel_options=arguments.kernel_options, settings=settings)
+def _add_machine(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--machine", choices=["q35"], default="q35")
+    group.add_argument("--cpus", type=int, default=1)
+    group.add_argument("--memory", default="2G")
+    group.add_argument("--disk", action="append", default=[], type=parse_disk, metavar="SIZE[:OPTION...]",
+                       help="test disk, serial number test0 and so on; options sector=4096, bus=nvme, base=FILE "
+                            "(AHCI disks have 512-byte logical sectors in QEMU; 4096 is then the physical size)")
+    group.add_argument("--accel", choices=["auto", "tcg", "kvm"], default="auto",
+                       help="auto takes KVM only if a guest with the svm flag really boots under it")
+    group.add_argument("--cpu-model", default="", help="QEMU's -cpu; EPYC with SVM and nested paging by default")
+    group.add_argument("--netdev", default="user", help="back end of the sensor's NIC, as QEMU's -netdev without id")
+    group.add_argument("--nic", action="store_true", help="the sensor's NIC even without the sensor (identity tests)")
+    group.add_argument("--nic-rom", action="store_true", help="give the NIC its firmware driver, as real cards have")
+    group.add_argument("--guest-nic", action="store_true", help="give the guest a network card of its own")
+    group.add_argument("--qemu", action="append", default=[], metavar="ARGUMENT", help="one more argument for QEMU")
+
+
+def _add_sensor(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--sensor", type=Path, help="undercroft.efi; without it the machine boots bare")
+    group.add_argument("--core", type=Path, help="core.elf; next to the sensor by default")
+    group.add_argument("--config", type=Path, help="undercroft.conf; with --collector one is made")
+    group.add_argument("--sensor-as", choices=["boot", "driver"], default="boot",
+                       help="how the firmware starts it: first in BootOrder, or in DriverOrder before any boot entry")
+    group.add_argument("--collector", type=Path, metavar="UNDERCROFT",
+                       help="start `UNDERCROFT collect`, let the sensor send to it, stop it at the end")
+    group.add_argument("--sensor-set", action="append", default=[], type=parse_setting, metavar="NAME=VALUE",
+                       help="line for the configuration made for --collector")
+    group.add_argument("--ucctl", type=Path, help="static program to put at /bin/ucctl of the guest")
+
+
+def _add_work(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--workload", default="boot", help="name in testbed/workloads, or a .sh file")
+    group.add_argument("--set", action="append", default=[], type=parse_setting, metavar="NAME=VALUE",
+                       help="variable for the workload")
+    group.add_argument("--kernel-options", default="", help="added to the kernel's command line")
+    group.add_argument("--payload", help="boot this EFI program instead of Linux; `memtest` is Debian's memtest86+")
+    group.add_argument("--payload-options", default="", help="its load options")
+    group.add_argument("--payload-seconds", type=float, default=10.0,
+                       help="memtest: how long all CPUs must have tested without an error, by its own clock")
+    group.add_argument("--interactive", action="store_true", help="serial console on this terminal (--workload shell)")
+    group.add_argument("--timeout", type=float, default=300.0, help="seconds until the machine is ended")
+
+
+def _add_witnesses(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--blklog", action="store_true", help="log all writes of the test disks with QEMU's blklogwrites")
+    group.add_argument("--trace", action="store_true", help="trace AHCI commands and block-layer requests in QEMU")
+
+
+def _sensor(arguments: argparse.Namespace, config: Path | None) -> Sensor | None:
+    if not arguments.sensor:
+        return None
+    core = arguments.core or arguments.sensor.with_name("core.elf")
+    if not config:
+        raise ValueError("--sensor needs --config FILE or --collector")
+    for path in (arguments.sensor, core, config):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist")
+    return Sensor(arguments.sensor, core, config)
+
+
+def _request(arguments: argparse.Namespace, sensor: Sensor | None) -> Request:
+    choice = accel.choose(arguments.accel)
+    say(f"accelerator {choice.accelerator}: {choice.reason}")
+    payload, options = arguments.payload, arguments.payload_options
+    if payload == "memtest":
+        payload, options = memtest.PROGRAM, options or memtest.OPTIONS
+    return Request(
+        out=arguments.out, workload=arguments.workload, cpus=arguments.cpus, memory=arguments.memory,
+        accelerator=choice.accelerator, cpu_model=arguments.cpu_model, sensor=sensor, sensor_as=arguments.sensor_as,
+        sensor_nic=True if arguments.nic else None,
+        disks=arguments.disk, log_writes=arguments.blklog, trace_reads=arguments.trace, nic_netdev=arguments.netdev,
+        nic_rom=arguments.nic_rom, guest_nic=arguments.guest_nic, timeout=arguments.timeout,
+        kernel_options=arguments.kernel_options, settings=dict(arguments.set), qemu_arguments=arguments.qemu,
+        guest_files={"bin/ucctl": arguments.ucctl} if arguments.ucctl else {},
+        payload=Path(payload) if payload else None, payload_options=options, interactive=arguments.interactive)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        config, collector = arguments.config, None
+        if arguments.collector:
+            identity = Identity()
+            collector = stack.enter_context(Collector(arguments.collector, arguments.out, identity))
+            config = arguments.out / "undercroft.conf"
+            config.write_text(sensor_config(identity, collector.port, dict(arguments.sensor_set)), encoding="utf-8")
+        request = _request(arguments, _sensor(arguments, config))
+        if collector:
+            request.drain = lambda: collector.wait_until_quiet(DRAIN_SECONDS)
+        session = Session(request)
+        good = _perform(session, arguments)
+        if collector:
+            collector.stop()
+            session.report["collector"] = {"exit": collector.exit_code, "store": str(collector.store),
+                                           "metrics": collector.metrics()}
+            good = good and collector.exit_code == 0
+            session.write_report()
+    return 0 if good else 1
+
+
+def _perform(session: Session, arguments: argparse.Namespace) -> bool:
+    machine_description = session.prepare()
+    hooks = Hooks(on_event=say)
+    if arguments.payload == "memtest":
+        hooks.stop_after = lambda outcome, now: memtest.read_progress(machine_description.console).passed(
+            arguments.cpus, arguments.payload_seconds)
+    outcome = session.run(hooks)
+    good = outcome.state == "finished"
+    if arguments.payload == "memtest":
+        progress = memtest.read_progress(machine_description.console)
+        good = progress.passed(arguments.cpus, arguments.payload_seconds)
+        session.report["memtest"] = {**vars(progress), "passed": good}
+        session.write_report()
+        say(f"memtest86+: {progress}")
+    say(f"{outcome.state} after {outcome.seconds:.1f} s; report: {session.folder / 'report.json'}")
+    return good and outcome.result("exit_status") in (0, None)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -98,11 +192,11 @@ def main(argv: list[str] | None = None) -> int:
             linux, boot, tools, seconds = guest.prepare()
             say(f"{linux.package} {linux.version}; {boot}; {tools}; {seconds:.1f} s")
             return 0
-        one = Session(request_from(arguments))
-        one.prepare()
-        outcome = one.run()
-        say(f"{outcome.state} after {outcome.seconds:.1f} s; report: {one.folder / 'report.json'}")
-        return 0 if outcome.state == "finished" else 1
-    except (FileNotFoundError, guest.GuestError, kernel.KernelError, machine.MachineError, nvram.NvramError) as error:
+        if arguments.command == "accelerator":
+            choice = accel.choose("auto")
+            print(f"{choice.accelerator}: {choice.reason}")
+            return 0
+        return _run(arguments)
+    except EXPECTED_ERRORS as error:
         print(f"lab: error: {error}", file=sys.stderr)
         return 2

@@ -31,7 +31,7 @@ class GuestError(Exception):
 
 def boot_files(linux: kernel.Kernel) -> Path:
     """A cached folder with `initrd.img` and `esp.img` (kernel and initramfs already on it)."""
-    sources = sorted((cache.SOURCE_ROOT / "guest").iterdir())
+    sources = [cache.SOURCE_ROOT / "guest/init", cache.SOURCE_ROOT / "guest/undercroft.sh", Path(__file__)]
     name = cache.key("boot 1", linux.package, linux.version, MODULES, ESP_MIB, *sources, Path("/bin/busybox"))
 
     def make(folder: Path) -> None:

@@ -76,6 +76,7 @@ class Machine:
     nic_netdev: str = "user"
     nic_rom: bool = False
     video: bool = False  # memtest86+ refuses to start without a frame buffer
+    interactive: bool = False
     trace_events: list[str] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
 
@@ -96,6 +97,16 @@ class Machine:
         """QMP. UNIX socket names are limited to 107 bytes, so it does not live in a possibly deep `folder`."""
         return self.socket_folder / "qmp.sock"
 
+    @property
+    def link_socket(self) -> Path:
+        """COM2: a line sent here lets a guest go on that waits for the host."""
+        return self.socket_folder / "link.sock"
+
+    def _console_arguments(self) -> list[str]:
+        if not self.interactive:
+            return ["-serial", f"file:{self.console}"]
+        return ["-chardev", f"stdio,id=console,signal=off,logfile={self.console}", "-serial", "chardev:console"]
+
     def arguments(self) -> list[str]:
         model = self.cpu_model or ("host,+svm" if self.accelerator == "kvm" else "EPYC,+svm,+npt")
         result = ["qemu-system-x86_64", "-machine", "q35", "-cpu", model, "-m", self.memory, "-smp", str(self.cpus),
@@ -105,7 +116,8 @@ class Machine:
                   "-drive", f"if=pflash,format=raw,unit=1,file={self.vars}",
                   "-drive", f"if=none,id=esp,format=raw,file={self.esp}",
                   "-device", f"ide-hd,drive=esp,bus=ide.{ESP_PORT},serial=esp",
-                  "-serial", f"file:{self.console}", "-serial", "null", "-serial", f"file:{self.sensor_log}",
+                  *self._console_arguments(), "-chardev", f"socket,id=link,path={self.link_socket},server=on,wait=off",
+                  "-serial", "chardev:link", "-serial", f"file:{self.sensor_log}",
                   "-monitor", "none", "-qmp", f"unix:{self.control_socket},server=on,wait=off"]
         if self.tools:
             result += ["-drive", f"if=none,id=tools,format=raw,readonly=on,file={self.tools}",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,5 +53,6 @@ class Request:
     qemu_arguments: list[str] = field(default_factory=list)
     payload: Path | None = None
     payload_options: str = ""
-    payload_seconds: float = 0.0
+    interactive: bool = False
+    drain: Callable[[], object] | None = None  # called when the workload is over; the guest waits for it
     watch: list[str] = field(default_factory=list)

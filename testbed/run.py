@@ -96,7 +96,7 @@ class ConsoleReader:
             return
         path = self._folder / f"guest-{self._file_name}"
         try:
-            path.write_bytes(gzip.decompress(base64.b64decode("".join(self._file_lines))))
+            path.write_bytes(gzip.decompress(base64.b64decode("".join(self._file_lines), validate=True)))
             self._outcome.files[self._file_name] = str(path)
         except (binascii.Error, OSError, EOFError) as error:
             self._outcome.results.append({"name": "unreadable", "value": f"file {self._file_name}: {error}"})
@@ -116,6 +116,8 @@ class Hooks:
     on_stage: Callable[[str, Monitor], None] | None = None
     stop_after: Callable[[Outcome, float], bool] | None = None
     started: Callable[[subprocess.Popen[bytes], Monitor], None] | None = None
+    on_tick: Callable[[float], None] | None = None
+    interactive: bool = False
     watch: list[str] = field(default_factory=list)
 
 
@@ -126,7 +128,8 @@ def run(arguments: list[str], folder: Path, console: Path, control: Path, timeou
     reader = ConsoleReader(folder, outcome, lambda text: hooks.on_event(text, time.monotonic() - begin), hooks.watch)
     monitor: Monitor | None = None
     with open(folder / "qemu.log", "wb") as log:
-        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(arguments, stdin=None if hooks.interactive else subprocess.DEVNULL,
+                                   stdout=None if hooks.interactive else log, stderr=log)
         try:
             monitor = Monitor(control)
             if hooks.started:
@@ -166,6 +169,8 @@ def _follow(process: subprocess.Popen[bytes], monitor: Monitor, outcome: Outcome
             stages += 1
         if stopped:
             return
+        if hooks.on_tick:
+            hooks.on_tick(now)
         if hooks.stop_after and hooks.stop_after(outcome, now):
             outcome.state = "stopped"
             return

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,11 +15,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from . import cache, esp, guest, nvram, trace
+from . import cache, esp, guest, nvram
 from .machine import ESP_PORT, OVMF_CODE, OVMF_VARS, Disk, Machine
 from .monitor import Monitor
 from .request import Request
 from .run import Hooks, Outcome, run
+from .witness import qemu_trace
 
 KERNEL_PATH = "\\EFI\\linux\\vmlinuz.efi"
 SENSOR_PATH = "\\EFI\\undercroft\\undercroft.efi"
@@ -42,6 +44,7 @@ class Session:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.report: dict[str, object] = {}
         self.timings: dict[str, float] = {}
+        self._link: socket.socket | None = None
         self.machine: Machine | None = None
         self.outcome: Outcome | None = None
 
@@ -61,8 +64,8 @@ class Session:
             accelerator=request.accelerator, cpu_model=request.cpu_model, disks=self._disks(),
             sensor_nic=request.sensor is not None if request.sensor_nic is None else request.sensor_nic,
             guest_nic=request.guest_nic, nic_netdev=request.nic_netdev, nic_rom=request.nic_rom,
-            video=request.payload is not None,
-            trace_events=trace.EVENTS if request.trace_reads else [], extra=request.qemu_arguments)
+            video=request.payload is not None, interactive=request.interactive,
+            trace_events=list(qemu_trace.EVENTS) if request.trace_reads else [], extra=request.qemu_arguments)
         for stale in (self.machine.console, self.machine.sensor_log, self.machine.trace_file):
             stale.unlink(missing_ok=True)
         self.report = {
@@ -79,6 +82,7 @@ class Session:
         """Runs the prepared machine and writes report.json."""
         machine = self.machine or self.prepare()
         hooks = hooks or Hooks(on_event=say)
+        hooks.interactive = self.request.interactive
         hooks.watch += [*FIRMWARE_STEPS, *self.request.watch]
         on_stage = hooks.on_stage
         hooks.on_stage = lambda name, monitor: self._on_stage(name, monitor, on_stage)
@@ -87,6 +91,8 @@ class Session:
             outcome = run(machine.arguments(), self.folder, machine.console, machine.control_socket,
                           self.request.timeout, hooks)
         finally:
+            if self._link:
+                self._link.close()
             shutil.rmtree(machine.socket_folder, ignore_errors=True)
         self.outcome = outcome
         self._add_outcome(outcome)
@@ -99,6 +105,20 @@ class Session:
             self.report["efer_at_workload"] = [f"{value:#x}" for value in monitor.efer()]
         if then:
             then(name, monitor)
+        if name == "drain":
+            begin = time.monotonic()
+            if self.request.drain:
+                self.request.drain()
+            self.timings["drained_in_s"] = round(time.monotonic() - begin, 3)
+            self.let_guest_continue()
+
+    def let_guest_continue(self) -> None:
+        """Answers a guest that waits on its second serial port."""
+        assert self.machine
+        # Stays open until the end of the run: QEMU drops what it has not read yet when the other side closes.
+        self._link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._link.connect(str(self.machine.link_socket))
+        self._link.sendall(b"continue\n")
 
     def _add_outcome(self, outcome: Outcome) -> None:
         timings: dict[str, object] = {**self.timings, "qemu_s": outcome.seconds,
@@ -119,7 +139,7 @@ class Session:
         request = self.request
         archive = self.folder / "run.img"
         settings = {"WORKLOAD": request.workload, "DISKS": self._serials(), "GUEST_NET": "1" if request.guest_nic else "0",
-                    "CPUS": str(request.cpus), **request.settings}
+                    "CPUS": str(request.cpus), "DRAIN": "1" if request.drain else "0", **request.settings}
         extra = {name: path.read_bytes() for name, path in request.guest_files.items()}
         archive.write_bytes(guest.run_archive(workload_path(request.workload), settings, extra))
         files = {"EFI/linux/run.img": archive}

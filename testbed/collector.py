@@ -1,0 +1,112 @@
+# Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+"""Runs `undercroft collect` for the length of a run, and writes the sensor's configuration that goes with it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+START_SECONDS = 20.0
+STOP_SECONDS = 60.0
+QUIET_SECONDS = 2.5  # the collector renews its metrics once a second
+
+
+class CollectorError(Exception):
+    """The collector did not start or did not end well."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Machine id and keys that sensor, collector and ucctl share."""
+
+    machine_id: str = field(default_factory=lambda: secrets.token_hex(16))
+    key: str = field(default_factory=lambda: secrets.token_hex(32))
+    control_key: str = field(default_factory=lambda: secrets.token_hex(32))
+
+
+def sensor_config(identity: Identity, collector_port: int, settings: dict[str, str] | None = None) -> str:
+    """undercroft.conf for QEMU's user networking, where the host is 10.0.2.2; `settings` override."""
+    values = {"machine_id": identity.machine_id, "key": identity.key, "control_key": identity.control_key,
+              "address": "10.0.2.15", "netmask": "255.255.255.0", "gateway": "10.0.2.2",
+              "collector": f"10.0.2.2:{collector_port}", "log_serial": "0x3e8", "log_level": "info", **(settings or {})}
+    return "".join(f"{name} = {value}\n" for name, value in values.items())
+
+
+def free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Collector:
+    """A collector on loopback. Use as a context manager; `metrics()` gives its counters."""
+
+    def __init__(self, program: Path, folder: Path, identity: Identity) -> None:
+        self.port = free_udp_port()
+        self.store = folder / "store"
+        self.log = folder / "collector.log"
+        self.exit_code: int | None = None
+        self._ready = folder / "collector.ready"
+        self._metrics = folder / "collector.json"
+        key_file = folder / "collector.key"
+        key_file.write_text(identity.key + "\n", encoding="ascii")
+        key_file.chmod(0o600)
+        self._command = [str(program), "collect", "--store", str(self.store), "--key-file", str(key_file), "--listen",
+                         f"127.0.0.1:{self.port}", "--metrics-file", str(self._metrics), "--ready-file", str(self._ready)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Collector:
+        self._ready.unlink(missing_ok=True)
+        with open(self.log, "wb") as log:
+            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        end = time.monotonic() + START_SECONDS
+        while not self._ready.exists():
+            if self._process.poll() is not None or time.monotonic() > end:
+                self.stop()
+                raise CollectorError(f"the collector did not start: {self._log_tail()}")
+            time.sleep(0.02)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """SIGTERM, so that it stores what it has; killed only if it does not end."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            self.exit_code = process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            self.exit_code = process.wait()
+
+    def metrics(self) -> dict[str, int]:
+        with contextlib.suppress(OSError, json.JSONDecodeError):
+            values: dict[str, int] = json.loads(self._metrics.read_text(encoding="utf-8"))
+            return values
+        return {}
+
+    def wait_until_quiet(self, patience: float) -> bool:
+        """Waits until no records have come for a while: the sensor has then sent what it had buffered."""
+        end = time.monotonic() + patience
+        last, since = -1, time.monotonic()
+        while time.monotonic() < end:
+            now = self.metrics().get("fragments_received", 0)
+            if now != last:
+                last, since = now, time.monotonic()
+            elif time.monotonic() - since >= QUIET_SECONDS:
+                return True
+            time.sleep(0.1)
+        return False
+
+    def _log_tail(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")[-600:].strip()
