@@ -263,8 +263,11 @@ static void by_disk(uint64_t first, uint64_t last, uint64_t pattern_lba, uint64_
     struct piece const mine[] = {{own_at[0], page}};
     command("FIS area in the sensor", 0, pattern_lba, mine, 1);
     start_port(middle, tables_at + tables_fis);
-    set(px_ci, 1);
-    int const cleared = wait_clear(px_ci, 1, 500);
+    // Without ST a command would wait in PxCI and run at the next start, whatever its table holds then.
+    int const started = (get(px_cmd) & cmd_start) != 0;
+    if (started)
+        set(px_ci, 1);
+    int const cleared = started && wait_clear(px_ci, 1, 500);
     printf("{\"command\":\"command list in the "
            "sensor\",\"write\":0,\"lba\":0,\"address\":%llu,\"ci_clear\":%d,\"transferred\":0,\"tfd\":%u,\"is\":%u}\n",
            (unsigned long long)middle, cleared, get(px_tfd) & 0xffU, get(px_is));

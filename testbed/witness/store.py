@@ -130,7 +130,7 @@ def _read_rows(path: Path) -> Iterator[Row]:
 
 def check_sequence(rows: list[Row], first: int = 0, end: int | None = None) -> Verdict:
     """Exactly once: sequence numbers rise by one without holes or repeats, gap rows counting for what they
-    declare; from `first`, and up to `end` (how many records the sensor says it made) if given."""
+    declare; from `first`, and up to `end` (how many records there ought to be) if given."""
     verdict = Verdict("sequence numbers")
     expected = first
     wrong: list[str] = []
@@ -143,7 +143,7 @@ def check_sequence(rows: list[Row], first: int = 0, end: int | None = None) -> V
         expected = row.seq + (row.length if row.kind == GAP else 1)
     verdict.differences("sequence faults", wrong)
     if end is not None:
-        verdict.require(expected == end, f"the store ends before seq {expected}, the sensor made {end}")
+        verdict.require(expected == end, f"the store ends before seq {expected}, {end} records ought to be accounted for")
     gaps = [row for row in rows if row.kind == GAP]
     verdict.fact(f"{len(rows) - len(gaps)} records, {len(gaps)} gap rows for {sum(row.length for row in gaps)} records")
     return verdict
