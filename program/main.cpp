@@ -23,7 +23,9 @@ int main(int argc, char** argv)
     undercroft::analysis::register_analysis_commands(root, exit_code);
 #endif
     root.failure_message([](CLI::App const* app, CLI::Error const& error) {
-        return std::string{"undercroft: "} + error.what() +
+        auto const unknown = app->get_subcommands().empty() ? app->remaining() : std::vector<std::string>{};
+        std::string const what = unknown.empty() ? error.what() : "there is no command '" + unknown.front() + "'";
+        return "undercroft: " + what +
                "\nTry `undercroft --help` for the list of commands, `undercroft COMMAND --help` for one of them.\n" +
                (app->get_subcommands().empty() ? "" : app->get_subcommands().front()->help());
     });

@@ -115,8 +115,12 @@ void create_directories_durably(fs::path const& path)
     }
     if (errno == EEXIST && fs::is_directory(path))
         return;
-    if (errno != ENOENT || !path.has_parent_path() || path.parent_path() == path)
+    int const error = errno;
+    // Some file systems (/proc) say ENOENT although the parent is there; then there is nothing more to try.
+    if (error != ENOENT || !path.has_parent_path() || fs::exists(path.parent_path())) {
+        errno = error;
         throw_errno("cannot create", path);
+    }
     create_directories_durably(path.parent_path());
     create_directories_durably(path);
 }

@@ -136,7 +136,7 @@ TEST(StoreCrash, EndedAtAnyStepOnceOrTwiceItIsStillExactlyOnce)
         if (HasFatalFailure() || HasNonfatalFailure())
             FAIL() << "ended at step " << step;
     }
-    EXPECT_GT(step, 100) << "the failpoints are not where the store takes its steps";
+    EXPECT_GT(step, 75) << "the failpoints are not where the store takes its steps";
 }
 
 } // namespace

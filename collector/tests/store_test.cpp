@@ -99,6 +99,14 @@ TEST(Store, SecondCollectorIsTurnedAway)
     }
 }
 
+TEST(Store, FolderThatCannotBeMadeIsReported)
+{
+    EXPECT_THROW(Store{{.folder = "/proc/undercroft/store"}}, StoreError);
+    test::StoreFolder const folder;
+    std::ofstream{folder.path() / "file"} << "x";
+    EXPECT_THROW(Store{{.folder = folder.path() / "file"}}, StoreError);
+}
+
 TEST(Store, OtherFormatsAreRefused)
 {
     test::StoreFolder const folder;
