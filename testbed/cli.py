@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from . import accel, guest, kernel, machine, memtest, monitor, nvram
+from . import accel, debian, guest, machine, memtest, monitor, nvram
 from .collector import Collector, CollectorError, Identity, sensor_config
 from .request import DiskWish, Request, Sensor
 from .run import Hooks
@@ -17,7 +17,7 @@ from .session import Session, say
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 DRAIN_SECONDS = 110.0  # less than the guest waits
-EXPECTED_ERRORS = (FileNotFoundError, ValueError, guest.GuestError, kernel.KernelError, machine.MachineError,
+EXPECTED_ERRORS = (FileNotFoundError, ValueError, guest.GuestError, debian.PackageError, machine.MachineError,
                    nvram.NvramError, monitor.MonitorError, CollectorError)
 
 
@@ -103,9 +103,11 @@ def _add_work(group: argparse._ArgumentGroup) -> None:
                        help="variable for the workload")
     group.add_argument("--kernel-options", default="", help="added to the kernel's command line")
     group.add_argument("--payload", help="boot this EFI program instead of Linux; `memtest` is Debian's memtest86+")
+    group.add_argument("--xen", action="store_true", help="boot Debian's Xen, and Linux as its first domain")
     group.add_argument("--payload-options", default="", help="its load options")
     group.add_argument("--payload-seconds", type=float, default=10.0,
                        help="memtest: how long all CPUs must have tested without an error, by its own clock")
+    group.add_argument("--until", default="", metavar="STAGE", help="end well once the guest reports this stage")
     group.add_argument("--interactive", action="store_true", help="serial console on this terminal (--workload shell)")
     group.add_argument("--timeout", type=float, default=300.0, help="seconds until the machine is ended")
 
@@ -141,7 +143,7 @@ def _request(arguments: argparse.Namespace, sensor: Sensor | None) -> Request:
         nic_rom=arguments.nic_rom, guest_nic=arguments.guest_nic, timeout=arguments.timeout,
         kernel_options=arguments.kernel_options, settings=dict(arguments.set), qemu_arguments=arguments.qemu,
         guest_files={"bin/ucctl": arguments.ucctl} if arguments.ucctl else {},
-        payload=Path(payload) if payload else None, payload_options=options, interactive=arguments.interactive)
+        beneath_xen=arguments.xen, payload=Path(payload) if payload else None, payload_options=options, interactive=arguments.interactive)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -173,8 +175,10 @@ def _perform(session: Session, arguments: argparse.Namespace) -> bool:
     if arguments.payload == "memtest":
         hooks.stop_after = lambda outcome, now: memtest.read_progress(machine_description.console).passed(
             arguments.cpus, arguments.payload_seconds)
+    elif arguments.until:
+        hooks.stop_after = lambda outcome, now: outcome.reached(arguments.until)
     outcome = session.run(hooks)
-    good = outcome.state == "finished"
+    good = outcome.state == "finished" or (bool(arguments.until) and outcome.reached(arguments.until))
     if arguments.payload == "memtest":
         progress = memtest.read_progress(machine_description.console)
         good = progress.passed(arguments.cpus, arguments.payload_seconds)

@@ -51,6 +51,7 @@ class Request:
     settings: dict[str, str] = field(default_factory=dict)
     guest_files: dict[str, Path] = field(default_factory=dict)
     qemu_arguments: list[str] = field(default_factory=list)
+    beneath_xen: bool = False  # Xen boots first and runs Linux as its first domain
     payload: Path | None = None
     payload_options: str = ""
     interactive: bool = False

@@ -39,6 +39,9 @@ class Outcome:
     error: str = ""
     cpu_seconds: float = 0.0  # processor time of QEMU, the figure to compare on a busy host
 
+    def reached(self, stage: str) -> bool:
+        return any(entry.get("stage") == stage for entry in self.stages)
+
     def result(self, name: str) -> object:
         """The last value reported under this name, or None."""
         values = [entry["value"] for entry in self.results if entry["name"] == name]
@@ -147,8 +150,7 @@ def run(arguments: list[str], folder: Path, console: Path, control: Path, timeou
 
 
 def _judge(outcome: Outcome) -> str:
-    ended = any(stage.get("stage") == "end" for stage in outcome.stages)
-    return "finished" if outcome.shutdown == "guest-shutdown" and ended else "crashed"
+    return "finished" if outcome.shutdown == "guest-shutdown" and outcome.reached("end") else "crashed"
 
 
 def _follow(process: subprocess.Popen[bytes], monitor: Monitor, outcome: Outcome, reader: ConsoleReader, console: Path,

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from . import cache, esp, guest, nvram
+from . import cache, esp, guest, nvram, xen
 from .machine import ESP_PORT, OVMF_CODE, OVMF_VARS, Disk, Machine
 from .monitor import Monitor
 from .request import Request
@@ -143,6 +143,10 @@ class Session:
         extra = {name: path.read_bytes() for name, path in request.guest_files.items()}
         archive.write_bytes(guest.run_archive(workload_path(request.workload), settings, extra))
         files = {"EFI/linux/run.img": archive}
+        if request.beneath_xen:
+            linux, boot, _, _ = guest.prepare()
+            files |= xen.system_files(self.folder, linux.image, [boot / "initrd.img", archive],
+                                      f"console=hvc0 loglevel=4 panic=-1 {request.kernel_options}")
         if request.payload:
             files["EFI/payload/payload.efi"] = request.payload
         if request.sensor:
@@ -154,6 +158,8 @@ class Session:
     def _boot_variables(self) -> dict[str, bytes]:
         request = self.request
         system = nvram.BootEntry("Linux", KERNEL_PATH, f"{INITRDS} {CMDLINE} {request.kernel_options}".strip())
+        if request.beneath_xen:
+            system = nvram.BootEntry("Xen", xen.PROGRAM)
         if request.payload:
             system = nvram.BootEntry("Payload", "\\EFI\\payload\\payload.efi", request.payload_options)
         sensor = [nvram.BootEntry("Undercroft", SENSOR_PATH)] if request.sensor else []
