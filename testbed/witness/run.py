@@ -49,7 +49,7 @@ RUNS: dict[str, Setup] = {
     "smp4": Setup(own("smp"), cpus=4, disk_bytes=128 << 20),
     # Witness 7: memtest86+ starts all CPUs by itself.
     "memtest": Setup("boot", cpus=2, memory="384M", buffer_kib=4096, disk_bytes=0, log_writes=False, trace=False, payload=MEMTEST,
-                     payload_options="console=ttyS0,115200", payload_until="#2 +.\\[", payload_seconds=100, timeout_s=120, devices=("VGA",)),  # it wants a screen
+                     payload_options="console=ttyS0,115200", payload_until=r"#[3-9] +\[", payload_seconds=100, timeout_s=120, devices=("VGA",)),  # it wants a screen
     "reach": Setup(own("reach"), settings=reach_check.SETTINGS, mode="header", disk_bytes=64 << 20, guest_programs=("reach",)),
 }
 
