@@ -45,6 +45,7 @@ def check(undercroft: Path, store: Path, base: Path, final: Path, out: Path, tim
     changed, _ = differing_sectors(base, final, 0)
     verdict.fact(f"the run changed {changed} sectors")
     verdict.require(changed > 0, "base and final image are equal: nothing is shown by a replay")
+    out.unlink(missing_ok=True)
     command = [str(undercroft), "replay", str(store), "--base", str(base), "--out", str(out), "--trim", "zero"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     if done.returncode != 0:
