@@ -400,6 +400,8 @@ void SvmCpu::consume_nmi()
 
 void SvmCpu::inject_exception(std::uint8_t vector, bool has_error, std::uint32_t error)
 {
+    constexpr std::uint64_t protection_enable = 1;
+    has_error = has_error && (vmcb_->cr0 & protection_enable) != 0; // real mode pushes none
     vmcb_->event_injection = event::valid | event::type_exception | vector | (has_error ? event::error_code | std::uint64_t{error} << 32 : 0);
 }
 
