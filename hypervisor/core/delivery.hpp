@@ -50,6 +50,7 @@ protected:
 struct DeliveryTiming {
     std::uint64_t send_delay_ticks; ///< longest time a record waits for company while exits happen
     std::uint64_t backlog_ticks;    ///< the same while full slots wait
+    std::uint64_t repeat_ticks;     ///< how often a busy CPU exits only to look for lost datagrams
     std::uint64_t idle_slice_ticks; ///< longest time an idle CPU stays in the sensor without any progress
 };
 
@@ -78,6 +79,7 @@ public:
         if (kind == backend::ExitKind::interrupt) {
             // Let this interrupt through; what was unsent is sent now.
             work_->poll(now, true);
+            last_interrupt_ = now;
             arm(true, false);
             return;
         }
@@ -85,8 +87,11 @@ public:
             work_->poll(now, true);
             last_poll_ = now;
         }
-        bool const armed = !host_->commands_outstanding() && (work_->unsent() || work_->unacknowledged());
-        arm(armed, armed);
+        bool const idle_disk = !host_->commands_outstanding();
+        bool const unsent = work_->unsent();
+        // Repeats after a loss may wait a little longer than first transmissions.
+        bool const repeats_due = work_->unacknowledged() && now.value - last_interrupt_.value >= timing_.repeat_ticks;
+        arm(idle_disk && (unsent || work_->unacknowledged()), idle_disk && (unsent || repeats_due));
     }
 
 private:
@@ -128,6 +133,7 @@ private:
     DeliveryHost* host_;
     DeliveryTiming timing_;
     Tsc last_poll_{};
+    Tsc last_interrupt_{}; ///< last exit for an armed interrupt
     bool halt_armed_ = false, interrupts_armed_ = false;
 };
 
