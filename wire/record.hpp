@@ -42,7 +42,7 @@ inline constexpr std::uint16_t before_os = 1U << 9;         ///< firmware's acce
 /// of at most 4,096 bytes, cut relative to the command's start; a read, flush
 /// or one trim range gives one record with the full length. Records of one
 /// command are contiguous in sequence numbers, first_of_request on the first
-/// and last_of_request on the last.
+/// and last_of_request on the last. Each range of a trim counts as a command here.
 struct Record {
     Le<std::uint64_t> time_utc_ns;    ///< UTC nanoseconds since 1970
     Le<std::uint64_t> address;        ///< storage: LBA in 512-byte units; memory: guest-physical bytes

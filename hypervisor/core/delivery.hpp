@@ -51,6 +51,7 @@ struct DeliveryTiming {
     std::uint64_t send_delay_ticks; ///< longest time a record waits for company while exits happen
     std::uint64_t backlog_ticks;    ///< the same while full slots wait
     std::uint64_t repeat_ticks;     ///< how often a busy CPU exits only to look for lost datagrams
+    std::uint64_t keep_alive_ticks; ///< how often status, clock and address are looked after when no record waits
     std::uint64_t idle_slice_ticks; ///< longest time an idle CPU stays in the sensor without any progress
 };
 
@@ -68,6 +69,7 @@ public:
         bool const waiting = work_->unsent();
         if (!waiting && !work_->unacknowledged()) {
             arm(false, false);
+            keep_alive();
             return;
         }
         if (kind == backend::ExitKind::halt) {
@@ -98,6 +100,16 @@ private:
     [[nodiscard]] bool due(Tsc now) const
     {
         return now.value - last_poll_.value >= (work_->backlog() ? timing_.backlog_ticks : timing_.send_delay_ticks);
+    }
+
+    /// Status, clock, address: looked after about once a second even when no record waits.
+    void keep_alive()
+    {
+        Tsc const now = host_->now();
+        if (now.value - last_poll_.value < timing_.keep_alive_ticks)
+            return;
+        work_->poll(now, false);
+        last_poll_ = now;
     }
 
     void serve_idle()

@@ -230,6 +230,7 @@ bool Machine::build_cpus()
         DeliveryTiming const timing{.send_delay_ticks = config_.send_delay_ms * (info_->tsc_hz / 1000),
                                     .backlog_ticks = backlog_us * (info_->tsc_hz / 1000000),
                                     .repeat_ticks = repeat_us * (info_->tsc_hz / 1000000),
+                                    .keep_alive_ticks = info_->tsc_hz,
                                     .idle_slice_ticks = idle_slice_us * (info_->tsc_hz / 1000000)};
         cpu->delivery = region_.make<Delivery<ActiveCpu>>(cpu->cpu, *devices_, static_cast<DeliveryHost&>(*this), timing);
         if (cpu->loop == nullptr || cpu->delivery == nullptr)
