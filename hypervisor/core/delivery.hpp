@@ -7,7 +7,7 @@
 //   - while disk commands are outstanding nothing is armed: their completion exits anyway
 //   - when the last command has completed and something waits, HLT and interrupts are armed
 //   - at HLT the guest idles: everything is sent and acknowledgements are awaited, until a
-//     physical interrupt is pending or the time slice is over; then the guest halts natively
+//     physical interrupt is pending or nothing has moved for a while; then the guest halts natively
 #include <cstdint>
 
 #include "base/units.hpp"
@@ -22,6 +22,10 @@ public:
     [[nodiscard]] virtual bool unsent() const = 0;
     /// Records sent but not acknowledged yet.
     [[nodiscard]] virtual bool unacknowledged() const = 0;
+    /// Closed slots wait to be sent: sending them needs no company any more.
+    [[nodiscard]] virtual bool backlog() const = 0;
+    /// Grows with every datagram sent and every acknowledgement.
+    [[nodiscard]] virtual std::uint64_t progress() const = 0;
     /// Sends what is due (all of it when `everything`), receives, retransmits. Bounded; a CPU
     /// that finds another one sending returns at once.
     virtual void poll(Tsc now, bool everything) = 0;
@@ -45,7 +49,8 @@ protected:
 
 struct DeliveryTiming {
     std::uint64_t send_delay_ticks; ///< longest time a record waits for company while exits happen
-    std::uint64_t idle_slice_ticks; ///< longest time an idle CPU waits for acknowledgements in the sensor
+    std::uint64_t backlog_ticks;    ///< the same while full slots wait
+    std::uint64_t idle_slice_ticks; ///< longest time an idle CPU stays in the sensor without any progress
 };
 
 template <backend::VirtualCpu C>
@@ -87,22 +92,27 @@ public:
 private:
     [[nodiscard]] bool due(Tsc now) const
     {
-        return now.value - last_poll_.value >= timing_.send_delay_ticks;
+        return now.value - last_poll_.value >= (work_->backlog() ? timing_.backlog_ticks : timing_.send_delay_ticks);
     }
 
     void serve_idle()
     {
-        Tsc const start = host_->now();
-        Tsc now = start;
+        Tsc now = host_->now();
+        Tsc last_progress = now;
+        std::uint64_t seen = ~0ULL;
         work_->poll(now, true);
-        last_poll_ = now;
         while ((work_->unsent() || work_->unacknowledged()) && !host_->interrupt_waits() &&
-               now.value - start.value < timing_.idle_slice_ticks) {
+               now.value - last_progress.value < timing_.idle_slice_ticks) {
             for (unsigned i = 0; i < 64; ++i)
                 __builtin_ia32_pause();
             now = host_->now();
             work_->poll(now, true);
+            if (std::uint64_t const progress = work_->progress(); progress != seen) {
+                seen = progress;
+                last_progress = now;
+            }
         }
+        last_poll_ = now;
     }
 
     void arm(bool halt, bool interrupts)

@@ -210,6 +210,16 @@ bool Devices::unsent() const
 
 bool Devices::unacknowledged() const { return buffer_->oldest() != buffer_->closed_end(); }
 
+bool Devices::backlog() const
+{
+    return unsent_.load(std::memory_order_relaxed) || buffer_->closed_end() != seen_end_.load(std::memory_order_relaxed);
+}
+
+std::uint64_t Devices::progress() const
+{
+    return counters_->get(wire::CounterId::datagrams_sent) + counters_->get(wire::CounterId::acks_accepted);
+}
+
 void Devices::poll(Tsc now, bool everything)
 {
     if (everything)

@@ -74,6 +74,8 @@ public:
     // DeliveryWork
     [[nodiscard]] bool unsent() const override;
     [[nodiscard]] bool unacknowledged() const override;
+    [[nodiscard]] bool backlog() const override;
+    [[nodiscard]] std::uint64_t progress() const override;
     void poll(Tsc now, bool everything) override;
 
 private:

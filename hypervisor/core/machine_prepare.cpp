@@ -46,8 +46,10 @@ std::size_t table_pages(paging::TableCapabilities const& offered)
 /// Gives the sensor's log UTC once there is a clock.
 std::uint64_t log_time() { return machine().utc_now_ns(); }
 
-/// Longest time an idle CPU waits in the sensor for acknowledgements, before it halts.
-constexpr std::uint64_t idle_slice_us = 1000;
+/// Longest time an idle CPU stays in the sensor without progress, before it halts.
+constexpr std::uint64_t idle_slice_us = 20000;
+/// How often a busy CPU sends while full slots wait.
+constexpr std::uint64_t backlog_us = 1000;
 
 } // namespace
 
@@ -224,6 +226,7 @@ bool Machine::build_cpus()
         cpu->cpu.initialise(vmcb, host_save, &svm_);
         cpu->loop = region_.make<ExitLoop<ActiveCpu>>(cpu->cpu, cpu->mailbox, static_cast<ExitServices&>(*this), hardware_wait());
         DeliveryTiming const timing{.send_delay_ticks = config_.send_delay_ms * (info_->tsc_hz / 1000),
+                                    .backlog_ticks = backlog_us * (info_->tsc_hz / 1000000),
                                     .idle_slice_ticks = idle_slice_us * (info_->tsc_hz / 1000000)};
         cpu->delivery = region_.make<Delivery<ActiveCpu>>(cpu->cpu, *devices_, static_cast<DeliveryHost&>(*this), timing);
         if (cpu->loop == nullptr || cpu->delivery == nullptr)

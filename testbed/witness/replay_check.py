@@ -40,12 +40,13 @@ def compare_images(left: Path, right: Path, left_name: str, right_name: str) -> 
 
 def check(undercroft: Path, store: Path, base: Path, final: Path, out: Path, timeout: float = 300) -> Verdict:
     """Replays the store onto a copy of `base` and compares it with `final`. The base must differ from the final
-    image: otherwise a replay that does nothing would pass."""
+    image: otherwise a replay that does nothing would pass. Trimmed sectors read as zeros here (QEMU: raw, discard=unmap)."""
     verdict = Verdict("replay")
     changed, _ = differing_sectors(base, final, 0)
     verdict.fact(f"the run changed {changed} sectors")
     verdict.require(changed > 0, "base and final image are equal: nothing is shown by a replay")
-    command = [str(undercroft), "replay", str(store), "--base", str(base), "--out", str(out)]
+    out.unlink(missing_ok=True)
+    command = [str(undercroft), "replay", str(store), "--base", str(base), "--out", str(out), "--trim", "zero"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     if done.returncode != 0:
         verdict.problem(f"`{' '.join(command)}` ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-400:]}")
