@@ -85,6 +85,14 @@ boot::StartResult Devices::take_nic(Region& region, platform::PciConfig& pci, pl
     return nic_->start() ? boot::StartResult::ok : boot::StartResult::no_nic;
 }
 
+void Devices::give_up(platform::PciConfig& pci)
+{
+    if (nic_ == nullptr)
+        return;
+    auto const command = pci.read(nic_function_.bdf, platform::pci_reg::command, 2);
+    pci.write(nic_function_.bdf, platform::pci_reg::command, 2, command & ~std::uint32_t{platform::pci_command::bus_master});
+}
+
 bool Devices::build_delivery(Region& region)
 {
     net::StackOptions const stack_options{.dhcp = config_->dhcp,

@@ -58,6 +58,10 @@ public:
     /// the network is up or a short time is over.
     boot::StartResult build(Region& region, platform::PciConfig& pci, std::uint8_t last_bus);
 
+    /// The sensor does not start: the card must not write into memory that is given back.
+    void give_up(platform::PciConfig& pci);
+
+    [[nodiscard]] SystemMemory const& memory() const { return *memory_; }
     [[nodiscard]] std::span<WatchedHba> hbas() { return {hbas_.data(), hba_count_}; }
     [[nodiscard]] platform::PciFunction const& nic_function() const { return nic_function_; }
     [[nodiscard]] platform::Bar const& nic_registers() const { return nic_registers_; }
