@@ -50,6 +50,8 @@ protected:
 struct DeliveryTiming {
     std::uint64_t send_delay_ticks; ///< longest time a record waits for company while exits happen
     std::uint64_t backlog_ticks;    ///< the same while full slots wait
+    std::uint64_t repeat_ticks;     ///< how often a busy CPU exits only to look for lost datagrams
+    std::uint64_t keep_alive_ticks; ///< how often status, clock and address are looked after when no record waits
     std::uint64_t idle_slice_ticks; ///< longest time an idle CPU stays in the sensor without any progress
 };
 
@@ -67,6 +69,7 @@ public:
         bool const waiting = work_->unsent();
         if (!waiting && !work_->unacknowledged()) {
             arm(false, false);
+            keep_alive();
             return;
         }
         if (kind == backend::ExitKind::halt) {
@@ -78,6 +81,7 @@ public:
         if (kind == backend::ExitKind::interrupt) {
             // Let this interrupt through; what was unsent is sent now.
             work_->poll(now, true);
+            last_interrupt_ = now;
             arm(true, false);
             return;
         }
@@ -85,14 +89,27 @@ public:
             work_->poll(now, true);
             last_poll_ = now;
         }
-        bool const armed = !host_->commands_outstanding() && (work_->unsent() || work_->unacknowledged());
-        arm(armed, armed);
+        bool const idle_disk = !host_->commands_outstanding();
+        bool const unsent = work_->unsent();
+        // Repeats after a loss may wait a little longer than first transmissions.
+        bool const repeats_due = work_->unacknowledged() && now.value - last_interrupt_.value >= timing_.repeat_ticks;
+        arm(idle_disk && (unsent || work_->unacknowledged()), idle_disk && (unsent || repeats_due));
     }
 
 private:
     [[nodiscard]] bool due(Tsc now) const
     {
         return now.value - last_poll_.value >= (work_->backlog() ? timing_.backlog_ticks : timing_.send_delay_ticks);
+    }
+
+    /// Status, clock, address: looked after about once a second even when no record waits.
+    void keep_alive()
+    {
+        Tsc const now = host_->now();
+        if (now.value - last_poll_.value < timing_.keep_alive_ticks)
+            return;
+        work_->poll(now, false);
+        last_poll_ = now;
     }
 
     void serve_idle()
@@ -128,6 +145,7 @@ private:
     DeliveryHost* host_;
     DeliveryTiming timing_;
     Tsc last_poll_{};
+    Tsc last_interrupt_{}; ///< last exit for an armed interrupt
     bool halt_armed_ = false, interrupts_armed_ = false;
 };
 

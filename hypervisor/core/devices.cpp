@@ -239,10 +239,21 @@ void Devices::poll(Tsc now, bool everything)
     seen_end_.store(buffer_->closed_end(), std::memory_order_relaxed);
 }
 
-bool Devices::drain(Tsc deadline)
+bool Devices::drain(std::uint64_t patience_ms)
 {
+    constexpr std::uint64_t limit_ms = 120000;
+    std::uint64_t const ticks_per_ms = clock_->tsc_hz() / 1000;
+    std::uint64_t const start = clock_->tsc().value;
     sender_->flush();
-    return sender_->drain(deadline);
+    for (std::uint64_t freed = ~0ULL; counters_->get(wire::CounterId::slots_freed) != freed;) {
+        freed = counters_->get(wire::CounterId::slots_freed);
+        std::uint64_t const now = clock_->tsc().value;
+        if (sender_->drain(Tsc{now + patience_ms * ticks_per_ms}))
+            return true;
+        if (now - start > limit_ms * ticks_per_ms)
+            return false;
+    }
+    return false;
 }
 
 void Devices::describe_network(wire::ControlStatus& status)

@@ -67,8 +67,9 @@ public:
     [[nodiscard]] platform::Bar const& nic_registers() const { return nic_registers_; }
     [[nodiscard]] bool commands_outstanding();
     [[nodiscard]] Clock const& clock() const { return *clock_; }
-    /// Sends everything and waits until it is acknowledged (true) or the time is over.
-    [[nodiscard]] bool drain(Tsc deadline);
+    /// Sends everything and waits until it is acknowledged (true). Gives up when no slot was
+    /// acknowledged for `patience_ms`, or after two minutes.
+    [[nodiscard]] bool drain(std::uint64_t patience_ms);
     void set_capture(bool on);
     void set_before_os(bool on);
     void adopt_controllers();

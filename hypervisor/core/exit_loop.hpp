@@ -10,6 +10,7 @@
 #include "hypervisor/core/exit_services.hpp"
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/core/startup.hpp"
+#include "hypervisor/decode/alu.hpp"
 #include "hypervisor/decode/decode_cache.hpp"
 #include "hypervisor/decode/mmio_access.hpp"
 #include "hypervisor/paging/guest_walk.hpp"
@@ -67,6 +68,8 @@ private:
     void dispatch(backend::Exit const& exit)
     {
         using enum backend::ExitKind;
+        if (exit.kind != debug_trap && exit.kind != nmi)
+            end_step(); // the stepped instruction did something else than end
         switch (exit.kind) {
         case nested_fault: on_nested_fault(exit); break;
         case port: on_port(exit); break;
@@ -77,7 +80,7 @@ private:
         case interrupt: count(wire::CounterId::exits_interrupt); break; // likewise
         case nmi: on_nmi(); break;
         case init: mailbox_->startup.post_init(); serve_mailbox(); break;
-        case debug_trap: on_step_done(); break;
+        case debug_trap: end_step(); break;
         case virtualisation: cpu_->inject_undefined(); break;
         case shutdown: services_->guest_shutdown();
         default: on_unknown(exit); break;
@@ -113,11 +116,21 @@ private:
         if (!services_->may_open(exit.gpa))
             return cpu_->inject_general_protection();
         log(LogLevel::debug, str("single step at rip "), hex(cpu_->rip()), str(" gpa "), hex(exit.gpa.value));
+        begin_step();
+    }
+
+    void begin_step()
+    {
+        stepping_ = true;
         cpu_->single_step(true);
     }
 
-    void on_step_done()
+    /// Closes the open view again. No guest code but the one instruction may run in it.
+    void end_step()
     {
+        if (!stepping_)
+            return;
+        stepping_ = false;
         cpu_->single_step(false);
         services_->after_open_step();
     }
@@ -132,12 +145,12 @@ private:
             return cpu_->inject_general_protection();
         }
         std::uint64_t& rax = cpu_->registers().gpr[0];
+        std::uint64_t const operand = decode::truncate(~0ULL, exit.width);
         if (exit.is_write) {
-            services_->port_write(exit.port, exit.width, static_cast<std::uint32_t>(rax));
+            services_->port_write(exit.port, exit.width, static_cast<std::uint32_t>(rax & operand));
         } else {
-            std::uint64_t const value = services_->port_read(exit.port, exit.width);
-            std::uint64_t const mask = exit.width == 4 ? ~0ULL : (1ULL << (8 * exit.width)) - 1; // 32 bits zero the upper half
-            rax = (rax & ~mask) | (value & mask & 0xFFFFFFFF);
+            std::uint64_t const value = services_->port_read(exit.port, exit.width) & operand;
+            rax = exit.width == 4 ? value : (rax & ~operand) | value; // 32 bits zero the upper half
         }
         cpu_->set_rip(exit.next_rip);
     }
@@ -222,6 +235,7 @@ private:
 
     void enter_init_state()
     {
+        end_step();
         backend::apply_init(*cpu_, services_->processor_signature());
         count(wire::CounterId::exits_init_sipi);
     }
@@ -238,6 +252,7 @@ private:
     ExitServices* services_;
     WaitForRequest wait_;
     decode::DecodeCache decode_cache_;
+    bool stepping_ = false;
 };
 
 } // namespace undercroft::core

@@ -50,6 +50,8 @@ std::uint64_t log_time() { return machine().utc_now_ns(); }
 constexpr std::uint64_t idle_slice_us = 20000;
 /// How often a busy CPU sends while full slots wait.
 constexpr std::uint64_t backlog_us = 1000;
+/// How often a busy CPU exits only to look whether something has to be sent again.
+constexpr std::uint64_t repeat_us = 50000;
 
 } // namespace
 
@@ -236,6 +238,8 @@ bool Machine::build_cpus()
         cpu->loop = region_.make<ExitLoop<ActiveCpu>>(cpu->cpu, cpu->mailbox, static_cast<ExitServices&>(*this), hardware_wait());
         DeliveryTiming const timing{.send_delay_ticks = config_.send_delay_ms * (info_->tsc_hz / 1000),
                                     .backlog_ticks = backlog_us * (info_->tsc_hz / 1000000),
+                                    .repeat_ticks = repeat_us * (info_->tsc_hz / 1000000),
+                                    .keep_alive_ticks = info_->tsc_hz,
                                     .idle_slice_ticks = idle_slice_us * (info_->tsc_hz / 1000000)};
         cpu->delivery = region_.make<Delivery<ActiveCpu>>(cpu->cpu, *devices_, static_cast<DeliveryHost&>(*this), timing);
         if (cpu->loop == nullptr || cpu->delivery == nullptr)

@@ -136,8 +136,8 @@ void Machine::drain_before_power_change()
     // Guests write reset commands that turn out to be none (keyboard controller probes): a
     // collector that did not answer last time is not waited for again until it has.
     std::uint64_t const acks = counters_.get(wire::CounterId::acks_accepted);
-    std::uint64_t const limit_ms = acks == acks_at_failed_drain_ ? 50 : 5000;
-    if (devices_->drain(Tsc{read_tsc() + limit_ms * (info_->tsc_hz / 1000)}))
+    std::uint64_t const patience_ms = acks == acks_at_failed_drain_ ? 50 : 5000;
+    if (devices_->drain(patience_ms))
         return;
     acks_at_failed_drain_ = counters_.get(wire::CounterId::acks_accepted);
     log(LogLevel::warning, str("not everything was acknowledged in time"));

@@ -1,0 +1,1 @@
+# Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
