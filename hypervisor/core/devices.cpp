@@ -179,7 +179,7 @@ void Devices::bring_network_up()
     Tsc const start = clock_->tsc();
     std::uint64_t const limit = network_wait_ms * (clock_->tsc_hz() / 1000);
     while (clock_->tsc().value - start.value < limit && counters_->get(wire::CounterId::acks_accepted) == 0)
-        poll(clock_->tsc(), true);
+        (void)poll(clock_->tsc(), true);
     auto const address = stack_->address();
     log(LogLevel::info, str("network: address "), dec(address[0]), str("."), dec(address[1]), str("."), dec(address[2]), str("."), dec(address[3]),
         str(counters_->get(wire::CounterId::acks_accepted) != 0 ? ", the collector answers" : ", no answer from the collector yet"));
@@ -228,15 +228,18 @@ std::uint64_t Devices::progress() const
     return counters_->get(wire::CounterId::datagrams_sent) + counters_->get(wire::CounterId::acks_accepted);
 }
 
-void Devices::poll(Tsc now, bool everything)
+std::uint64_t Devices::answers() const { return counters_->get(wire::CounterId::acks_accepted); }
+
+bool Devices::poll(Tsc now, bool everything)
 {
     if (everything)
         sender_->flush();
     net::PollResult const result = sender_->poll(now);
     if (result.busy)
-        return;
+        return false;
     unsent_.store(result.unsent, std::memory_order_relaxed);
     seen_end_.store(buffer_->closed_end(), std::memory_order_relaxed);
+    return true;
 }
 
 bool Devices::drain(std::uint64_t patience_ms)

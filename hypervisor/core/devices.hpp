@@ -81,7 +81,8 @@ public:
     [[nodiscard]] bool unacknowledged() const override;
     [[nodiscard]] bool backlog() const override;
     [[nodiscard]] std::uint64_t progress() const override;
-    void poll(Tsc now, bool everything) override;
+    [[nodiscard]] std::uint64_t answers() const override;
+    bool poll(Tsc now, bool everything) override;
 
 private:
     [[nodiscard]] boot::StartResult take_nic(Region& region, platform::PciConfig& pci, platform::PciFindings const& found);

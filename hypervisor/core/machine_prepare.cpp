@@ -48,6 +48,8 @@ std::uint64_t log_time() { return machine().utc_now_ns(); }
 
 /// Longest time an idle CPU stays in the sensor without progress, before it halts.
 constexpr std::uint64_t idle_slice_us = 20000;
+/// How often it looks for interrupts of the guest and for answers meanwhile.
+constexpr std::uint64_t idle_check_us = 20;
 /// How often a busy CPU sends while full slots wait.
 constexpr std::uint64_t backlog_us = 1000;
 /// How often a busy CPU exits only to look whether something has to be sent again.
@@ -240,6 +242,7 @@ bool Machine::build_cpus()
                                     .backlog_ticks = backlog_us * (info_->tsc_hz / 1000000),
                                     .repeat_ticks = repeat_us * (info_->tsc_hz / 1000000),
                                     .keep_alive_ticks = info_->tsc_hz,
+                                    .idle_check_ticks = idle_check_us * (info_->tsc_hz / 1000000),
                                     .idle_slice_ticks = idle_slice_us * (info_->tsc_hz / 1000000)};
         cpu->delivery = region_.make<Delivery<ActiveCpu>>(cpu->cpu, *devices_, static_cast<DeliveryHost&>(*this), timing);
         if (cpu->loop == nullptr || cpu->delivery == nullptr)
