@@ -26,7 +26,8 @@ public:
         if (key.count != 0)
             std::memcpy(key.bytes, bytes.data(), key.count);
         Entry& entry = entries_[slot(key)];
-        if (std::memcmp(&entry.key, &key, sizeof(key)) != 0) {
+        // The builtins are expanded in place; freestanding, the functions are calls.
+        if (__builtin_memcmp(&entry.key, &key, sizeof(key)) != 0) {
             ++misses_;
             (void)decoder(bytes.first(key.count), mode, entry.decoded);
             entry.key = key;
@@ -49,7 +50,7 @@ private:
     static std::size_t slot(Key const& key)
     {
         std::uint64_t halves[2];
-        std::memcpy(halves, key.bytes, sizeof(halves));
+        __builtin_memcpy(halves, key.bytes, sizeof(halves));
         std::uint64_t const mixed = (halves[0] ^ (halves[1] >> 7) ^ key.mode) * 0x9E37'79B9'7F4A'7C15ULL;
         return mixed >> 58;
     }

@@ -104,7 +104,10 @@ std::size_t fetch(RunAheadContext& context, std::array<std::uint8_t, 16>& bytes)
         std::byte const* const place = context.memory.view(Gpa{context.code_gpa.value + inside}, piece);
         if (place == nullptr)
             return got;
-        std::memcpy(bytes.data() + got, place, piece);
+        if (piece == bytes.size())
+            __builtin_memcpy(bytes.data(), place, sizeof(bytes)); // the usual case, in place
+        else
+            std::memcpy(bytes.data() + got, place, piece);
         got += piece;
     }
     return got;
