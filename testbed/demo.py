@@ -151,16 +151,16 @@ def print_summary(stages: Stages, result: Result, store: Path, total: float) -> 
     sensor_lost, transit_lost = metrics.get("records_missing_at_sensor", 0), metrics.get("records_missing_in_transit", 0)
     totals = result.summary.get("totals", {})
     print("\nWhat happened beneath the guest")
-    print(f"  accesses captured   {metrics.get('records_stored', 0):,}")
+    print(f"  accesses captured    {metrics.get('records_stored', 0):,}")
     for kind in ("read", "write"):
         numbers = totals.get(kind, {})
-        print(f"    {kind + 's of the disk':<18}{numbers.get('requests', 0):,} ({numbers.get('bytes', 0) / 1e6:,.1f} MB)")
-    print(f"  accesses lost       {sensor_lost + transit_lost:,} (at the sensor {sensor_lost:,}, on the way {transit_lost:,})")
-    print(f"  encryption began    {result.outcome.result('encryption_started')}")
-    print(f"  store (Parquet)     {store}")
+        print(f"    {kind + 's of the disk':<18} {numbers.get('requests', 0):,} ({numbers.get('bytes', 0) / 1e6:,.1f} MB)")
+    print(f"  accesses lost        {sensor_lost + transit_lost:,} (at the sensor {sensor_lost:,}, on the way {transit_lost:,})")
+    print(f"  encryption began     {result.outcome.result('encryption_started')}")
+    print(f"  store (Parquet)      {store}")
     for picture in result.pictures:
-        print(f"  heat map            {picture}")
-    print(f"  machine's report    {result.report}")
+        print(f"  heat map             {picture}")
+    print(f"  machine's report     {result.report}")
     print("\nTime")
     for name, seconds in stages.seconds.items():
         print(f"  {name:<24}{seconds:7.1f} s")

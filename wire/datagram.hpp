@@ -21,7 +21,8 @@ enum class Type : std::uint8_t {
     hello = 1,     ///< sensor: HelloBody; repeated each second until an acknowledgement of this boot arrives
     data = 2,      ///< sensor: DataBody + fragment bytes
     ack = 3,       ///< collector: AckBody + AckEntry[]
-    status = 4,    ///< sensor: StatusBody + Counter[]; each second, not acknowledged
+    status = 4,    ///< sensor: StatusBody + Counter[]; each second. Answered with an ack of the storage stream,
+                   ///< so that a restarted collector's instance becomes known to a sensor that has nothing to send
 };
 
 /// Stream numbers. Values are permanent.

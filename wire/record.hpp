@@ -42,11 +42,11 @@ inline constexpr std::uint16_t before_os = 1U << 9;         ///< firmware's acce
 /// of at most 4,096 bytes, cut relative to the command's start; a read, flush
 /// or one trim range gives one record with the full length. Records of one
 /// command are contiguous in sequence numbers, first_of_request on the first
-/// and last_of_request on the last.
+/// and last_of_request on the last. Each range of a trim counts as a command here.
 struct Record {
     Le<std::uint64_t> time_utc_ns;    ///< UTC nanoseconds since 1970
     Le<std::uint64_t> address;        ///< storage: LBA in 512-byte units; memory: guest-physical bytes
-    Le<std::uint32_t> length;         ///< bytes (trim of more than 4 GiB - 512 is split)
+    Le<std::uint32_t> length;         ///< bytes (a read or trim of more than 4 GiB - 4,096 is split)
     Le<std::uint8_t> kind;            ///< Kind
     Le<std::uint8_t> page_class;      ///< PageClass
     Le<std::uint16_t> source;         ///< storage: controller << 8 | port; memory: CPU

@@ -30,7 +30,7 @@ struct Config {
     bool sntp = false;
     std::uint32_t sntp_interval_s = 60;        ///< sntp_interval_s = 1 ... 86400
     std::uint16_t mtu = 1500;                  ///< mtu = 576 ... 9000
-    /// nic = pci:BB:DD.F | first (first supported card that the system did not boot from)
+    /// nic = pci:BB:DD.F | first (first supported card that the PCI scan finds)
     bool nic_first = true;
     std::uint8_t nic_bus = 0, nic_device = 0, nic_function = 0;
     std::uint16_t log_port = 0;                ///< log_serial = off | 0x3e8 (I/O port of a 16550)

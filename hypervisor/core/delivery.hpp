@@ -26,9 +26,11 @@ public:
     [[nodiscard]] virtual bool backlog() const = 0;
     /// Grows with every datagram sent and every acknowledgement.
     [[nodiscard]] virtual std::uint64_t progress() const = 0;
-    /// Sends what is due (all of it when `everything`), receives, retransmits. Bounded; a CPU
-    /// that finds another one sending returns at once.
-    virtual void poll(Tsc now, bool everything) = 0;
+    /// Acknowledgements so far.
+    [[nodiscard]] virtual std::uint64_t answers() const = 0;
+    /// Sends what is due (all of it when `everything`), receives, retransmits. Bounded. False: another
+    /// CPU is at it.
+    virtual bool poll(Tsc now, bool everything) = 0;
 
 protected:
     ~DeliveryWork() = default;
@@ -50,6 +52,9 @@ protected:
 struct DeliveryTiming {
     std::uint64_t send_delay_ticks; ///< longest time a record waits for company while exits happen
     std::uint64_t backlog_ticks;    ///< the same while full slots wait
+    std::uint64_t repeat_ticks;     ///< how often a busy CPU exits only to look for lost datagrams
+    std::uint64_t keep_alive_ticks; ///< how often status, clock and address are looked after when no record waits
+    std::uint64_t idle_check_ticks; ///< how often an idle CPU in the sensor looks for interrupts and answers
     std::uint64_t idle_slice_ticks; ///< longest time an idle CPU stays in the sensor without any progress
 };
 
@@ -67,6 +72,7 @@ public:
         bool const waiting = work_->unsent();
         if (!waiting && !work_->unacknowledged()) {
             arm(false, false);
+            keep_alive();
             return;
         }
         if (kind == backend::ExitKind::halt) {
@@ -78,6 +84,7 @@ public:
         if (kind == backend::ExitKind::interrupt) {
             // Let this interrupt through; what was unsent is sent now.
             work_->poll(now, true);
+            last_interrupt_ = now;
             arm(true, false);
             return;
         }
@@ -85,8 +92,11 @@ public:
             work_->poll(now, true);
             last_poll_ = now;
         }
-        bool const armed = !host_->commands_outstanding() && (work_->unsent() || work_->unacknowledged());
-        arm(armed, armed);
+        bool const idle_disk = !host_->commands_outstanding();
+        bool const unsent = work_->unsent();
+        // Repeats after a loss may wait a little longer than first transmissions.
+        bool const repeats_due = work_->unacknowledged() && now.value - last_interrupt_.value >= timing_.repeat_ticks;
+        arm(idle_disk && (unsent || work_->unacknowledged()), idle_disk && (unsent || repeats_due));
     }
 
 private:
@@ -95,24 +105,43 @@ private:
         return now.value - last_poll_.value >= (work_->backlog() ? timing_.backlog_ticks : timing_.send_delay_ticks);
     }
 
+    /// Status, clock, address: looked after about once a second even when no record waits.
+    void keep_alive()
+    {
+        Tsc const now = host_->now();
+        if (now.value - last_poll_.value < timing_.keep_alive_ticks)
+            return;
+        work_->poll(now, false);
+        last_poll_ = now;
+    }
+
+    /// Only the CPU that sends waits, and only for a collector that has answered since the last
+    /// time it was waited for in vain.
     void serve_idle()
     {
         Tsc now = host_->now();
         Tsc last_progress = now;
-        std::uint64_t seen = ~0ULL;
-        work_->poll(now, true);
-        while ((work_->unsent() || work_->unacknowledged()) && !host_->interrupt_waits() &&
-               now.value - last_progress.value < timing_.idle_slice_ticks) {
-            for (unsigned i = 0; i < 64; ++i)
-                __builtin_ia32_pause();
-            now = host_->now();
-            work_->poll(now, true);
-            if (std::uint64_t const progress = work_->progress(); progress != seen) {
-                seen = progress;
+        std::uint64_t seen = work_->progress();
+        last_poll_ = now;
+        if (!work_->poll(now, true) || work_->answers() == answers_after_waiting_in_vain_)
+            return;
+        while (work_->unsent() || work_->unacknowledged()) {
+            if (host_->interrupt_waits())
+                return;
+            Tsc const checked = now;
+            while (now.value - checked.value < timing_.idle_check_ticks)
+                now = host_->now();
+            last_poll_ = now;
+            if (!work_->poll(now, true))
+                return;
+            if (work_->progress() != seen) {
+                seen = work_->progress();
                 last_progress = now;
+            } else if (now.value - last_progress.value >= timing_.idle_slice_ticks) {
+                answers_after_waiting_in_vain_ = work_->answers();
+                return;
             }
         }
-        last_poll_ = now;
     }
 
     void arm(bool halt, bool interrupts)
@@ -128,6 +157,8 @@ private:
     DeliveryHost* host_;
     DeliveryTiming timing_;
     Tsc last_poll_{};
+    Tsc last_interrupt_{}; ///< last exit for an armed interrupt
+    std::uint64_t answers_after_waiting_in_vain_ = ~0ULL;
     bool halt_armed_ = false, interrupts_armed_ = false;
 };
 

@@ -85,6 +85,14 @@ boot::StartResult Devices::take_nic(Region& region, platform::PciConfig& pci, pl
     return nic_->start() ? boot::StartResult::ok : boot::StartResult::no_nic;
 }
 
+void Devices::give_up(platform::PciConfig& pci)
+{
+    if (nic_ == nullptr)
+        return;
+    auto const command = pci.read(nic_function_.bdf, platform::pci_reg::command, 2);
+    pci.write(nic_function_.bdf, platform::pci_reg::command, 2, command & ~std::uint32_t{platform::pci_command::bus_master});
+}
+
 bool Devices::build_delivery(Region& region)
 {
     net::StackOptions const stack_options{.dhcp = config_->dhcp,
@@ -171,7 +179,7 @@ void Devices::bring_network_up()
     Tsc const start = clock_->tsc();
     std::uint64_t const limit = network_wait_ms * (clock_->tsc_hz() / 1000);
     while (clock_->tsc().value - start.value < limit && counters_->get(wire::CounterId::acks_accepted) == 0)
-        poll(clock_->tsc(), true);
+        (void)poll(clock_->tsc(), true);
     auto const address = stack_->address();
     log(LogLevel::info, str("network: address "), dec(address[0]), str("."), dec(address[1]), str("."), dec(address[2]), str("."), dec(address[3]),
         str(counters_->get(wire::CounterId::acks_accepted) != 0 ? ", the collector answers" : ", no answer from the collector yet"));
@@ -220,21 +228,35 @@ std::uint64_t Devices::progress() const
     return counters_->get(wire::CounterId::datagrams_sent) + counters_->get(wire::CounterId::acks_accepted);
 }
 
-void Devices::poll(Tsc now, bool everything)
+std::uint64_t Devices::answers() const { return counters_->get(wire::CounterId::acks_accepted); }
+
+bool Devices::poll(Tsc now, bool everything)
 {
     if (everything)
         sender_->flush();
     net::PollResult const result = sender_->poll(now);
     if (result.busy)
-        return;
+        return false;
     unsent_.store(result.unsent, std::memory_order_relaxed);
     seen_end_.store(buffer_->closed_end(), std::memory_order_relaxed);
+    return true;
 }
 
-bool Devices::drain(Tsc deadline)
+bool Devices::drain(std::uint64_t patience_ms)
 {
+    constexpr std::uint64_t limit_ms = 120000;
+    std::uint64_t const ticks_per_ms = clock_->tsc_hz() / 1000;
+    std::uint64_t const start = clock_->tsc().value;
     sender_->flush();
-    return sender_->drain(deadline);
+    for (std::uint64_t freed = ~0ULL; counters_->get(wire::CounterId::slots_freed) != freed;) {
+        freed = counters_->get(wire::CounterId::slots_freed);
+        std::uint64_t const now = clock_->tsc().value;
+        if (sender_->drain(Tsc{now + patience_ms * ticks_per_ms}))
+            return true;
+        if (now - start > limit_ms * ticks_per_ms)
+            return false;
+    }
+    return false;
 }
 
 void Devices::describe_network(wire::ControlStatus& status)

@@ -58,13 +58,18 @@ public:
     /// the network is up or a short time is over.
     boot::StartResult build(Region& region, platform::PciConfig& pci, std::uint8_t last_bus);
 
+    /// The sensor does not start: the card must not write into memory that is given back.
+    void give_up(platform::PciConfig& pci);
+
+    [[nodiscard]] SystemMemory const& memory() const { return *memory_; }
     [[nodiscard]] std::span<WatchedHba> hbas() { return {hbas_.data(), hba_count_}; }
     [[nodiscard]] platform::PciFunction const& nic_function() const { return nic_function_; }
     [[nodiscard]] platform::Bar const& nic_registers() const { return nic_registers_; }
     [[nodiscard]] bool commands_outstanding();
     [[nodiscard]] Clock const& clock() const { return *clock_; }
-    /// Sends everything and waits until it is acknowledged (true) or the time is over.
-    [[nodiscard]] bool drain(Tsc deadline);
+    /// Sends everything and waits until it is acknowledged (true). Gives up when no slot was
+    /// acknowledged for `patience_ms`, or after two minutes.
+    [[nodiscard]] bool drain(std::uint64_t patience_ms);
     void set_capture(bool on);
     void set_before_os(bool on);
     void adopt_controllers();
@@ -76,7 +81,8 @@ public:
     [[nodiscard]] bool unacknowledged() const override;
     [[nodiscard]] bool backlog() const override;
     [[nodiscard]] std::uint64_t progress() const override;
-    void poll(Tsc now, bool everything) override;
+    [[nodiscard]] std::uint64_t answers() const override;
+    bool poll(Tsc now, bool everything) override;
 
 private:
     [[nodiscard]] boot::StartResult take_nic(Region& region, platform::PciConfig& pci, platform::PciFindings const& found);

@@ -139,9 +139,10 @@ private:
     {
         count(wire::CounterId::exits_io);
         if (exit.string) {
+            // No system moves strings through these ports, and the step that would do it could
+            // reach the configuration space unseen.
             count(wire::CounterId::decode_unknown);
-            begin_step();
-            return;
+            return cpu_->inject_general_protection();
         }
         std::uint64_t& rax = cpu_->registers().gpr[0];
         std::uint64_t const operand = decode::truncate(~0ULL, exit.width);
@@ -187,13 +188,12 @@ private:
         skip_prefixed(2);
     }
 
-    /// SCE, LME, LMA, NXE, LMSLE, FFXSR, TCE and the later ones; SVME reads 0 and may not be set.
+    /// What this processor has; SVME reads 0 and may not be set.
     /// Changing LME while paging is on faults (APM volume 2, 3.1.7).
     [[nodiscard]] bool valid_efer(std::uint64_t value) const
     {
-        constexpr std::uint64_t allowed = 0x1 | 1ULL << 8 | 1ULL << 10 | 1ULL << 11 | 1ULL << 13 | 1ULL << 14 | 1ULL << 15;
         constexpr std::uint64_t lme = 1ULL << 8, paging_on = 1ULL << 31;
-        if ((value & ~allowed) != 0)
+        if ((value & ~services_->efer_bits()) != 0)
             return false;
         return (cpu_->paging().cr0 & paging_on) == 0 || ((value ^ cpu_->guest_efer()) & lme) == 0;
     }

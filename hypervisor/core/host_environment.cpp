@@ -53,9 +53,7 @@ extern "C" void core_count_nmi() { nmi_count.fetch_add(1, std::memory_order_rela
 [[gnu::naked]] void nmi_entry()
 {
     asm("push %rax; push %rcx; push %rdx; push %rsi; push %rdi; push %r8; push %r9; push %r10; push %r11\n"
-        "sub $8, %rsp\n" // 5 words by the CPU and 9 here: keep the stack aligned for the call
-        "call core_count_nmi\n"
-        "add $8, %rsp\n"
+        "call core_count_nmi\n" // 5 words by the CPU and 9 here: the stack is aligned
         "pop %r11; pop %r10; pop %r9; pop %r8; pop %rdi; pop %rsi; pop %rdx; pop %rcx; pop %rax\n"
         "iretq\n");
 }
@@ -78,6 +76,40 @@ template <unsigned Vector>
 [[gnu::naked]] void exception_entry()
 {
     asm("push $0; push %0; mov %%rsp, %%rdi; and $-16, %%rsp; call core_exception" : : "i"(Vector));
+}
+
+// The only instructions of the sensor that may fault: what they are given comes from the guest.
+// extern "C": the entry of vector 13 finds them by name.
+extern "C" [[gnu::naked]] bool core_read_msr(std::uint32_t /*number*/, std::uint64_t* /*value*/)
+{
+    asm("mov %edi, %ecx\n"
+        "core_read_msr_instruction: rdmsr\n"
+        "mov %eax, (%rsi); mov %edx, 4(%rsi); mov $1, %eax; ret\n");
+}
+
+extern "C" [[gnu::naked]] bool core_write_msr(std::uint32_t /*number*/, std::uint64_t /*value*/)
+{
+    asm("mov %edi, %ecx; mov %esi, %eax; mov %rsi, %rdx; shr $32, %rdx\n"
+        "core_write_msr_instruction: wrmsr\n"
+        "mov $1, %eax; ret\n"
+        "core_msr_refused: xor %eax, %eax; ret\n");
+}
+
+/// #GP: of an MSR access, the access fails; of anything else, the sensor.
+[[gnu::naked]] void general_protection_entry()
+{
+    asm("push %rax\n" // now RIP is at 16(%rsp), below the error code
+        "lea core_read_msr_instruction(%rip), %rax; cmp %rax, 16(%rsp); je 1f\n"
+        "lea core_write_msr_instruction(%rip), %rax; cmp %rax, 16(%rsp); je 1f\n"
+        "pop %rax; push $13; mov %rsp, %rdi; and $-16, %rsp; call core_exception\n"
+        "1: lea core_msr_refused(%rip), %rax; mov %rax, 16(%rsp)\n"
+        "pop %rax; add $8, %rsp; iretq\n");
+}
+
+/// #SX: an INIT that was pending when GIF was set. The exit loop has seen it.
+[[gnu::naked]] void security_entry()
+{
+    asm("add $8, %rsp; iretq");
 }
 
 void set_gate(unsigned vector, void (*entry)())
@@ -105,6 +137,8 @@ void build_host_tables()
 {
     set_gates(std::make_integer_sequence<unsigned, vectors>{});
     set_gate(2, &nmi_entry);
+    set_gate(13, &general_protection_entry);
+    set_gate(30, &security_entry);
 }
 
 void load_host_environment(std::uint64_t page_table_root)
@@ -122,6 +156,9 @@ void load_host_environment(std::uint64_t page_table_root)
     reload_segments(code_selector, data_selector);
     asm volatile("lidt %0" : : "m"(idt_pointer));
 }
+
+bool try_read_msr(std::uint32_t number, std::uint64_t& value) { return core_read_msr(number, &value); }
+bool try_write_msr(std::uint32_t number, std::uint64_t value) { return core_write_msr(number, value); }
 
 std::uint64_t nmis_taken() { return nmi_count.load(std::memory_order_relaxed); }
 

@@ -16,5 +16,8 @@ void load_host_environment(std::uint64_t page_table_root);
 /// NMIs that arrived while the sensor had GIF set (taken on purpose by consume_nmi()).
 [[nodiscard]] std::uint64_t nmis_taken();
 
+/// RDMSR and WRMSR of a number or value that the guest chose. False: the processor answered with #GP.
+[[nodiscard]] bool try_read_msr(std::uint32_t number, std::uint64_t& value);
+[[nodiscard]] bool try_write_msr(std::uint32_t number, std::uint64_t value);
 
 } // namespace undercroft::core

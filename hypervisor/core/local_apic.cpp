@@ -12,6 +12,12 @@ constexpr std::uint64_t base_x2apic = 1ULL << 10, base_enabled = 1ULL << 11, bas
 constexpr std::uint64_t reg_irr = 0x200, reg_icr_low = 0x300, reg_icr_high = 0x310;
 constexpr std::uint32_t icr_nmi = 4U << 8, icr_assert = 1U << 14, icr_busy = 1U << 12;
 
+bool in_x2apic_mode()
+{
+    constexpr std::uint64_t both = base_x2apic | base_enabled;
+    return (read_msr(msr_apic_base) & both) == both;
+}
+
 } // namespace
 
 std::uint32_t local_apic_id()
@@ -31,7 +37,8 @@ void send_nmi(std::uint32_t apic_id)
 {
     std::uint64_t const page = local_apic_page();
     if (page == 0) {
-        write_msr(msr_x2apic_icr, std::uint64_t{apic_id} << 32 | icr_assert | icr_nmi);
+        if (in_x2apic_mode()) // else the guest has switched its APIC off: the request waits for the target's next exit
+            write_msr(msr_x2apic_icr, std::uint64_t{apic_id} << 32 | icr_assert | icr_nmi);
         return;
     }
     constexpr unsigned busy_limit = 10000;
@@ -48,6 +55,8 @@ void send_nmi(std::uint32_t apic_id)
 bool local_apic_request_pending()
 {
     std::uint64_t const page = local_apic_page();
+    if (page == 0 && !in_x2apic_mode())
+        return false;
     for (unsigned i = 0; i < 8; ++i) {
         std::uint64_t const bits = page != 0 ? load_physical(page + reg_irr + i * 16, 4) : read_msr(msr_x2apic_irr + i);
         if (bits != 0)

@@ -76,8 +76,12 @@ void Machine::run(PerCpu& cpu)
     load_host_environment(host_->root());
     log(LogLevel::info, str("CPU "), dec(cpu.index), str(" (APIC id "), dec(cpu.apic_id), str(") is under the sensor"));
     for (;;) {
-        if (cpu.mailbox.pending())
+        cpu.cpu.announce_entry();
+        if (cpu.mailbox.pending()) {
+            cpu.cpu.withdraw_entry();
             cpu.loop->serve_mailbox();
+            continue;
+        }
         backend::Exit const exit = cpu.loop->step();
         if (cpu.delivery != nullptr)
             cpu.delivery->after_exit(exit.kind);
@@ -96,7 +100,9 @@ void Machine::call_until(PerCpu& target, bool (*done)(PerCpu&))
     std::uint64_t const start = read_tsc();
     std::uint64_t last_kick = 0;
     PerCpu* const self = current();
-    while (!done(target)) {
+    std::atomic_thread_fence(std::memory_order_seq_cst); // the request first, then where the target is
+    // A CPU in the sensor may be waiting for a lock that we hold, and looks at its requests before it goes on.
+    while (!done(target) && (target.cpu.in_guest() || target.mailbox.startup.needs_attention())) {
         std::uint64_t const now = read_tsc();
         if (now - start > call_timeout_ms * ticks_per_ms) {
             log(LogLevel::warning, str("CPU "), dec(target.index), str(" does not answer a call"));

@@ -68,7 +68,7 @@ public:
 
     /// Sends a physical NMI to a CPU and notes it in its mailbox.
     void kick(PerCpu& target);
-    /// Repeats an NMI to `target` until done(target) (bounded; logged when it is not).
+    /// Repeats an NMI to `target` until done(target) or it is about to look at its requests (bounded; logged when it is not).
     void call_until(PerCpu& target, bool (*done)(PerCpu&));
     void flush_all_cpus();
     [[nodiscard]] PerCpu* by_apic_id(std::uint32_t apic_id);
@@ -91,6 +91,7 @@ public:
     [[nodiscard]] MsrAnswer msr_write(std::uint32_t number, std::uint64_t value) override;
     [[nodiscard]] bool hypercall(backend::Registers& registers, backend::PagingState const& paging) override;
     void after_open_step() override;
+    [[nodiscard]] std::uint64_t efer_bits() const override;
     [[nodiscard]] bool kicked_recently(Mailbox const& mailbox) override;
     [[noreturn]] void guest_shutdown() override;
 
@@ -110,6 +111,7 @@ private:
     [[nodiscard]] boot::StartResult build_devices();
     [[nodiscard]] bool hide_card_registers();
     [[nodiscard]] bool watch_startup();
+    [[nodiscard]] MsrAnswer write_apic_base(std::uint64_t value);
     [[nodiscard]] static WaitForRequest hardware_wait();
     /// Delivers what is left before the machine is switched off or reset (bounded).
     void drain_before_power_change();
@@ -124,7 +126,7 @@ private:
     paging::PagePool pool_;
     TlbShootdown shootdown_;
     NestedTable* nested_ = nullptr;   ///< the guest's view
-    NestedTable* open_ = nullptr;     ///< the view while single-stepping: everything but the sensor
+    NestedTable* open_ = nullptr;     ///< the view while single-stepping: the watched controllers' registers may be written
     NestedTable* host_ = nullptr;     ///< the sensor's own page tables: everything
     Spinlock tables_lock_;
     svm::SharedState svm_;

@@ -48,8 +48,12 @@ std::uint64_t log_time() { return machine().utc_now_ns(); }
 
 /// Longest time an idle CPU stays in the sensor without progress, before it halts.
 constexpr std::uint64_t idle_slice_us = 20000;
+/// How often it looks for interrupts of the guest and for answers meanwhile.
+constexpr std::uint64_t idle_check_us = 20;
 /// How often a busy CPU sends while full slots wait.
 constexpr std::uint64_t backlog_us = 1000;
+/// How often a busy CPU exits only to look whether something has to be sent again.
+constexpr std::uint64_t repeat_us = 50000;
 
 } // namespace
 
@@ -81,24 +85,28 @@ boot::StartResult Machine::prepare(boot::BootInfo const& info)
         return unsupported_paging;
     region_ = Region{info.free_start, info.region_start + info.region_bytes};
     memory_.configure(info);
+    memory_.set_end(first_map_bytes(capabilities()));
     build_host_tables();
     log(LogLevel::info, str("undercroft: "), dec(info.cpus), str(" CPUs, region "), hex(info.region_start), str(" + "),
         hex(info.region_bytes), str(", TSC "), dec(info.tsc_hz / 1000000), str(" MHz, "), dec(info.memory_ranges), str(" RAM ranges"));
     clock_.configure(info.tsc_hz, Tsc{info.firmware_tsc}, UtcNs{info.firmware_utc_ns});
     if (!build_tables() || !build_intercepts())
         return out_of_memory;
-    if (boot::StartResult const result = build_devices(); result != ok)
-        return result;
-    if (!build_cpus())
-        return out_of_memory;
-    return ok;
+    boot::StartResult result = build_devices();
+    if (result == ok && !build_cpus())
+        result = out_of_memory;
+    if (result != ok && devices_ != nullptr)
+        devices_->give_up(pci_);
+    return result;
 }
 
 bool Machine::set_trap(Gpa first, std::uint64_t bytes, Trap trap)
 {
     SpinGuard const guard{tables_lock_};
     paging::Permissions const rights = trap == Trap::none ? paging::rights_all : trap == Trap::writes ? paging::rights_read : paging::rights_none;
-    return nested_->set_permissions({first, bytes}, rights).has_value();
+    // What must not even be read stays closed while an instruction is single-stepped.
+    paging::Permissions const open_rights = trap == Trap::everything ? paging::rights_none : paging::rights_all;
+    return open_->set_permissions({first, bytes}, open_rights).has_value() && nested_->set_permissions({first, bytes}, rights).has_value();
 }
 
 void Machine::trap_ports(std::uint16_t first, unsigned count, bool on)
@@ -136,7 +144,8 @@ bool Machine::hide_card_registers()
     for (NestedTable* const table : {nested_, open_})
         if (!table->unmap({Gpa{first}, end - first}))
             return false;
-    return true;
+    // The guest may set the MTRRs as it likes: its choice must not make the card's registers cacheable for the sensor.
+    return host_->map_identity({Gpa{first}, end - first}, paging::rights_all, paging::MemoryType::uncacheable).has_value();
 }
 
 bool Machine::build_tables()
@@ -166,9 +175,8 @@ bool Machine::build_tables()
 bool Machine::build_intercepts()
 {
     svm_.iopm = static_cast<std::uint8_t*>(region_.allocate(svm::iopm_bytes, page_bytes));
-    svm_.open_iopm = static_cast<std::uint8_t*>(region_.allocate(svm::iopm_bytes, page_bytes));
     svm_.msrpm = static_cast<std::uint8_t*>(region_.allocate(svm::msrpm_bytes, page_bytes));
-    if (svm_.iopm == nullptr || svm_.open_iopm == nullptr || svm_.msrpm == nullptr)
+    if (svm_.iopm == nullptr || svm_.msrpm == nullptr)
         return false;
     svm_.nested_root = nested_->root();
     svm_.open_root = open_->root();
@@ -177,6 +185,11 @@ bool Machine::build_intercepts()
     svm::intercept_msr(svm_.msrpm, svm::msr::vm_cr, true, true);
     svm::intercept_msr(svm_.msrpm, svm::msr::vm_hsave_pa, true, true);
     svm::intercept_msr(svm_.msrpm, svm::msr::mmio_config_base, false, true);
+    svm::intercept_msr(svm_.msrpm, svm::msr::apic_base, false, true);
+    svm::intercept_msr(svm_.msrpm, svm::msr::tsc, false, true);
+    for (std::uint32_t number = 0xC0010000; number < 0xC0010020; ++number)
+        if (svm::routes_memory(number))
+            svm::intercept_msr(svm_.msrpm, number, false, true);
     if (info_->cpus > 1 && !watch_startup())
         return false;
     return true;
@@ -187,25 +200,25 @@ bool Machine::watch_startup()
     startup_watch_.set_page(local_apic_page());
     svm::intercept_msr(svm_.msrpm, svm::msr::x2apic_icr, false, true);
     svm::intercept_msr(svm_.msrpm, svm::msr::x2apic_eoi, false, true);
-    svm::intercept_msr(svm_.msrpm, svm::msr::apic_base, false, true);
     if (startup_watch_.page() == 0)
         return true; // x2APIC from the start
     Gpa const page{startup_watch_.page()};
     if (!router_.add({page, page_bytes, &startup_watch_, true}))
         return false;
-    return nested_->set_permissions({page, page_bytes}, paging::rights_read).has_value();
+    return open_->set_permissions({page, page_bytes}, paging::rights_read).has_value() &&
+           nested_->set_permissions({page, page_bytes}, paging::rights_read).has_value();
 }
 
 void Machine::stop_startup_watch()
 {
     if (!watching_startup_.exchange(false))
         return;
-    svm::intercept_msr(svm_.msrpm, svm::msr::x2apic_icr, false, false);
+    // The x2APIC's command register stays watched: alone in its MSR it costs interrupts and EOIs nothing.
     svm::intercept_msr(svm_.msrpm, svm::msr::x2apic_eoi, false, false);
-    svm::intercept_msr(svm_.msrpm, svm::msr::apic_base, false, false);
     if (startup_watch_.page() != 0) {
         SpinGuard const guard{tables_lock_};
-        (void)nested_->set_permissions({Gpa{startup_watch_.page()}, page_bytes}, paging::rights_all);
+        for (NestedTable* const table : {open_, nested_})
+            (void)table->set_permissions({Gpa{startup_watch_.page()}, page_bytes}, paging::rights_all);
     }
     log(LogLevel::info, str("all CPUs run the operating system: the local APIC is no longer watched"));
 }
@@ -227,6 +240,9 @@ bool Machine::build_cpus()
         cpu->loop = region_.make<ExitLoop<ActiveCpu>>(cpu->cpu, cpu->mailbox, static_cast<ExitServices&>(*this), hardware_wait());
         DeliveryTiming const timing{.send_delay_ticks = config_.send_delay_ms * (info_->tsc_hz / 1000),
                                     .backlog_ticks = backlog_us * (info_->tsc_hz / 1000000),
+                                    .repeat_ticks = repeat_us * (info_->tsc_hz / 1000000),
+                                    .keep_alive_ticks = info_->tsc_hz,
+                                    .idle_check_ticks = idle_check_us * (info_->tsc_hz / 1000000),
                                     .idle_slice_ticks = idle_slice_us * (info_->tsc_hz / 1000000)};
         cpu->delivery = region_.make<Delivery<ActiveCpu>>(cpu->cpu, *devices_, static_cast<DeliveryHost&>(*this), timing);
         if (cpu->loop == nullptr || cpu->delivery == nullptr)

@@ -1,5 +1,6 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // What the exit loop asks of the machine.
+#include "hypervisor/core/host_environment.hpp"
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/core/machine.hpp"
 #include "hypervisor/core/x86.hpp"
@@ -8,21 +9,37 @@ namespace undercroft::core {
 
 std::uint64_t AbsentMemory::load(std::uint64_t gpa, unsigned width)
 {
-    if (!memory_->touches_sensor(Gpa{gpa}, width))
+    bool const reachable = memory_->reachable(Gpa{gpa}, width);
+    if (reachable && !memory_->touches_sensor(Gpa{gpa}, width))
         return load_physical(gpa, width);
-    counters_->add(wire::CounterId::sensor_memory_touched);
+    if (reachable)
+        counters_->add(wire::CounterId::sensor_memory_touched);
     return width == 8 ? ~0ULL : (1ULL << (8 * width)) - 1;
 }
 
 void AbsentMemory::store(std::uint64_t gpa, unsigned width, std::uint64_t value)
 {
+    if (!memory_->reachable(Gpa{gpa}, width))
+        return;
     if (memory_->touches_sensor(Gpa{gpa}, width))
         counters_->add(wire::CounterId::sensor_memory_touched);
     else
         store_physical(gpa, width, value);
 }
 
-bool Machine::may_open(Gpa gpa) { return !memory_.touches_sensor(gpa, 8); }
+bool Machine::may_open(Gpa gpa) { return !memory_.touches_sensor(gpa, 8) && open_->lookup(gpa).rights.write; }
+
+std::uint64_t Machine::efer_bits() const
+{
+    // AMD64 APM volume 2, 3.1.7, and volume 3, appendix E: which of EFER's bits this processor has.
+    auto const extended = cpuid(0x80000001);
+    auto const sizes = cpuid(0x80000008);
+    auto const features_2 = cpuid(0x80000000).eax >= 0x80000021 ? cpuid(0x80000021).eax : 0;
+    auto const when = [](std::uint32_t word, unsigned bit, unsigned efer_bit) { return std::uint64_t{word >> bit & 1} << efer_bit; };
+    constexpr std::uint64_t long_mode = 1ULL << 0 | 1ULL << 8 | 1ULL << 10; // SCE, LME, LMA
+    return long_mode | when(extended.edx, 20, 11) | when(~sizes.ebx, 20, 13) | when(extended.edx, 25, 14) | when(extended.ecx, 17, 15) |
+           when(sizes.ebx, 8, 17) | when(sizes.ebx, 13, 18) | when(features_2, 7, 20) | when(features_2, 8, 21);
+}
 
 std::uint32_t Machine::processor_signature() const { return cpuid(1).eax; }
 
@@ -50,7 +67,7 @@ MsrAnswer Machine::msr_read(std::uint32_t number, std::uint64_t& value)
         value = svm::vm_cr_lock | svm::vm_cr_svmdis;
         return MsrAnswer::done;
     case svm::msr::vm_hsave_pa: return MsrAnswer::fault; // #GP without EFER.SVME (APM volume 2, 15.30.4)
-    default: value = read_msr(number); return MsrAnswer::done;
+    default: return try_read_msr(number, value) ? MsrAnswer::done : MsrAnswer::fault;
     }
 }
 
@@ -61,15 +78,40 @@ MsrAnswer Machine::msr_write(std::uint32_t number, std::uint64_t value)
     case svm::msr::vm_hsave_pa: return MsrAnswer::fault;
     case svm::msr::x2apic_icr:
     case svm::msr::x2apic_eoi:
-        if (!startup_watch_.write_x2apic(number, value))
-            write_msr(number, value);
-        return MsrAnswer::done;
+        if (startup_watch_.write_x2apic(number, value))
+            return MsrAnswer::done;
+        return try_write_msr(number, value) ? MsrAnswer::done : MsrAnswer::fault;
     case svm::msr::mmio_config_base: // moving the configuration space would uncover the hidden card
         counters_.add(wire::CounterId::pci_writes_refused);
         return MsrAnswer::done;
-    case svm::msr::apic_base: return startup_watch_.write_base(value) ? MsrAnswer::done : MsrAnswer::fault;
-    default: return MsrAnswer::fault;
+    case svm::msr::apic_base: return write_apic_base(value);
+    case svm::msr::tsc: // timestamps and timeouts of the sensor stay what they are
+        current()->cpu.set_guest_tsc(value);
+        return MsrAnswer::done;
+    default: break;
     }
+    if (svm::routes_memory(number)) {
+        std::uint64_t now = 0;
+        if (!try_read_msr(number, now))
+            return MsrAnswer::fault;
+        if (now != value)
+            counters_.add(wire::CounterId::msr_writes_refused);
+        return MsrAnswer::done; // as if locked
+    }
+    // Outside the bitmap's ranges every access exits.
+    return try_write_msr(number, value) ? MsrAnswer::done : MsrAnswer::fault;
+}
+
+/// The register page may not move: over the sensor's memory it would stand between the sensor and its own data,
+/// elsewhere it would escape the watch.
+MsrAnswer Machine::write_apic_base(std::uint64_t value)
+{
+    constexpr std::uint64_t address = 0x000FFFFFFFFFF000;
+    if (((value ^ read_msr(svm::msr::apic_base)) & address) != 0) {
+        counters_.add(wire::CounterId::msr_writes_refused);
+        return MsrAnswer::fault;
+    }
+    return try_write_msr(svm::msr::apic_base, value) ? MsrAnswer::done : MsrAnswer::fault;
 }
 
 bool Machine::hypercall(backend::Registers& registers, backend::PagingState const& paging)
@@ -94,8 +136,8 @@ void Machine::drain_before_power_change()
     // Guests write reset commands that turn out to be none (keyboard controller probes): a
     // collector that did not answer last time is not waited for again until it has.
     std::uint64_t const acks = counters_.get(wire::CounterId::acks_accepted);
-    std::uint64_t const limit_ms = acks == acks_at_failed_drain_ ? 50 : 5000;
-    if (devices_->drain(Tsc{read_tsc() + limit_ms * (info_->tsc_hz / 1000)}))
+    std::uint64_t const patience_ms = acks == acks_at_failed_drain_ ? 50 : 5000;
+    if (devices_->drain(patience_ms))
         return;
     acks_at_failed_drain_ = counters_.get(wire::CounterId::acks_accepted);
     log(LogLevel::warning, str("not everything was acknowledged in time"));

@@ -102,12 +102,27 @@ bool PciGuard::set_traps()
     return true;
 }
 
+bool PciGuard::usable(WatchedHba const& hba, platform::BarRange const& place) const
+{
+    if (!place.enabled || place.base == 0 || place.size == 0 || !devices_->memory().reachable(Gpa{place.base}, place.size))
+        return false;
+    auto const [first, bytes] = pages_of(place.base, place.size);
+    if (devices_->memory().touches_sensor(first, bytes))
+        return false;
+    for (std::uint64_t at = 0; at < bytes; at += page_bytes)
+        if (devices_->memory().view(first + at, 1) != nullptr)
+            return false;
+    bool taken = false;
+    router_->for_each_overlap(first, bytes, [&](MmioRouter::Range const& other) { taken = taken || other.handler != hba.mediator; });
+    return !taken;
+}
+
 void PciGuard::bar_about_to_move(platform::Bdf function, unsigned bar, platform::BarRange const& to)
 {
-    if (bar != ahci_bar || !to.enabled || to.base == 0)
+    if (bar != ahci_bar)
         return;
     for (WatchedHba const& hba : devices_->hbas())
-        if (hba.function.bdf == function) {
+        if (hba.function.bdf == function && usable(hba, to)) {
             auto const [first, bytes] = pages_of(to.base, to.size);
             if (!traps_->set_trap(first, bytes, TrapControl::Trap::writes))
                 log(LogLevel::error, str("out of table pages: a moved controller may escape at "), hex(to.base));
@@ -129,19 +144,25 @@ void PciGuard::bar_moved(platform::Bdf function, unsigned bar, platform::BarRang
 
 void PciGuard::move_registers(WatchedHba& hba, platform::BarRange const& from, platform::BarRange const& to)
 {
-    if (to.enabled && to.base != 0 && to.base != hba.registers.base) {
+    if (!usable(hba, to)) {
+        if (to.enabled)
+            log(LogLevel::warning, str("AHCI registers aimed at memory or another device: "), hex(to.base));
+        return; // nothing answers there, and nothing at the old place
+    }
+    if (to.base != hba.registers.base) {
         log(LogLevel::info, str("AHCI registers moved from "), hex(from.base), str(" to "), hex(to.base));
         auto const [first, bytes] = pages_of(hba.registers.base, hba.registers.size);
+        if (!router_->move(hba.route, Gpa{to.base})) {
+            log(LogLevel::error, str("the new place of the AHCI registers is taken"));
+            return;
+        }
         hba.bus.set_base(to.base);
         hba.registers.base = to.base;
-        if (!router_->move(hba.route, Gpa{to.base}))
-            log(LogLevel::error, str("the new place of the AHCI registers is taken"));
         (void)traps_->set_trap(first, bytes, TrapControl::Trap::none);
         if (!set_traps()) // another watched page may lie where this one was
             log(LogLevel::error, str("out of table pages"));
     }
-    if (to.enabled && to.base != 0)
-        hba.mediator->adopt();
+    hba.mediator->adopt();
 }
 
 void PciGuard::ecam_pages_changed()

@@ -56,6 +56,8 @@ private:
     [[nodiscard]] bool watch_controller(std::size_t hba);
     void move_registers(WatchedHba& hba, platform::BarRange const& from, platform::BarRange const& to);
     [[nodiscard]] bool set_traps();
+    /// Whether a controller can be reached there at all: the guest may aim a BAR at RAM, at the sensor, at anything.
+    [[nodiscard]] bool usable(WatchedHba const& hba, platform::BarRange const& place) const;
     void move_index_pair(IndexPair& pair, platform::BarRange const& to);
     [[nodiscard]] IndexPair const* pair_at(std::uint16_t port, unsigned width, std::size_t& hba) const;
 

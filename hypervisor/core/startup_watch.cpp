@@ -40,17 +40,6 @@ bool StartupWatch::write_x2apic(std::uint32_t msr, std::uint64_t value)
     return true;
 }
 
-bool StartupWatch::write_base(std::uint64_t value)
-{
-    constexpr std::uint64_t address = 0x000FFFFFFFFFF000;
-    if (page() != 0 && (value & address) != page()) {
-        log(LogLevel::warning, str("the guest moves its local APIC to "), hex(value & address), str(": refused"));
-        return false;
-    }
-    write_msr(svm::msr::apic_base, value);
-    return true;
-}
-
 void StartupWatch::interrupt_ended()
 {
     if (!machine_->os_started())

@@ -16,6 +16,10 @@ public:
     void configure(boot::BootInfo const& info);
     /// Adds MMIO of the sensor's own devices to what no device may be aimed at.
     void protect(Gpa at, std::uint64_t bytes);
+    /// Beyond `end` the sensor's own tables map nothing; until then nothing is reachable.
+    void set_end(std::uint64_t end) { end_ = end; }
+    /// Whether the sensor itself may touch [at, at + bytes): mapped, whatever lies there.
+    [[nodiscard]] bool reachable(Gpa at, std::uint64_t bytes) const { return at.value < end_ && bytes <= end_ - at.value; }
 
     [[nodiscard]] bool read(Gpa from, std::span<std::byte> into) const override;
     [[nodiscard]] bool write(Gpa to, std::span<std::byte const> from) override;
@@ -29,6 +33,7 @@ private:
     std::size_t ranges_ = 0;
     std::array<boot::MemoryRange, 8> own_{};
     std::size_t own_ranges_ = 0;
+    std::uint64_t end_ = 0;
 };
 
 } // namespace undercroft::core

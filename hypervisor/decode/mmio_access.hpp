@@ -35,7 +35,8 @@ std::uint64_t segment_base(C const& cpu, backend::Segment segment, CodeMode mode
 /// (for core::MmioRouter the guest-physical address itself), `is_write` the fault's
 /// direction. On `done` RIP and RFLAGS are those after the instruction. On `unknown`
 /// nothing has happened: the instruction could not be read, is none that emulate() knows,
-/// does not fit the fault (the guest rewrote it meanwhile), or the guest is stepping itself.
+/// does not fit the fault (the guest rewrote it meanwhile), runs over the end of the page, or the guest is
+/// stepping itself.
 template <backend::VirtualCpu C>
 [[nodiscard]] Progress access_mmio(C& cpu, DecodeCache& cache, core::GuestMemory& memory, core::MmioHandler& handler,
                                    std::uint64_t offset, bool is_write)
@@ -50,6 +51,9 @@ template <backend::VirtualCpu C>
     auto const* first = reinterpret_cast<std::uint8_t const*>(bytes.data());
     DecodedAccess const& access = cache.decode({first, got}, mode);
     if (is_write ? access.reads_only() : access.writes_only())
+        return Progress::unknown;
+    // What lies behind the page in guest-physical memory need not be what the guest has mapped behind it.
+    if (offset % page_bytes + access.width > page_bytes)
         return Progress::unknown;
 
     std::uint64_t rflags = paging.rflags;

@@ -16,7 +16,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testbed.faults import Faults  # noqa: E402
-from testbed.witness import identity_check, judge, reach_check, rig  # noqa: E402
+from testbed.witness import forms_check, identity_check, judge, reach_check, rig  # noqa: E402
 from testbed.witness.access import Verdict  # noqa: E402
 from testbed.witness.blklogwrites import LogError  # noqa: E402
 from testbed.witness.qemu_trace import TraceError  # noqa: E402
@@ -51,6 +51,8 @@ RUNS: dict[str, Setup] = {
     "memtest": Setup("boot", cpus=2, memory="384M", buffer_kib=4096, disk_bytes=0, log_writes=False, trace=False, payload=MEMTEST,
                      payload_options="console=ttyS0,115200", payload_until=r"#[3-9] +\[", payload_seconds=100, timeout_s=120, devices=("VGA",)),  # it wants a screen
     "reach": Setup(own("reach"), settings=reach_check.SETTINGS, mode="header", disk_bytes=64 << 20, guest_programs=("reach",)),
+    "forms_bare": Setup(own("forms"), sensor=False, disk_bytes=64 << 20, log_writes=False, trace=False, guest_programs=("forms",), timeout_s=120),
+    "forms": Setup(own("forms"), mode="header", disk_bytes=64 << 20, guest_programs=("forms",), timeout_s=150),
 }
 
 
@@ -111,6 +113,12 @@ class Judges:
             if name != "mix":  # which has witnesses of its own
                 verdict.merge(judge.writes(evidence, 1))
                 verdict.merge(judge.reads(evidence))
+        return verdict
+
+    def forms(self) -> Verdict:
+        sensed = self._run("forms")
+        verdict = forms_check.check(self._run("forms_bare"), sensed)
+        verdict.merge(judge.sensor_ran(sensed))
         return verdict
 
     def reach(self) -> Verdict:

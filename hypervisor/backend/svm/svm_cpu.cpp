@@ -111,6 +111,8 @@ void SvmCpu::capture(core::CapturedState const& captured)
     asm volatile("mov %%dr6, %0" : "=r"(vmcb_->dr6));
     asm volatile("mov %%dr7, %0" : "=r"(vmcb_->dr7));
     vmcb_->pat = core::read_msr(msr::pat);
+    // An INIT that reaches this CPU becomes an exception in the sensor instead of a reset out of it (APM 15.30.1).
+    core::write_msr(msr::vm_cr, core::read_msr(msr::vm_cr) | vm_cr_redirect_init);
     std::uint64_t const efer = core::read_msr(msr::efer) | efer_svme;
     vmcb_->efer = efer;
     vmcb_->rip = captured.rip;
@@ -173,13 +175,42 @@ backend::Exit SvmCpu::run()
     vmcb_->rax = registers_.gpr[0];
     vmcb_->rsp = registers_.gpr[4];
     enter_guest(registers_.gpr, reinterpret_cast<std::uint64_t>(vmcb_));
+    in_guest_.store(false, std::memory_order_release);
     registers_.gpr[0] = vmcb_->rax;
     registers_.gpr[4] = vmcb_->rsp;
     vmcb_->tlb_control = static_cast<std::uint8_t>(TlbControl::none);
     vmcb_->event_injection = 0;
     vmcb_->clean_bits = 0;
     keep_interrupted_event();
-    return classify();
+    if (vmcb_->exit_code == exit_code::init)
+        consume_nmi(); // it stays pending, and would exit for ever, until GIF lets it become #SX
+    Exit const exit = classify();
+    if (stepping_)
+        finish_step();
+    return exit;
+}
+
+/// No other guest code than the stepped instruction may run with the open view: whatever ended
+/// it, the view is closed. An exception of the instruction is the guest's own.
+void SvmCpu::finish_step()
+{
+    constexpr std::uint32_t with_error_code = 1U << 8 | 0x7C00 | 1U << 17 | 1U << 21 | 1U << 29 | 1U << 30;
+    constexpr std::uint64_t vectors = 32, debug = 1, page_fault = 14, step_bit = 1ULL << 14, breakpoint_bits = 0xF;
+    std::uint64_t const vector = vmcb_->exit_code - exit_code::exception_base; // huge for lower codes
+    bool const guest_steps = (guest_flags_ & trap_flag) != 0;
+    close_view();
+    if (vector == debug) {
+        std::uint64_t const raised = vmcb_->dr6;
+        bool const breakpoint = (raised & ~guest_dr6_ & breakpoint_bits) != 0;
+        vmcb_->dr6 = guest_steps ? raised : breakpoint ? raised & ~step_bit : guest_dr6_;
+        if (guest_steps || breakpoint)
+            inject_exception(debug, false, 0);
+    } else if (vector < vectors) {
+        if (vector == page_fault)
+            vmcb_->cr2 = vmcb_->exit_info2;
+        inject_exception(static_cast<std::uint8_t>(vector), (with_error_code >> vector & 1) != 0,
+                         static_cast<std::uint32_t>(vmcb_->exit_info1));
+    }
 }
 
 backend::Exit SvmCpu::classify() const
@@ -188,7 +219,8 @@ backend::Exit SvmCpu::classify() const
     exit.raw_reason = vmcb_->exit_code;
     switch (vmcb_->exit_code) {
     case exit_code::nested_fault:
-        exit.kind = ExitKind::nested_fault;
+        // Stack, IDT or TSS on a page that cannot serve as such: no instruction is to blame, none can be emulated.
+        exit.kind = (vmcb_->exit_interrupt_info & interrupt_info_valid) != 0 ? ExitKind::shutdown : ExitKind::nested_fault;
         exit.gpa = Gpa{vmcb_->exit_info2};
         exit.is_write = (vmcb_->exit_info1 & 1U << 1) != 0;
         exit.is_fetch = (vmcb_->exit_info1 & 1U << 4) != 0;
@@ -220,9 +252,13 @@ backend::Exit SvmCpu::classify() const
     case exit_code::clgi:
     case exit_code::skinit:
     case exit_code::invlpga: exit.kind = ExitKind::virtualisation; break;
-    case exit_code::exception_base + 1: exit.kind = ExitKind::debug_trap; break;
+    case exit_code::invalid: // a guest state that cannot be entered: going on would exit for ever
     case exit_code::shutdown: exit.kind = ExitKind::shutdown; break;
-    default: break;
+    default:
+        // Exceptions are intercepted during a single step only; each ends it.
+        if (vmcb_->exit_code >= exit_code::exception_base && vmcb_->exit_code < exit_code::exception_base + 32)
+            exit.kind = ExitKind::debug_trap;
+        break;
     }
     return exit;
 }
@@ -297,14 +333,17 @@ void SvmCpu::set_debug_and_activity_reset()
     vmcb_->interrupt_shadow = 0;
     std::uint64_t const zero = 0;
     asm volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3" : : "r"(zero));
-    if (stepping_)
-        single_step(false);
+    if (stepping_) {
+        guest_flags_ = 0;
+        close_view();
+    }
 }
 
 void SvmCpu::set_guest_efer(std::uint64_t efer)
 {
     // LMA follows CR0.PG and LME; software's write to it has no effect.
     vmcb_->efer = (efer & ~efer_lma) | (vmcb_->efer & efer_lma) | efer_svme;
+    flush_nested(); // NXE changes what cached translations mean
 }
 
 void SvmCpu::intercept_halt(bool on)
@@ -330,22 +369,26 @@ void SvmCpu::single_step(bool on)
 {
     if (on == stepping_)
         return;
-    stepping_ = on;
-    if (on) {
-        // Without interrupts, so that no handler runs with the open view.
-        guest_flags_ = vmcb_->rflags & (trap_flag | interrupt_flag);
-        vmcb_->rflags = (vmcb_->rflags & ~interrupt_flag) | trap_flag;
-        vmcb_->intercept_exceptions |= 1U << 1;
-        vmcb_->nested_cr3 = shared_->open_root;
-        vmcb_->iopm_base = reinterpret_cast<std::uint64_t>(shared_->open_iopm);
-    } else {
-        vmcb_->rflags = (vmcb_->rflags & ~(trap_flag | interrupt_flag)) | guest_flags_;
-        vmcb_->intercept_exceptions &= ~(1U << 1);
-        vmcb_->nested_cr3 = shared_->nested_root;
-        vmcb_->iopm_base = reinterpret_cast<std::uint64_t>(shared_->iopm);
-        if ((guest_flags_ & trap_flag) != 0)
-            inject_exception(1, false, 0); // the guest steps too: this #DB is its own
-    }
+    if (!on)
+        return close_view();
+    stepping_ = true;
+    // Without interrupts, so that no handler runs with the open view; likewise for exceptions and task switches.
+    guest_flags_ = vmcb_->rflags & (trap_flag | interrupt_flag);
+    guest_dr6_ = vmcb_->dr6;
+    vmcb_->rflags = (vmcb_->rflags & ~interrupt_flag) | trap_flag;
+    vmcb_->intercept_exceptions = ~(1U << 2); // vector 2 is the NMI's own intercept
+    vmcb_->intercept_misc1 |= misc1::task_switch;
+    vmcb_->nested_cr3 = shared_->open_root;
+    flush_nested();
+}
+
+void SvmCpu::close_view()
+{
+    stepping_ = false;
+    vmcb_->rflags = (vmcb_->rflags & ~(trap_flag | interrupt_flag)) | guest_flags_;
+    vmcb_->intercept_exceptions = 0;
+    vmcb_->intercept_misc1 &= ~misc1::task_switch;
+    vmcb_->nested_cr3 = shared_->nested_root;
     flush_nested();
 }
 
@@ -357,6 +400,8 @@ void SvmCpu::consume_nmi()
 
 void SvmCpu::inject_exception(std::uint8_t vector, bool has_error, std::uint32_t error)
 {
+    constexpr std::uint64_t protection_enable = 1;
+    has_error = has_error && (vmcb_->cr0 & protection_enable) != 0; // real mode pushes none
     vmcb_->event_injection = event::valid | event::type_exception | vector | (has_error ? event::error_code | std::uint64_t{error} << 32 : 0);
 }
 

@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 // One CPU under AMD SVM: satisfies backend::VirtualCpu. APM = AMD64 APM volume 2.
+#include <atomic>
 #include <cstdint>
 
 #include "hypervisor/backend/backend.hpp"
@@ -12,7 +13,6 @@ namespace undercroft::svm {
 /// What the CPUs share; filled before the first CPU starts.
 struct SharedState {
     std::uint8_t* iopm = nullptr;       ///< iopm_bytes, page aligned
-    std::uint8_t* open_iopm = nullptr;  ///< the same without any intercept, for single steps
     std::uint8_t* msrpm = nullptr;      ///< msrpm_bytes, page aligned
     std::uint64_t nested_root = 0;      ///< the guest's view
     std::uint64_t open_root = 0;        ///< the view of a CPU that single-steps an instruction nobody could emulate
@@ -34,6 +34,13 @@ public:
     void capture(core::CapturedState const& captured);
 
     backend::Exit run();
+    /// Before the last look at what other CPUs ask for: from here until run() has left the guest, a request needs an NMI.
+    void announce_entry() { in_guest_.store(true, std::memory_order_seq_cst); }
+    void withdraw_entry() { in_guest_.store(false, std::memory_order_release); }
+    /// False: this CPU looks at its requests before it enters the guest again.
+    [[nodiscard]] bool in_guest() const { return in_guest_.load(std::memory_order_seq_cst); }
+    /// The guest writes its time-stamp counter: the sensor's own time goes on as before.
+    void set_guest_tsc(std::uint64_t value) { vmcb_->tsc_offset = value - core::read_tsc(); }
     backend::Registers& registers() { return registers_; }
     [[nodiscard]] std::uint64_t rip() const { return vmcb_->rip; }
     void set_rip(std::uint64_t rip)
@@ -66,6 +73,8 @@ private:
     void inject_exception(std::uint8_t vector, bool has_error, std::uint32_t error);
     [[nodiscard]] backend::Exit classify() const;
     void keep_interrupted_event();
+    void close_view();
+    void finish_step();
 
     Vmcb* vmcb_ = nullptr;
     void* host_save_ = nullptr;
@@ -73,6 +82,8 @@ private:
     TlbControl flush_command_ = TlbControl::flush_all;
     bool stepping_ = false;
     std::uint64_t guest_flags_ = 0; ///< TF and IF as the guest had them before a single step
+    std::uint64_t guest_dr6_ = 0;   ///< likewise
+    std::atomic<bool> in_guest_{false};
     backend::Registers registers_{};
 };
 static_assert(backend::VirtualCpu<SvmCpu>);

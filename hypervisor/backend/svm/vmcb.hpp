@@ -94,7 +94,7 @@ static_assert(sizeof(Vmcb) == 0x1000);
 // Intercepts, table B-1.
 namespace misc1 {
 inline constexpr std::uint32_t interrupt = 1U << 0, nmi = 1U << 1, smi = 1U << 2, init = 1U << 3, hlt = 1U << 24,
-                               invlpga = 1U << 26, ioio = 1U << 27, msr = 1U << 28, shutdown = 1U << 31;
+                               invlpga = 1U << 26, ioio = 1U << 27, msr = 1U << 28, task_switch = 1U << 29, shutdown = 1U << 31;
 }
 namespace misc2 {
 inline constexpr std::uint32_t vmrun = 1U << 0, vmmcall = 1U << 1, vmload = 1U << 2, vmsave = 1U << 3, stgi = 1U << 4,
@@ -118,11 +118,17 @@ inline constexpr std::uint64_t valid = 1ULL << 31, error_code = 1ULL << 11, type
 
 // MSRs, appendix A.
 namespace msr {
-inline constexpr std::uint32_t apic_base = 0x1B, pat = 0x277, x2apic_icr = 0x830, x2apic_eoi = 0x80B, efer = 0xC0000080, mmio_config_base = 0xC0010058, vm_cr = 0xC0010114,
+inline constexpr std::uint32_t tsc = 0x10, apic_base = 0x1B, pat = 0x277, x2apic_icr = 0x830, x2apic_eoi = 0x80B, efer = 0xC0000080, mmio_config_base = 0xC0010058, vm_cr = 0xC0010114,
                                vm_hsave_pa = 0xC0010117;
 }
+/// Decides where physical addresses lead (SYSCFG, IORRs, TOP_MEM, TOP_MEM2: APM volume 2, 7.9): whoever changes it can
+/// lay other memory over the sensor's. Firmware sets these once.
+constexpr bool routes_memory(std::uint32_t number)
+{
+    return number == 0xC0010010 || (number >= 0xC0010016 && number <= 0xC001001A) || number == 0xC001001D;
+}
 inline constexpr std::uint64_t efer_svme = 1ULL << 12, efer_lme = 1ULL << 8, efer_lma = 1ULL << 10;
-inline constexpr std::uint64_t vm_cr_lock = 1ULL << 3, vm_cr_svmdis = 1ULL << 4;
+inline constexpr std::uint64_t vm_cr_redirect_init = 1ULL << 1, vm_cr_lock = 1ULL << 3, vm_cr_svmdis = 1ULL << 4;
 
 /// Bitmaps shared by all CPUs (15.10.1, 15.11). Set bit: intercept.
 inline constexpr std::size_t iopm_bytes = 3 * 4096, msrpm_bytes = 2 * 4096;

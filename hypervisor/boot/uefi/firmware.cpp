@@ -99,8 +99,12 @@ Buffer Firmware::read_sibling(char16_t const* name)
 
 void Firmware::free(Buffer& buffer)
 {
-    if (buffer.data != nullptr)
+    if (buffer.data != nullptr) {
+        // The configuration holds keys: they must not stay in memory that the operating system gets.
+        __builtin_memset(buffer.data, 0, buffer.bytes);
+        asm volatile("" : : "r"(buffer.data) : "memory");
         boot_->free_pool(buffer.data);
+    }
     buffer = {};
 }
 

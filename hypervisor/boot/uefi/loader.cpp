@@ -154,9 +154,8 @@ Status start(Handle image, SystemTable* system)
         print_error(system, explain(result));
         return unsupported;
     }
-    if (!announce_end_of_boot_services(boot, info->boot_secret))
-        return print_error(system, "could not register for the end of boot services"), out_of_resources;
-    if (cpus > 1) {
+    std::uint64_t const secret = info->boot_secret; // `info` is out of reach once this CPU is a guest
+    if (enabled > 1) {
         ApContext context{core, mp, 0};
         Status const status = mp->startup_all(mp, enter_on_ap, false, nullptr, 0, &context, nullptr);
         if (status != success || context.failures != 0)
@@ -168,6 +167,9 @@ Status start(Handle image, SystemTable* system)
     result = core->enter(static_cast<std::uint32_t>(self));
     if (result != StartResult::ok)
         return print_error(system, explain(result)), unsupported;
+    // From here the hypercall has somebody to answer it; before, it would end the machine.
+    if (!announce_end_of_boot_services(boot, secret))
+        print_error(system, "could not register for the end of boot services: all records will count as the firmware's");
     firmware.free(config_text);
     firmware.free(core_file);
     // The boot manager goes on to the next boot option only after one that did not succeed;

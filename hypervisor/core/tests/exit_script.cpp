@@ -234,16 +234,14 @@ std::vector<Scenario> ports()
                     .calls = {{"port_write", 0xCF8, 4, 0x5566'7788}},
                     .counters = {io},
                     .next_rip_offset = 1}}},
-        {.name = "string forms are stepped",
-         .steps = {{.name = "rep insb",
-                    .exit = {.kind = ExitKind::port, .port = 0x1F0, .width = 1, .string = true, .rep = true},
-                    .rip = start64,
-                    .calls = {{"single_step", 1}},
-                    .counters = {io, undecoded}},
-                   {.name = "done",
-                    .exit = only(ExitKind::debug_trap),
-                    .rip = start64,
-                    .calls = {{"single_step", 0}, {"after_open_step"}}}}},
+        {.name = "string forms are refused: a step could reach the configuration space unseen",
+         .steps =
+             {{.name = "rep outsd",
+               .exit =
+                   {.kind = ExitKind::port, .port = 0xCF8, .width = 4, .is_write = true, .string = true, .rep = true},
+               .rip = start64,
+               .calls = {{"inject_general_protection"}},
+               .counters = {io, undecoded}}}},
     };
 }
 

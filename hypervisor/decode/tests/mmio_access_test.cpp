@@ -113,6 +113,16 @@ TEST_F(MmioAccess, InstructionAtTheEndOfTheLastMappedPage)
     EXPECT_EQ(access(8, true), Progress::unknown);
 }
 
+TEST_F(MmioAccess, AccessOverThePageEndIsTheProcessors)
+{
+    code({0x48, 0x89, 0x03}); // mov [rbx], rax
+    EXPECT_EQ(access(0x1FFC, true), Progress::unknown) << "the guest's next page may be another, or none";
+    EXPECT_TRUE(device.log.empty());
+    EXPECT_EQ(cpu.rip(), 0x40'0000U);
+    EXPECT_EQ(access(0x1FF8, true), Progress::done);
+    EXPECT_EQ(device.log.size(), 1U);
+}
+
 TEST_F(MmioAccess, RepeatedStoreStaysUntilTheCountIsDown)
 {
     code({0xF3, 0xAB}); // rep stosd
