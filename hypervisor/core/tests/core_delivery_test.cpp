@@ -10,30 +10,38 @@ namespace {
 using backend::ExitKind;
 using backend::fake::FakeCpu;
 
-constexpr std::uint64_t delay = 1000, backlog_delay = 100, slice = 5000;
+constexpr std::uint64_t delay = 1000, backlog_delay = 100, repeat = 4000, keep_alive = 50'000, idle_check = 20,
+                        slice = 5000;
 
 struct Work final : DeliveryWork {
     bool unsent() const override { return unsent_records; }
     bool unacknowledged() const override { return unacknowledged_records; }
     bool backlog() const override { return closed_slots; }
     std::uint64_t progress() const override { return moved; }
-    void poll(Tsc now, bool everything) override
+    std::uint64_t answers() const override { return answered; }
+    bool poll(Tsc now, bool everything) override
     {
         ++polls;
         all_asked = everything;
         last = now;
+        if (busy_elsewhere)
+            return false;
         if (polls <= moves_until)
             ++moved;
         if (sends && unsent_records) {
             unsent_records = false;
             unacknowledged_records = true;
         }
-        if (polls >= acknowledged_at_poll)
+        if (polls >= acknowledged_at_poll) {
             unacknowledged_records = false;
+            ++answered;
+        }
+        return true;
     }
     bool unsent_records = false, unacknowledged_records = false, closed_slots = false;
-    std::uint64_t moved = 0;
-    unsigned moves_until = 0; ///< something moves in each of the first polls
+    std::uint64_t moved = 0, answered = 1;
+    bool busy_elsewhere = false; ///< another CPU sends
+    unsigned moves_until = 0;    ///< something moves in each of the first polls
     bool sends = true, all_asked = false;
     unsigned polls = 0, acknowledged_at_poll = ~0U;
     Tsc last{};
@@ -55,15 +63,26 @@ struct CoreDelivery : ::testing::Test {
     FakeCpu cpu;
     Work work;
     Host host;
-    Delivery<FakeCpu> delivery{
-        cpu, work, host, {.send_delay_ticks = delay, .backlog_ticks = backlog_delay, .idle_slice_ticks = slice}};
+    Delivery<FakeCpu> delivery{cpu,
+                               work,
+                               host,
+                               {.send_delay_ticks = delay,
+                                .backlog_ticks = backlog_delay,
+                                .repeat_ticks = repeat,
+                                .keep_alive_ticks = keep_alive,
+                                .idle_check_ticks = idle_check,
+                                .idle_slice_ticks = slice}};
 };
 
 TEST_F(CoreDelivery, NothingToSendCostsNothing)
 {
     for (ExitKind const kind : {ExitKind::port, ExitKind::nested_fault, ExitKind::halt, ExitKind::interrupt})
         delivery.after_exit(kind);
-    EXPECT_EQ(work.polls, 0U);
+    EXPECT_EQ(work.polls, 1U) << "status and clock, once in keep_alive_ticks";
+    EXPECT_FALSE(work.all_asked);
+    host.time += keep_alive;
+    delivery.after_exit(ExitKind::port);
+    EXPECT_EQ(work.polls, 2U);
     EXPECT_TRUE(cpu.calls.empty()) << "no intercept is written when it does not change";
 }
 
@@ -165,7 +184,7 @@ TEST_F(CoreDelivery, IdleEndsWhenAnInterruptWaits)
     host.waits_from = 4;
     work.unsent_records = true;
     delivery.after_exit(ExitKind::halt);
-    EXPECT_EQ(work.polls, 4U);
+    EXPECT_EQ(work.polls, 4U) << "one before each look, none after it";
     EXPECT_FALSE(cpu.halt_intercepted) << "the HLT that exited must be executed now";
     EXPECT_TRUE(cpu.interrupts_intercepted) << "the acknowledgement is still awaited";
 }
@@ -192,6 +211,44 @@ TEST_F(CoreDelivery, IdleEndsWhenTheSliceIsOver)
     EXPECT_GE(host.time - begin, slice);
     EXPECT_LE(host.time - begin, slice + 3 * host.step) << "nothing moved";
     EXPECT_FALSE(cpu.halt_intercepted);
+    EXPECT_TRUE(cpu.interrupts_intercepted);
+}
+
+TEST_F(CoreDelivery, NobodyWaitsAgainForACollectorThatDidNotAnswer)
+{
+    host.step = 100;
+    work.unsent_records = true;
+    delivery.after_exit(ExitKind::halt);
+    ASSERT_GT(work.polls, 10U);
+    work.polls = 0;
+    delivery.after_exit(ExitKind::halt);
+    EXPECT_EQ(work.polls, 1U) << "sends, but does not wait";
+    ++work.answered;
+    work.polls = 0;
+    delivery.after_exit(ExitKind::halt);
+    EXPECT_GT(work.polls, 10U);
+}
+
+TEST_F(CoreDelivery, OnlyTheSendingCpuWaits)
+{
+    host.step = 100;
+    work.unsent_records = work.busy_elsewhere = true;
+    delivery.after_exit(ExitKind::halt);
+    EXPECT_EQ(work.polls, 1U);
+}
+
+TEST_F(CoreDelivery, RepeatsDoNotMakeABusyCpuExitForEachInterrupt)
+{
+    work.unsent_records = true;
+    delivery.after_exit(ExitKind::nested_fault); // sent: only the acknowledgement is missing
+    ASSERT_TRUE(cpu.interrupts_intercepted);
+    delivery.after_exit(ExitKind::interrupt);
+    host.time += repeat - 1;
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_TRUE(cpu.halt_intercepted);
+    EXPECT_FALSE(cpu.interrupts_intercepted);
+    host.time += 1;
+    delivery.after_exit(ExitKind::nested_fault);
     EXPECT_TRUE(cpu.interrupts_intercepted);
 }
 

@@ -24,6 +24,7 @@ struct SystemMemoryTest : ::testing::Test {
         info->region_start = at(0x3000);
         info->region_bytes = 0x2000;
         memory.configure(*info);
+        memory.set_end(std::uint64_t{1} << 47);
         memory.protect(Gpa{0xFEB0'0000}, 0x2'0000);
     }
     [[nodiscard]] std::uint64_t at(std::uint64_t offset) const
@@ -83,6 +84,17 @@ TEST_F(SystemMemoryTest, CopiesWholeOrNotAtAll)
     EXPECT_EQ(bytes[0x2FFE], std::byte{0});
     EXPECT_EQ(bytes[0x3000], std::byte{0}) << "the sensor's own";
     EXPECT_FALSE(memory.read(Gpa{at(0x2FFE)}, back));
+}
+
+TEST_F(SystemMemoryTest, NothingBeyondWhatTheSensorMaps)
+{
+    memory.set_end(at(0x1800));
+    EXPECT_NE(memory.view(Gpa{at(0x1000)}, 0x800), nullptr);
+    EXPECT_EQ(memory.view(Gpa{at(0x1000)}, 0x801), nullptr);
+    EXPECT_EQ(memory.view(Gpa{at(0x5000)}, 1), nullptr);
+    EXPECT_FALSE(memory.reachable(Gpa{at(0x1800)}, 0));
+    EXPECT_TRUE(memory.reachable(Gpa{0}, at(0x1800)));
+    EXPECT_FALSE(memory.reachable(Gpa{1}, top));
 }
 
 TEST_F(SystemMemoryTest, NoDeviceMayBeAimedAtTheSensor)
