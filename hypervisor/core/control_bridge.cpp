@@ -53,7 +53,7 @@ void ControlBridge::status(wire::ControlStatus& status)
     Tsc const now = clock.tsc();
     status.time_utc_ns = clock.utc(now).value;
     status.start_utc_ns = clock.utc(Tsc{info_->firmware_tsc}).value;
-    status.uptime_ns = scale(now.value - info_->firmware_tsc, 1'000'000'000, clock.tsc_hz());
+    status.uptime_ns = mul_div(now.value - info_->firmware_tsc, 1'000'000'000, clock.tsc_hz());
     status.records = counters_->get(wire::CounterId::records_made);
     status.dropped = counters_->get(wire::CounterId::records_dropped);
     status.slots_closed = counters_->get(wire::CounterId::slots_closed);

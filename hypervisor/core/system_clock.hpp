@@ -1,6 +1,6 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include "base/scale.hpp"
+#include "base/mul_div.hpp"
 #include "hypervisor/core/clock.hpp"
 #include "hypervisor/core/x86.hpp"
 
@@ -13,7 +13,7 @@ public:
     [[nodiscard]] std::uint64_t tsc_hz() const override { return hz_; }
     [[nodiscard]] UtcNs utc(Tsc at) const override
     {
-        return UtcNs{utc_.value + scale(at.value - at_.value, 1'000'000'000, hz_)};
+        return UtcNs{utc_.value + mul_div(at.value - at_.value, 1'000'000'000, hz_)};
     }
     [[nodiscard]] bool synchronised() const override { return false; }
 

@@ -1,6 +1,6 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // Hello and status: what the sensor says of itself.
-#include "base/scale.hpp"
+#include "base/mul_div.hpp"
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/net/sender.hpp"
 
@@ -84,7 +84,7 @@ bool Sender::send_status(Tsc now)
     std::size_t const fits = (room.size() - wire::tag_bytes - sizeof(wire::StatusBody)) / sizeof(wire::Counter);
     wire::StatusBody body{};
     body.time_utc_ns = clock_->utc(now).value;
-    body.uptime_ns = scale(now.value - started_.value, 1'000'000'000, tick_second_);
+    body.uptime_ns = mul_div(now.value - started_.value, 1'000'000'000, tick_second_);
     for (std::size_t i = 0; i < stream_count_; ++i)
         if (deliveries_[i].stream() == wire::Stream::storage) {
             body.next_sequence = deliveries_[i].buffer().next_sequence();

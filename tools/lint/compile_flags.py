@@ -27,6 +27,7 @@ class CompileCommands:
     """The first hosted command of each of our sources, and the union of flags of each part."""
 
     def __init__(self, build: Path) -> None:
+        self._directory = build
         self.hosted: dict[Path, str] = {}
         self._parts: dict[str, list[str]] = {}
         for entry in json.loads((build / "compile_commands.json").read_text()):
@@ -46,6 +47,13 @@ class CompileCommands:
             index += len(item)
             if item[-1] not in known and "FREESTANDING" not in item[-1]:
                 known += item
+
+    def write_hosted(self, folder: Path) -> None:
+        """A compile_commands.json with one command a file: each is compiled plainly and for tests."""
+        folder.mkdir(parents=True, exist_ok=True)
+        entries = [{"directory": str(self._directory), "file": str(ROOT / path), "command": command}
+                   for path, command in self.hosted.items()]
+        (folder / "compile_commands.json").write_text(json.dumps(entries))
 
     def of_part(self, path: Path) -> list[str]:
         return self._parts.get(path.parts[0], [f"-I{ROOT}"])

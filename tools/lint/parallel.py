@@ -27,12 +27,12 @@ def run(name: str, jobs: Iterable[Job], cache: Path, workers: int) -> list[str]:
     clean = set(clean_list.read_text().split()) if clean_list.exists() else set()
     all_jobs = list(jobs)
     pending = [job for job in all_jobs if job.digest not in clean]
-    passed: set[str] = set()
 
     def check(job: Job) -> str | None:
         done = subprocess.run(job.command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode == 0:
-            passed.add(job.digest)
+            with clean_list.open("a") as kept:  # at once: an interrupted run is not lost
+                kept.write(f"{job.digest}\n")
             return None
         return f"{job.path}:\n{done.stdout}{done.stderr}".rstrip()
 
@@ -45,6 +45,7 @@ def run(name: str, jobs: Iterable[Job], cache: Path, workers: int) -> list[str]:
                 print(f"\rlint: {name}: {count}/{len(pending)}", end="", file=sys.stderr, flush=True)
     if sys.stderr.isatty() and pending:
         print(file=sys.stderr)
-    current = {job.digest for job in all_jobs}
-    clean_list.write_text("\n".join(sorted(clean & current | passed)) + "\n")
+    if clean_list.exists():
+        current = {job.digest for job in all_jobs}
+        clean_list.write_text("".join(f"{digest}\n" for digest in sorted(current & set(clean_list.read_text().split()))))
     return problems

@@ -24,12 +24,22 @@ struct Rela {
     std::uint64_t offset, info, addend;
 };
 constexpr std::uint32_t segment_load = 1, segment_dynamic = 2;
-constexpr std::uint64_t dynamic_rela = 7, dynamic_rela_bytes = 8, relocation_relative = 8;
+constexpr std::uint64_t dynamic_end = 0, dynamic_rela = 7, dynamic_rela_bytes = 8, dynamic_rel = 17, dynamic_relr = 36;
+constexpr std::uint64_t relocation_relative = 8;
 constexpr std::uint16_t type_dynamic = 3, machine_x86_64 = 62;
 
 bool inside(std::uint64_t offset, std::uint64_t bytes, std::uint64_t limit)
 {
     return offset <= limit && bytes <= limit - offset;
+}
+
+/// The file decides where its tables lie: they may be misaligned.
+template <typename T>
+T copy_of(std::uint64_t address)
+{
+    T value;
+    __builtin_memcpy(&value, reinterpret_cast<void const*>(address), sizeof(value));
+    return value;
 }
 
 bool relocate(std::uint64_t base, std::uint64_t image_bytes, Segment const& dynamic)
@@ -38,19 +48,24 @@ bool relocate(std::uint64_t base, std::uint64_t image_bytes, Segment const& dyna
         return false;
     std::uint64_t table = 0, bytes = 0;
     for (std::uint64_t at = 0; at + sizeof(Dynamic) <= dynamic.memory_bytes; at += sizeof(Dynamic)) {
-        auto const* entry = reinterpret_cast<Dynamic const*>(base + dynamic.address + at);
-        if (entry->tag == dynamic_rela)
-            table = entry->value;
-        else if (entry->tag == dynamic_rela_bytes)
-            bytes = entry->value;
+        auto const entry = copy_of<Dynamic>(base + dynamic.address + at);
+        if (entry.tag == dynamic_end)
+            break;
+        if (entry.tag == dynamic_rela)
+            table = entry.value;
+        else if (entry.tag == dynamic_rela_bytes)
+            bytes = entry.value;
+        else if (entry.tag == dynamic_relr || entry.tag == dynamic_rel)
+            return false; // relocations of a form that is not applied here
     }
     if (!inside(table, bytes, image_bytes))
         return false;
     for (std::uint64_t at = 0; at + sizeof(Rela) <= bytes; at += sizeof(Rela)) {
-        auto const* rela = reinterpret_cast<Rela const*>(base + table + at);
-        if ((rela->info & 0xFFFFFFFF) != relocation_relative || !inside(rela->offset, 8, image_bytes))
+        auto const rela = copy_of<Rela>(base + table + at);
+        if ((rela.info & 0xFFFFFFFF) != relocation_relative || !inside(rela.offset, 8, image_bytes))
             return false;
-        *reinterpret_cast<std::uint64_t*>(base + rela->offset) = base + rela->addend;
+        std::uint64_t const target = base + rela.addend;
+        __builtin_memcpy(reinterpret_cast<void*>(base + rela.offset), &target, sizeof(target));
     }
     return true;
 }

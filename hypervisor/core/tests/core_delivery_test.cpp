@@ -1,0 +1,267 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "hypervisor/backend/fake/fake_cpu.hpp"
+#include "hypervisor/core/delivery.hpp"
+
+namespace undercroft::core {
+namespace {
+
+using backend::ExitKind;
+using backend::fake::FakeCpu;
+
+constexpr std::uint64_t delay = 1000, backlog_delay = 100, repeat = 4000, keep_alive = 50'000, idle_check = 20,
+                        slice = 5000;
+
+struct Work final : DeliveryWork {
+    bool unsent() const override { return unsent_records; }
+    bool unacknowledged() const override { return unacknowledged_records; }
+    bool backlog() const override { return closed_slots; }
+    std::uint64_t progress() const override { return moved; }
+    std::uint64_t answers() const override { return answered; }
+    bool poll(Tsc now, bool everything) override
+    {
+        ++polls;
+        all_asked = everything;
+        last = now;
+        if (busy_elsewhere)
+            return false;
+        if (polls <= moves_until)
+            ++moved;
+        if (sends && unsent_records) {
+            unsent_records = false;
+            unacknowledged_records = true;
+        }
+        if (polls >= acknowledged_at_poll) {
+            unacknowledged_records = false;
+            ++answered;
+        }
+        return true;
+    }
+    bool unsent_records = false, unacknowledged_records = false, closed_slots = false;
+    std::uint64_t moved = 0, answered = 1;
+    bool busy_elsewhere = false; ///< another CPU sends
+    unsigned moves_until = 0;    ///< something moves in each of the first polls
+    bool sends = true, all_asked = false;
+    unsigned polls = 0, acknowledged_at_poll = ~0U;
+    Tsc last{};
+};
+
+struct Host final : DeliveryHost {
+    Tsc now() const override { return Tsc{time += step}; }
+    bool interrupt_waits() const override { return waits_from != 0 && ++asked >= waits_from; }
+    bool commands_outstanding() const override { return outstanding; }
+    mutable std::uint64_t time = 1'000'000;
+    std::uint64_t step = 0; ///< ticks that pass between two readings
+    unsigned waits_from = 0;
+    mutable unsigned asked = 0;
+    bool outstanding = false;
+};
+
+struct CoreDelivery : ::testing::Test {
+    [[nodiscard]] bool armed() const { return cpu.halt_intercepted || cpu.interrupts_intercepted; }
+    FakeCpu cpu;
+    Work work;
+    Host host;
+    Delivery<FakeCpu> delivery{cpu,
+                               work,
+                               host,
+                               {.send_delay_ticks = delay,
+                                .backlog_ticks = backlog_delay,
+                                .repeat_ticks = repeat,
+                                .keep_alive_ticks = keep_alive,
+                                .idle_check_ticks = idle_check,
+                                .idle_slice_ticks = slice}};
+};
+
+TEST_F(CoreDelivery, NothingToSendCostsNothing)
+{
+    for (ExitKind const kind : {ExitKind::port, ExitKind::nested_fault, ExitKind::halt, ExitKind::interrupt})
+        delivery.after_exit(kind);
+    EXPECT_EQ(work.polls, 1U) << "status and clock, once in keep_alive_ticks";
+    EXPECT_FALSE(work.all_asked);
+    host.time += keep_alive;
+    delivery.after_exit(ExitKind::port);
+    EXPECT_EQ(work.polls, 2U);
+    EXPECT_TRUE(cpu.calls.empty()) << "no intercept is written when it does not change";
+}
+
+TEST_F(CoreDelivery, FirstRecordLeavesAtOnceLaterOnesBatch)
+{
+    host.outstanding = true;
+    work.unsent_records = true;
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_EQ(work.polls, 1U);
+    EXPECT_TRUE(work.all_asked);
+    work.unsent_records = true;
+    host.time += delay - 1;
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_EQ(work.polls, 1U);
+    host.time += 1;
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_EQ(work.polls, 2U);
+    EXPECT_FALSE(work.unsent());
+}
+
+TEST_F(CoreDelivery, FullSlotsNeedNoCompany)
+{
+    host.outstanding = true;
+    work.unsent_records = work.closed_slots = true;
+    work.sends = false;
+    delivery.after_exit(ExitKind::nested_fault);
+    host.time += backlog_delay - 1;
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_EQ(work.polls, 1U);
+    host.time += 1;
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_EQ(work.polls, 2U);
+}
+
+TEST_F(CoreDelivery, NothingIsArmedWhileCommandsAreOutstanding)
+{
+    host.outstanding = true;
+    work.unsent_records = true;
+    work.sends = false; // the card takes nothing
+    for (unsigned i = 0; i < 10; ++i) {
+        host.time += delay;
+        delivery.after_exit(ExitKind::nested_fault);
+        EXPECT_FALSE(armed());
+    }
+}
+
+TEST_F(CoreDelivery, ArmedWhenTheLastCommandIsDoneAndSomethingWaits)
+{
+    host.outstanding = true;
+    work.unsent_records = true;
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_FALSE(armed());
+    host.outstanding = false;
+    delivery.after_exit(ExitKind::nested_fault); // sent, not acknowledged
+    EXPECT_TRUE(cpu.halt_intercepted);
+    EXPECT_TRUE(cpu.interrupts_intercepted);
+    host.outstanding = true; // the next command's doorbell
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_FALSE(armed());
+}
+
+TEST_F(CoreDelivery, DisarmedWhenAllIsAcknowledged)
+{
+    work.unsent_records = true;
+    delivery.after_exit(ExitKind::nested_fault);
+    ASSERT_TRUE(armed());
+    work.unacknowledged_records = false;
+    delivery.after_exit(ExitKind::msr_read);
+    EXPECT_FALSE(armed());
+    EXPECT_EQ(cpu.count("intercept_halt"), 2U);
+    EXPECT_EQ(cpu.count("intercept_interrupts"), 2U);
+}
+
+TEST_F(CoreDelivery, AnInterruptIsLetThrough)
+{
+    work.unsent_records = true;
+    work.sends = false;
+    delivery.after_exit(ExitKind::nested_fault);
+    ASSERT_TRUE(cpu.interrupts_intercepted);
+    delivery.after_exit(ExitKind::interrupt);
+    EXPECT_FALSE(cpu.interrupts_intercepted) << "or the guest would never get it";
+    EXPECT_TRUE(cpu.halt_intercepted) << "something waits still";
+    EXPECT_EQ(work.polls, 2U) << "what was unsent is tried at once, whatever the delay";
+}
+
+TEST_F(CoreDelivery, IdleWaitsForTheAcknowledgement)
+{
+    host.step = 10;
+    work.unsent_records = true;
+    work.acknowledged_at_poll = 7;
+    delivery.after_exit(ExitKind::halt);
+    EXPECT_EQ(work.polls, 7U);
+    EXPECT_FALSE(armed()) << "the guest halts natively";
+}
+
+TEST_F(CoreDelivery, IdleEndsWhenAnInterruptWaits)
+{
+    host.step = 10;
+    host.waits_from = 4;
+    work.unsent_records = true;
+    delivery.after_exit(ExitKind::halt);
+    EXPECT_EQ(work.polls, 4U) << "one before each look, none after it";
+    EXPECT_FALSE(cpu.halt_intercepted) << "the HLT that exited must be executed now";
+    EXPECT_TRUE(cpu.interrupts_intercepted) << "the acknowledgement is still awaited";
+}
+
+TEST_F(CoreDelivery, IdleGoesOnWhileSomethingMoves)
+{
+    host.step = 100;
+    work.unsent_records = true;
+    work.sends = false;
+    work.moves_until = 500;
+    std::uint64_t const begin = host.time;
+    delivery.after_exit(ExitKind::halt);
+    EXPECT_GE(host.time - begin, 500 * host.step + slice - host.step);
+    EXPECT_LE(host.time - begin, 500 * host.step + slice + 3 * host.step);
+}
+
+TEST_F(CoreDelivery, IdleEndsWhenTheSliceIsOver)
+{
+    host.step = 100;
+    work.unsent_records = true;
+    work.sends = false;
+    std::uint64_t const begin = host.time;
+    delivery.after_exit(ExitKind::halt);
+    EXPECT_GE(host.time - begin, slice);
+    EXPECT_LE(host.time - begin, slice + 3 * host.step) << "nothing moved";
+    EXPECT_FALSE(cpu.halt_intercepted);
+    EXPECT_TRUE(cpu.interrupts_intercepted);
+}
+
+TEST_F(CoreDelivery, NobodyWaitsAgainForACollectorThatDidNotAnswer)
+{
+    host.step = 100;
+    work.unsent_records = true;
+    delivery.after_exit(ExitKind::halt);
+    ASSERT_GT(work.polls, 10U);
+    work.polls = 0;
+    delivery.after_exit(ExitKind::halt);
+    EXPECT_EQ(work.polls, 1U) << "sends, but does not wait";
+    ++work.answered;
+    work.polls = 0;
+    delivery.after_exit(ExitKind::halt);
+    EXPECT_GT(work.polls, 10U);
+}
+
+TEST_F(CoreDelivery, OnlyTheSendingCpuWaits)
+{
+    host.step = 100;
+    work.unsent_records = work.busy_elsewhere = true;
+    delivery.after_exit(ExitKind::halt);
+    EXPECT_EQ(work.polls, 1U);
+}
+
+TEST_F(CoreDelivery, RepeatsDoNotMakeABusyCpuExitForEachInterrupt)
+{
+    work.unsent_records = true;
+    delivery.after_exit(ExitKind::nested_fault); // sent: only the acknowledgement is missing
+    ASSERT_TRUE(cpu.interrupts_intercepted);
+    delivery.after_exit(ExitKind::interrupt);
+    host.time += repeat - 1;
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_TRUE(cpu.halt_intercepted);
+    EXPECT_FALSE(cpu.interrupts_intercepted);
+    host.time += 1;
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_TRUE(cpu.interrupts_intercepted);
+}
+
+TEST_F(CoreDelivery, InterruptAfterTheIdleSliceArmsTheNextHalt)
+{
+    host.step = 100;
+    work.unsent_records = true;
+    work.sends = false;
+    delivery.after_exit(ExitKind::halt);
+    delivery.after_exit(ExitKind::interrupt);
+    EXPECT_TRUE(cpu.halt_intercepted);
+    EXPECT_FALSE(cpu.interrupts_intercepted);
+}
+
+} // namespace
+} // namespace undercroft::core
