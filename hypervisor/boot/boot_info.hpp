@@ -31,6 +31,7 @@ struct BootInfo {
     std::uint64_t firmware_utc_ns;    ///< firmware clock at `firmware_tsc`
     std::uint64_t firmware_tsc;
     std::uint64_t boot_secret;        ///< proves that the end-of-boot-services hypercall is the loader's
+    std::uint64_t random_seed;        ///< for fingerprints and cookies; the guest never sees it
     std::uint8_t boot_id[16];
     std::uint32_t cpus;               ///< CPUs that the loader will start the core on, boot CPU included
     std::uint32_t memory_ranges;      ///< entries used in `memory`

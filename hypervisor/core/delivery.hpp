@@ -24,8 +24,6 @@ public:
     [[nodiscard]] virtual bool unacknowledged() const = 0;
     /// Closed slots wait to be sent: sending them needs no company any more.
     [[nodiscard]] virtual bool backlog() const = 0;
-    /// Grows with every datagram sent and every acknowledgement.
-    [[nodiscard]] virtual std::uint64_t progress() const = 0;
     /// Acknowledgements so far.
     [[nodiscard]] virtual std::uint64_t answers() const = 0;
     /// Sends what is due (all of it when `everything`), receives, retransmits. Bounded. False: another
@@ -55,7 +53,7 @@ struct DeliveryTiming {
     std::uint64_t repeat_ticks;     ///< how often a busy CPU exits only to look for lost datagrams
     std::uint64_t keep_alive_ticks; ///< how often status, clock and address are looked after when no record waits
     std::uint64_t idle_check_ticks; ///< how often an idle CPU in the sensor looks for interrupts and answers
-    std::uint64_t idle_slice_ticks; ///< longest time an idle CPU stays in the sensor without any progress
+    std::uint64_t idle_slice_ticks; ///< longest time an idle CPU stays in the sensor without an answer
 };
 
 template <backend::VirtualCpu C>
@@ -120,10 +118,10 @@ private:
     void serve_idle()
     {
         Tsc now = host_->now();
-        Tsc last_progress = now;
-        std::uint64_t seen = work_->progress();
+        Tsc last_answer = now;
+        std::uint64_t answers = work_->answers();
         last_poll_ = now;
-        if (!work_->poll(now, true) || work_->answers() == answers_after_waiting_in_vain_)
+        if (!work_->poll(now, true) || answers == answers_after_waiting_in_vain_)
             return;
         while (work_->unsent() || work_->unacknowledged()) {
             if (host_->interrupt_waits())
@@ -134,11 +132,11 @@ private:
             last_poll_ = now;
             if (!work_->poll(now, true))
                 return;
-            if (work_->progress() != seen) {
-                seen = work_->progress();
-                last_progress = now;
-            } else if (now.value - last_progress.value >= timing_.idle_slice_ticks) {
-                answers_after_waiting_in_vain_ = work_->answers();
+            if (work_->answers() != answers) {
+                answers = work_->answers();
+                last_answer = now;
+            } else if (now.value - last_answer.value >= timing_.idle_slice_ticks) {
+                answers_after_waiting_in_vain_ = answers;
                 return;
             }
         }

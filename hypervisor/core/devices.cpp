@@ -20,10 +20,14 @@ std::string_view name_of(platform::Bdf bdf, char (&text)[12])
     return {text, 7};
 }
 
+/// Memory decoding and bus mastering on, INTx off; port decoding off, because a port window to
+/// the registers could not be hidden from a guest that knows where it is.
 void enable(platform::PciConfig& pci, platform::Bdf function)
 {
-    auto const command = pci.read(function, platform::pci_reg::command, 2);
-    pci.write(function, platform::pci_reg::command, 2, command | platform::pci_command::memory | platform::pci_command::bus_master | 1U << 10);
+    constexpr std::uint32_t intx_disable = 1U << 10;
+    std::uint32_t const command = pci.read(function, platform::pci_reg::command, 2) & ~std::uint32_t{platform::pci_command::io};
+    pci.write(function, platform::pci_reg::command, 2,
+              command | platform::pci_command::memory | platform::pci_command::bus_master | intx_disable);
 }
 
 } // namespace
@@ -74,9 +78,17 @@ boot::StartResult Devices::take_nic(Region& region, platform::PciConfig& pci, pl
         return boot::StartResult::out_of_memory;
     if (chip == nullptr || nic_registers_.size == 0 || nic_registers_.base == 0)
         return boot::StartResult::no_nic;
+    for (unsigned index = 0; index < platform::max_bars; ++index) {
+        platform::Bar const bar = platform::size_bar(pci, chosen->bdf, index);
+        if (bar.kind == platform::Bar::Kind::memory64)
+            ++index;
+        if (bar.kind == platform::Bar::Kind::none || bar.kind == platform::Bar::Kind::io || bar.base == 0 || bar.size == 0)
+            continue;
+        nic_memory_.push(bar);
+        memory_->protect(Gpa{bar.base}, bar.size);
+    }
     enable(pci, chosen->bdf);
     nic_bus_.set_base(nic_registers_.base);
-    memory_->protect(Gpa{nic_registers_.base}, nic_registers_.size);
     nic_ = region.make<net::E1000e>(*chip, nic_bus_, *clock_, std::span{memory, bytes}, config_->mtu);
     if (nic_ == nullptr)
         return boot::StartResult::out_of_memory;
@@ -105,9 +117,9 @@ bool Devices::build_delivery(Region& region)
                                           .sntp_server = config_->sntp_server,
                                           .sntp_port = config_->sntp_port,
                                           .mtu = config_->mtu,
-                                          .random_seed = info_->boot_secret ^ info_->firmware_tsc};
+                                          .random_seed = info_->random_seed ^ 1};
     sntp_ = region.make<net::SntpClock>(
-        *start_clock_, net::SntpClock::Options{.interval_s = config_->sntp_interval_s, .random_seed = info_->boot_secret * 3}, *counters_);
+        *start_clock_, net::SntpClock::Options{.interval_s = config_->sntp_interval_s, .random_seed = info_->random_seed}, *counters_);
     if (sntp_ == nullptr)
         return false;
     clock_ = sntp_;
@@ -138,7 +150,7 @@ bool Devices::build_delivery(Region& region)
     hello.mode = config_->mode;
     hello.policy = config_->policy;
     sender_->set_hello(hello);
-    observer_ = region.make<observe::Observer>(*memory_, *clock_, *buffer_, *counters_, config_->mode, info_->boot_secret);
+    observer_ = region.make<observe::Observer>(*memory_, *clock_, *buffer_, *counters_, config_->mode, info_->random_seed ^ 2);
     if (observer_ == nullptr)
         return false;
     directory_.attach(*observer_, *sender_);
@@ -161,7 +173,7 @@ bool Devices::watch_controllers(Region& region, platform::PciConfig& pci, platfo
         hba.bus.set_base(hba.registers.base);
         hba.mediator = region.make<ahci::AhciMediator>(static_cast<std::uint8_t>(hba_count_), static_cast<std::uint32_t>(hba.registers.size),
                                                        hba.bus, *memory_, directory_, *counters_, *large_table_,
-                                                       ahci::Options{.verify_tables = true, .fingerprint_seed = info_->boot_secret});
+                                                       ahci::Options{.verify_tables = true, .fingerprint_seed = info_->random_seed ^ 3});
         if (hba.mediator == nullptr)
             return false;
         ++hba_count_;
@@ -221,11 +233,6 @@ bool Devices::unacknowledged() const { return buffer_->oldest() != buffer_->clos
 bool Devices::backlog() const
 {
     return unsent_.load(std::memory_order_relaxed) || buffer_->closed_end() != seen_end_.load(std::memory_order_relaxed);
-}
-
-std::uint64_t Devices::progress() const
-{
-    return counters_->get(wire::CounterId::datagrams_sent) + counters_->get(wire::CounterId::acks_accepted);
 }
 
 std::uint64_t Devices::answers() const { return counters_->get(wire::CounterId::acks_accepted); }

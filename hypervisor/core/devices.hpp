@@ -64,7 +64,8 @@ public:
     [[nodiscard]] SystemMemory const& memory() const { return *memory_; }
     [[nodiscard]] std::span<WatchedHba> hbas() { return {hbas_.data(), hba_count_}; }
     [[nodiscard]] platform::PciFunction const& nic_function() const { return nic_function_; }
-    [[nodiscard]] platform::Bar const& nic_registers() const { return nic_registers_; }
+    /// Every memory window of the sensor's card: registers, flash, MSI-X.
+    [[nodiscard]] std::span<platform::Bar const> nic_memory() const { return {nic_memory_.begin(), nic_memory_.size()}; }
     [[nodiscard]] bool commands_outstanding();
     [[nodiscard]] Clock const& clock() const { return *clock_; }
     /// Sends everything and waits until it is acknowledged (true). Gives up when no slot was
@@ -80,7 +81,6 @@ public:
     [[nodiscard]] bool unsent() const override;
     [[nodiscard]] bool unacknowledged() const override;
     [[nodiscard]] bool backlog() const override;
-    [[nodiscard]] std::uint64_t progress() const override;
     [[nodiscard]] std::uint64_t answers() const override;
     bool poll(Tsc now, bool everything) override;
 
@@ -100,6 +100,7 @@ private:
     PhysicalBus nic_bus_;
     platform::PciFunction nic_function_;
     platform::Bar nic_registers_;
+    platform::FixedList<platform::Bar, platform::max_bars> nic_memory_;
     net::E1000e* nic_ = nullptr;
     net::Stack* stack_ = nullptr;
     net::Sender* sender_ = nullptr;

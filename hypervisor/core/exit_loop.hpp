@@ -77,7 +77,7 @@ private:
         case msr_read: on_msr_read(); break;
         case msr_write: on_msr_write(); break;
         case hypercall: on_hypercall(); break;
-        case halt: count(wire::CounterId::exits_halt); break;           // goes on natively, see Delivery
+        case halt: on_halt(); break;
         case interrupt: count(wire::CounterId::exits_interrupt); break; // likewise
         case nmi: on_nmi(); break;
         case init: mailbox_->startup.post_init(); serve_mailbox(); break;
@@ -86,6 +86,17 @@ private:
         case shutdown: services_->guest_shutdown();
         default: on_unknown(exit); break;
         }
+    }
+
+    /// An intercepted HLT or MWAIT is one that woke up at once, as after an SMI: idle loops look again
+    /// and halt again, natively then. Going back to the instruction itself would let an interrupt in
+    /// before it, and the guest would sleep over what that interrupt brought.
+    void on_halt()
+    {
+        count(wire::CounterId::exits_halt);
+        constexpr std::uint64_t interrupts_enabled = 1ULL << 9;
+        if ((cpu_->rflags() & interrupts_enabled) != 0)
+            skip_prefixed(1);
     }
 
     void count(wire::CounterId id) { services_->counters().add(id); }

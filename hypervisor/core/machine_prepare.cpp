@@ -46,10 +46,11 @@ std::size_t table_pages(paging::TableCapabilities const& offered)
 /// Gives the sensor's log UTC once there is a clock.
 std::uint64_t log_time() { return machine().utc_now_ns(); }
 
-/// Longest time an idle CPU stays in the sensor without progress, before it halts.
-constexpr std::uint64_t idle_slice_us = 20000;
-/// How often it looks for interrupts of the guest and for answers meanwhile.
-constexpr std::uint64_t idle_check_us = 20;
+/// Longest time an idle CPU stays in the sensor without an answer, before it halts.
+constexpr std::uint64_t idle_slice_us = 30000;
+/// How often it looks for interrupts of the guest and for answers meanwhile. Emulators serve each
+/// look at the local APIC under a lock that their timers need as well.
+constexpr std::uint64_t idle_check_us = 200;
 /// How often a busy CPU sends while full slots wait.
 constexpr std::uint64_t backlog_us = 1000;
 /// How often a busy CPU exits only to look whether something has to be sent again.
@@ -138,14 +139,17 @@ boot::StartResult Machine::build_devices()
 
 bool Machine::hide_card_registers()
 {
-    platform::Bar const& card = devices_->nic_registers();
-    std::uint64_t const first = card.base & ~(page_bytes - 1);
-    std::uint64_t const end = (card.base + card.size + page_bytes - 1) & ~(page_bytes - 1);
-    for (NestedTable* const table : {nested_, open_})
-        if (!table->unmap({Gpa{first}, end - first}))
+    for (platform::Bar const& window : devices_->nic_memory()) {
+        std::uint64_t const first = window.base & ~(page_bytes - 1);
+        std::uint64_t const end = (window.base + window.size + page_bytes - 1) & ~(page_bytes - 1);
+        for (NestedTable* const table : {nested_, open_})
+            if (!table->unmap({Gpa{first}, end - first}))
+                return false;
+        // The guest may set the MTRRs as it likes: its choice must not make the card's registers cacheable for the sensor.
+        if (!host_->map_identity({Gpa{first}, end - first}, paging::rights_all, paging::MemoryType::uncacheable))
             return false;
-    // The guest may set the MTRRs as it likes: its choice must not make the card's registers cacheable for the sensor.
-    return host_->map_identity({Gpa{first}, end - first}, paging::rights_all, paging::MemoryType::uncacheable).has_value();
+    }
+    return true;
 }
 
 bool Machine::build_tables()

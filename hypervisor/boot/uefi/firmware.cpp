@@ -200,7 +200,7 @@ void Firmware::add_time(boot::BootInfo& info)
 void Firmware::add_random(boot::BootInfo& info)
 {
     void* interface = nullptr;
-    std::uint8_t bytes[24] = {};
+    std::uint8_t bytes[32] = {};
     bool done = false;
     if (boot_->locate_protocol(&rng_guid, nullptr, &interface) == success) {
         auto* const rng = static_cast<Rng*>(interface);
@@ -220,6 +220,7 @@ void Firmware::add_random(boot::BootInfo& info)
     }
     __builtin_memcpy(info.boot_id, bytes, 16);
     __builtin_memcpy(&info.boot_secret, bytes + 16, 8);
+    __builtin_memcpy(&info.random_seed, bytes + 24, 8);
 }
 
 } // namespace undercroft::efi
