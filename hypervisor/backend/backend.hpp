@@ -69,6 +69,8 @@ concept VirtualCpu = requires(C cpu, C const& ccpu, Exit exit, std::uint64_t v, 
     { cpu.set_segment(seg, st) };
     { cpu.set_rflags(v) };
     { ccpu.rflags() } -> std::same_as<std::uint64_t>;
+    { ccpu.breakpoints_armed() } -> std::same_as<bool>;  // by DR7: any of L0-L3, G0-G3
+    { ccpu.event_pending() } -> std::same_as<bool>;      // something is to be injected at the next run()
     { cpu.set_system_registers(v, v, v, v) };            // CR0, CR3, CR4, EFER as the guest shall see them
     { cpu.set_descriptor_tables(v, v, v, v) };           // GDT base, limit, IDT base, limit
     { cpu.set_debug_and_activity_reset() };              // DR6, DR7, pending events, shadow cleared

@@ -13,6 +13,7 @@
 #include "hypervisor/core/startup.hpp"
 #include "hypervisor/decode/decode_cache.hpp"
 #include "hypervisor/decode/mmio_access.hpp"
+#include "hypervisor/decode/run_ahead.hpp"
 #include "hypervisor/paging/guest_walk.hpp"
 
 namespace undercroft::core {
@@ -97,9 +98,21 @@ private:
             return cpu_->inject_undefined();
         if (exit.by_page_walk)
             return cpu_->inject_general_protection();
+        std::uint64_t const rip = cpu_->rip();
         auto const progress = decode::access_mmio(*cpu_, decode_cache_, services_->memory(), services_->mmio(), exit.gpa.value, exit.is_write);
         if (progress == decode::Progress::unknown)
             step_open_or_fault(exit);
+        else if (progress == decode::Progress::done && exit.is_write)
+            run_ahead(rip);
+    }
+
+    /// Drivers write several registers in a row: the next ones need no exit.
+    void run_ahead(std::uint64_t access_rip)
+    {
+        auto const is_watched = [this](Gpa gpa) { return services_->is_watched(gpa); };
+        unsigned const merged = decode::run_ahead(*cpu_, step_cache_, run_ahead_table_, services_->memory(), services_->mmio(), is_watched, access_rip);
+        if (merged != 0)
+            services_->counters().add(wire::CounterId::run_ahead_merged, merged);
     }
 
     void skip(unsigned bytes) { set_rip_wrapped(cpu_->rip() + bytes); }
@@ -253,6 +266,8 @@ private:
     WaitForRequest wait_;
     decode::DecodeCache decode_cache_;
     bool stepping_ = false;
+    decode::StepCache step_cache_;
+    decode::RunAheadTable run_ahead_table_;
 };
 
 } // namespace undercroft::core

@@ -20,6 +20,8 @@ public:
     virtual GuestMemory& memory() = 0;
     /// Answers for every guest-physical address that the guest may not touch directly; offset = address.
     virtual MmioHandler& mmio() = 0;
+    /// mmio() has a device's own handler for it.
+    [[nodiscard]] virtual bool is_watched(Gpa gpa) = 0;
     /// An instruction that cannot be emulated may be single-stepped on the real page.
     [[nodiscard]] virtual bool may_open(Gpa gpa) = 0;
     /// CPUID 1 EAX: what EDX holds after INIT.

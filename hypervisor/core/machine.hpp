@@ -83,6 +83,7 @@ public:
     Counters& counters() override { return counters_; }
     GuestMemory& memory() override { return memory_; }
     MmioHandler& mmio() override { return router_; }
+    [[nodiscard]] bool is_watched(Gpa gpa) override { return router_.lookup(gpa).has_value(); }
     [[nodiscard]] bool may_open(Gpa gpa) override;
     [[nodiscard]] std::uint32_t processor_signature() const override;
     [[nodiscard]] std::uint32_t port_read(std::uint16_t port, unsigned width) override;

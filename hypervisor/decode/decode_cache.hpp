@@ -11,13 +11,14 @@
 namespace undercroft::decode {
 
 /// Decoding costs thousands of instructions and a driver's few MOVs come again and again.
-/// The key is what decode() is given, so an entry can never be out of date. One per CPU.
-class DecodeCache {
+/// The key is what `decoder` is given, so an entry can never be out of date. One per CPU.
+template <typename Decoded, bool (*decoder)(std::span<std::uint8_t const>, CodeMode, Decoded&)>
+class BasicDecodeCache {
 public:
     static constexpr std::size_t entries = 64;
 
-    /// `bytes`: at most 16 are looked at. The result is decode()'s, valid until the next call.
-    [[nodiscard]] DecodedAccess const& decode(std::span<std::uint8_t const> bytes, CodeMode mode)
+    /// `bytes`: at most 16 are looked at. The result is the decoder's, valid until the next call.
+    [[nodiscard]] Decoded const& decode(std::span<std::uint8_t const> bytes, CodeMode mode)
     {
         Key key{};
         key.count = static_cast<std::uint8_t>(bytes.size() < 16 ? bytes.size() : 16);
@@ -25,12 +26,13 @@ public:
         if (key.count != 0)
             std::memcpy(key.bytes, bytes.data(), key.count);
         Entry& entry = entries_[slot(key)];
-        if (std::memcmp(&entry.key, &key, sizeof(key)) != 0) {
+        // The builtins are expanded in place; freestanding, the functions are calls.
+        if (__builtin_memcmp(&entry.key, &key, sizeof(key)) != 0) {
             ++misses_;
-            (void)decode::decode(bytes.first(key.count), mode, entry.access);
+            (void)decoder(bytes.first(key.count), mode, entry.decoded);
             entry.key = key;
         }
-        return entry.access;
+        return entry.decoded;
     }
     [[nodiscard]] std::uint64_t misses() const { return misses_; }
 
@@ -43,12 +45,12 @@ private:
     static_assert(sizeof(Key) == 18, "compared as bytes: no padding");
     struct Entry {
         Key key{};
-        DecodedAccess access;
+        Decoded decoded;
     };
     static std::size_t slot(Key const& key)
     {
         std::uint64_t halves[2];
-        std::memcpy(halves, key.bytes, sizeof(halves));
+        __builtin_memcpy(halves, key.bytes, sizeof(halves));
         std::uint64_t const mixed = (halves[0] ^ (halves[1] >> 7) ^ key.mode) * 0x9E37'79B9'7F4A'7C15ULL;
         return mixed >> 58;
     }
@@ -57,5 +59,7 @@ private:
     std::array<Entry, entries> entries_{};
     std::uint64_t misses_ = 0;
 };
+
+using DecodeCache = BasicDecodeCache<DecodedAccess, &decode>;
 
 } // namespace undercroft::decode

@@ -1,15 +1,10 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/decode/mmio_decode.hpp"
 
-#include <Zydis/Zydis.h>
+#include "hypervisor/decode/instruction.hpp"
 
 namespace undercroft::decode {
-namespace {
-
-struct Instruction {
-    ZydisDecodedInstruction head;
-    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-};
+namespace detail {
 
 bool run_zydis(std::span<std::uint8_t const> bytes, CodeMode mode, Instruction& instruction)
 {
@@ -21,12 +16,6 @@ bool run_zydis(std::span<std::uint8_t const> bytes, CodeMode mode, Instruction& 
     return ZYAN_SUCCESS(made) && ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes.data(), bytes.size(),
                                                                      &instruction.head, instruction.operands));
 }
-
-/// What a mnemonic asks for; register and memory sides come from the operands.
-struct Meaning {
-    Operation operation; ///< for two-operand forms: with memory as destination
-    Alu alu;
-};
 
 Meaning meaning_of(ZydisMnemonic mnemonic)
 {
@@ -149,6 +138,22 @@ backend::Segment segment_of(ZydisRegister reg)
     }
 }
 
+/// The register side decides what "MOV" or "ADD" means.
+Operation direction(Operation operation, bool memory_first)
+{
+    if (memory_first)
+        return operation;
+    if (operation == Operation::store)
+        return Operation::load;
+    return operation == Operation::to_memory ? Operation::to_register : operation;
+}
+
+} // namespace detail
+
+namespace {
+
+using namespace detail;
+
 bool is_string(Operation operation)
 {
     return operation == Operation::move_string || operation == Operation::store_string ||
@@ -208,16 +213,6 @@ bool set_operands(Instruction const& instruction, DecodedAccess& out)
     bool const one_operand =
         out.alu == Alu::increment || out.alu == Alu::decrement || out.alu == Alu::bit_not || out.alu == Alu::negate;
     return memory_operands == 1 && count == (one_operand ? 1U : 2U);
-}
-
-/// The register side decides what "MOV" or "ADD" means.
-Operation direction(Operation operation, bool memory_first)
-{
-    if (memory_first)
-        return operation;
-    if (operation == Operation::store)
-        return Operation::load;
-    return operation == Operation::to_memory ? Operation::to_register : operation;
 }
 
 bool fill(Instruction const& instruction, DecodedAccess& out)

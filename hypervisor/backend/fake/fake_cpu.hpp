@@ -36,6 +36,8 @@ public:
     void set_segment(Segment which, SegmentState state);
     void set_rflags(std::uint64_t value);
     [[nodiscard]] std::uint64_t rflags() const { return paging_state.rflags; }
+    [[nodiscard]] bool breakpoints_armed() const { return (debug_control & 0xFF) != 0; }
+    [[nodiscard]] bool event_pending() const { return event_to_inject; }
     void set_system_registers(std::uint64_t cr0, std::uint64_t cr3, std::uint64_t cr4, std::uint64_t efer);
     void set_descriptor_tables(std::uint64_t gdt, std::uint64_t gdt_limit, std::uint64_t idt, std::uint64_t idt_limit);
     void set_debug_and_activity_reset() { record("set_debug_and_activity_reset"); }
@@ -58,6 +60,8 @@ public:
     PagingState paging_state{};
     std::uint64_t instruction_pointer = 0;
     std::array<std::uint64_t, 4> descriptor_tables{}; ///< GDT base, limit, IDT base, limit
+    std::uint64_t debug_control = 0x400; ///< DR7
+    bool event_to_inject = false;
     bool halt_intercepted = false, interrupts_intercepted = false, stepping = false;
     unsigned runs = 0;
 

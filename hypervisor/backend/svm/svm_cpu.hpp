@@ -53,6 +53,8 @@ public:
     void set_segment(backend::Segment which, backend::SegmentState state);
     void set_rflags(std::uint64_t rflags) { vmcb_->rflags = rflags; }
     [[nodiscard]] std::uint64_t rflags() const { return vmcb_->rflags; }
+    [[nodiscard]] bool breakpoints_armed() const { return (vmcb_->dr7 & 0xFF) != 0; }
+    [[nodiscard]] bool event_pending() const { return vmcb_->event_injection != 0; }
     void set_system_registers(std::uint64_t cr0, std::uint64_t cr3, std::uint64_t cr4, std::uint64_t efer);
     void set_descriptor_tables(std::uint64_t gdt_base, std::uint64_t gdt_limit, std::uint64_t idt_base, std::uint64_t idt_limit);
     void set_debug_and_activity_reset();

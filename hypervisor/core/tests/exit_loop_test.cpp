@@ -37,6 +37,7 @@ public:
     Counters& counters() override { return counters_; }
     GuestMemory& memory() override { return ram; }
     MmioHandler& mmio() override { return *this; }
+    bool is_watched(Gpa gpa) override { return gpa.value >= 0xFE00'0000; }
     bool may_open(Gpa gpa) override { return note("may_open", gpa.value), answers.may_open; }
     std::uint32_t processor_signature() const override { return signature; }
     std::uint32_t port_read(std::uint16_t port, unsigned width) override
