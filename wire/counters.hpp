@@ -67,7 +67,7 @@ namespace undercroft::wire {
     X(82, ahci_unknown_geometry, "AHCI commands not recorded: CHS address without a known geometry")
 
 enum class CounterId : std::uint16_t {
-#define X(id, name, text) name = id,
+#define X(id, name, text) name = id, // NOLINT(bugprone-macro-parentheses): a declared name takes none
     UNDERCROFT_COUNTERS(X)
 #undef X
 };

@@ -10,6 +10,7 @@
 #include "base/mul_div.hpp"
 #include "base/reg.hpp"
 #include "base/units.hpp"
+#include "base/width.hpp"
 
 namespace undercroft {
 namespace {
@@ -94,6 +95,13 @@ TEST(Reg, AccessRulesAreTypes)
     EXPECT_EQ(bus.bytes[4], 0xD4);
     EXPECT_EQ(bus.bytes[8], 0x02);
     EXPECT_EQ(window.read<Fixed>(), 9);
+}
+
+TEST(Width, MasksOfEachAccess)
+{
+    constexpr std::uint64_t value = 0x8877'6655'4433'2211;
+    static_assert(truncate(value, 1) == 0x11 && truncate(value, 2) == 0x2211 && truncate(value, 4) == 0x4433'2211);
+    static_assert(truncate(value, 8) == value && truncate(value, 0) == 0 && width_mask(3) == 0xFF'FFFF);
 }
 
 TEST(Units, AreNotExchangeable)

@@ -5,12 +5,12 @@
 #include <cstdint>
 #include <span>
 
+#include "base/width.hpp"
 #include "hypervisor/backend/backend.hpp"
 #include "hypervisor/backend/reset.hpp"
 #include "hypervisor/core/exit_services.hpp"
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/core/startup.hpp"
-#include "hypervisor/decode/alu.hpp"
 #include "hypervisor/decode/decode_cache.hpp"
 #include "hypervisor/decode/mmio_access.hpp"
 #include "hypervisor/decode/run_ahead.hpp"
@@ -169,7 +169,7 @@ private:
             return cpu_->inject_general_protection();
         }
         std::uint64_t& rax = cpu_->registers().gpr[0];
-        std::uint64_t const operand = decode::truncate(~0ULL, exit.width);
+        std::uint64_t const operand = width_mask(exit.width);
         if (exit.is_write) {
             services_->port_write(exit.port, exit.width, static_cast<std::uint32_t>(rax & operand));
         } else {

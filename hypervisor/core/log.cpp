@@ -10,7 +10,7 @@
 namespace undercroft::core {
 namespace {
 
-constinit std::array<char, 128 * 1024> ring_memory{};
+constinit std::array<char, std::size_t{128} * 1024> ring_memory{};
 constinit LogRing ring{ring_memory};
 constinit std::atomic<std::uint8_t> most_detailed_level{static_cast<std::uint8_t>(LogLevel::info)};
 constinit std::atomic<std::uint64_t (*)()> time_source{nullptr};

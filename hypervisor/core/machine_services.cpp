@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // What the exit loop asks of the machine.
 #include "hypervisor/core/host_environment.hpp"
+#include "base/width.hpp"
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/core/machine.hpp"
 #include "hypervisor/core/x86.hpp"
@@ -14,7 +15,7 @@ std::uint64_t AbsentMemory::load(std::uint64_t gpa, unsigned width)
         return load_physical(gpa, width);
     if (reachable)
         counters_->add(wire::CounterId::sensor_memory_touched);
-    return width == 8 ? ~0ULL : (1ULL << (8 * width)) - 1;
+    return width_mask(width);
 }
 
 void AbsentMemory::store(std::uint64_t gpa, unsigned width, std::uint64_t value)

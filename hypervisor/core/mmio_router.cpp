@@ -1,16 +1,9 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/core/mmio_router.hpp"
 
+#include "base/width.hpp"
+
 namespace undercroft::core {
-namespace {
-
-std::uint64_t low_bytes(unsigned width)
-{
-    return width >= 8 ? ~0ULL : (1ULL << (8 * width)) - 1;
-}
-
-} // namespace
-
 bool MmioRouter::overlap(Range const& range, Gpa at, std::uint64_t bytes)
 {
     if (range.bytes == 0 || bytes == 0)
@@ -133,9 +126,9 @@ std::uint64_t MmioRouter::read(std::uint64_t gpa, unsigned width)
     Owner const who = owner(gpa, width);
     switch (who.kind) {
     case Owner::Kind::handler:
-        return who.handler->read(who.offset, width) & low_bytes(width);
+        return who.handler->read(who.offset, width) & width_mask(width);
     case Owner::Kind::elsewhere:
-        return elsewhere_->load(gpa, width) & low_bytes(width);
+        return elsewhere_->load(gpa, width) & width_mask(width);
     case Owner::Kind::several:
         break;
     }
@@ -149,10 +142,10 @@ void MmioRouter::write(std::uint64_t gpa, unsigned width, std::uint64_t value)
     Owner const who = owner(gpa, width);
     switch (who.kind) {
     case Owner::Kind::handler:
-        who.handler->write(who.offset, width, value & low_bytes(width));
+        who.handler->write(who.offset, width, value & width_mask(width));
         return;
     case Owner::Kind::elsewhere:
-        elsewhere_->store(gpa, width, value & low_bytes(width));
+        elsewhere_->store(gpa, width, value & width_mask(width));
         return;
     case Owner::Kind::several:
         break;

@@ -47,7 +47,7 @@ std::uint64_t difference(std::uint64_t a, std::uint64_t b, bool borrow, unsigned
 
 std::uint64_t bit_operation(Alu alu, std::uint64_t left, std::uint64_t right, unsigned width, std::uint64_t& rflags)
 {
-    std::uint64_t const mask = 1ULL << (right % (8 * width));
+    std::uint64_t const mask = 1ULL << (right % (std::uint64_t{8} * width));
     set_flags(rflags, flag::carry, when(left & mask, flag::carry));
     switch (alu) {
     case Alu::bit_set:

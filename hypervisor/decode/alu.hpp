@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 
+#include "base/width.hpp"
 #include "hypervisor/decode/mmio_decode.hpp"
 
 namespace undercroft::decode {
@@ -21,10 +22,5 @@ inline constexpr std::uint64_t status = carry | parity | adjust | zero | sign | 
 /// defines (Intel SDM vol. 2, "Flags Affected" of each).
 [[nodiscard]] std::uint64_t compute(Alu alu, std::uint64_t left, std::uint64_t right, unsigned width,
                                     std::uint64_t& rflags);
-
-[[nodiscard]] constexpr std::uint64_t truncate(std::uint64_t value, unsigned width)
-{
-    return width >= 8 ? value : value & ((1ULL << (8 * width)) - 1);
-}
 
 } // namespace undercroft::decode

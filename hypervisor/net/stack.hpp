@@ -14,7 +14,7 @@
 #include "hypervisor/net/nic.hpp"
 #include "hypervisor/net/time_server_port.hpp"
 
-struct udp_pcb;
+struct udp_pcb; // NOLINT(readability-identifier-naming): lwIP's
 
 namespace undercroft::net {
 

@@ -46,7 +46,7 @@ protected:
 class SlotBuffer final : public RecordSink {
 public:
     /// The least memory that works: two slots of the largest record and their descriptors.
-    static constexpr std::size_t min_memory_bytes = 64 * 1024;
+    static constexpr std::size_t min_memory_bytes = std::size_t{64} * 1024;
     /// Records per slot are not limited, only its bytes; a slot holds at least one record with content.
     static constexpr std::uint32_t min_slot_bytes = sizeof(wire::Record) + wire::content_block_bytes;
 

@@ -1,15 +1,12 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/platform/pci.hpp"
 
+#include "base/width.hpp"
+
 namespace undercroft::platform {
 namespace {
 
 constexpr std::uint32_t config_enable = 1U << 31;
-
-constexpr std::uint32_t ones(unsigned width)
-{
-    return width >= 4 ? 0xffffffffU : (1U << (8 * width)) - 1;
-}
 
 std::uint32_t address_of(Bdf function, std::uint16_t offset)
 {
@@ -27,7 +24,7 @@ bool port_reaches(Bdf function, std::uint16_t offset, unsigned width)
 std::uint32_t PortPciConfig::read(Bdf function, std::uint16_t offset, unsigned width)
 {
     if (!port_reaches(function, offset, width))
-        return ones(width);
+        return static_cast<std::uint32_t>(width_mask(width));
     return raw_read(address_of(function, offset), offset & 3, width);
 }
 
@@ -85,7 +82,7 @@ bool EcamPciConfig::covers(Bdf function, std::uint16_t offset, unsigned width) c
 std::uint32_t EcamPciConfig::read(Bdf function, std::uint16_t offset, unsigned width)
 {
     if (!covers(function, offset, width))
-        return ones(width);
+        return static_cast<std::uint32_t>(width_mask(width));
     return static_cast<std::uint32_t>(bus_->load(ecam_offset(function) + offset, width));
 }
 

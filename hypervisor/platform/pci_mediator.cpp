@@ -1,17 +1,13 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/platform/pci_mediator.hpp"
 
+#include "base/width.hpp"
 #include "hypervisor/core/log.hpp"
 
 namespace undercroft::platform {
 namespace {
 
 using wire::CounterId;
-
-constexpr std::uint32_t ones(unsigned width)
-{
-    return width >= 4 ? 0xffffffffU : (1U << (8 * width)) - 1;
-}
 
 /// PCIEXBAR of Intel's host bridges (q35 and its successors): device 0, 60h, 64 bits.
 constexpr std::uint16_t ecam_base_register = 0x60;
@@ -56,7 +52,7 @@ void EcamRegion::write(std::uint64_t offset, unsigned width, std::uint64_t value
 {
     for_each_piece(offset, width, [&](std::uint64_t at, unsigned piece, unsigned shift) {
         mediator_->ecam_write(function_at(at), static_cast<std::uint16_t>(at & 0xfff), piece,
-                              static_cast<std::uint32_t>(value >> shift) & ones(piece));
+                              static_cast<std::uint32_t>(value >> shift) & static_cast<std::uint32_t>(width_mask(piece)));
     });
 }
 
@@ -167,7 +163,7 @@ void PciMediator::ecam_write(Bdf function, std::uint16_t offset, unsigned width,
 std::uint32_t PciMediator::hidden_value(std::uint16_t offset, unsigned width) const
 {
     if (!placeholder_)
-        return ones(width);
+        return static_cast<std::uint32_t>(width_mask(width));
     // Identity of a device that no driver claims: unassigned class, no BARs, no capabilities, other functions follow.
     std::uint8_t bytes[16] = {static_cast<std::uint8_t>(hidden_vendor_), static_cast<std::uint8_t>(hidden_vendor_ >> 8),
                               0xfe, 0xff};

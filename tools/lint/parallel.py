@@ -6,7 +6,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,8 +38,8 @@ def run(name: str, jobs: Iterable[Job], cache: Path, workers: int) -> list[str]:
 
     problems = []
     with ThreadPoolExecutor(workers) as pool:
-        for count, problem in enumerate(pool.map(check, pending), 1):
-            if problem is not None:
+        for count, outcome in enumerate(as_completed([pool.submit(check, job) for job in pending]), 1):
+            if (problem := outcome.result()) is not None:
                 problems.append(problem)
             if sys.stderr.isatty():
                 print(f"\rlint: {name}: {count}/{len(pending)}", end="", file=sys.stderr, flush=True)

@@ -9,7 +9,7 @@ public:
     explicit Words(std::span<std::byte const, identify_bytes> data) : data_{data} {}
     [[nodiscard]] std::uint16_t operator[](unsigned index) const
     {
-        return static_cast<std::uint16_t>(static_cast<unsigned>(data_[2 * index]) |
+        return static_cast<std::uint16_t>(static_cast<unsigned>(data_[std::size_t{2} * index]) |
                                           static_cast<unsigned>(data_[2 * index + 1]) << 8);
     }
     [[nodiscard]] std::uint32_t dword(unsigned index) const
@@ -21,7 +21,7 @@ public:
     void text(unsigned first, char (&into)[N]) const
     {
         for (std::size_t i = 0; i < N; ++i)
-            into[i] = static_cast<char>(data_[2 * first + (i ^ 1U)]);
+            into[i] = static_cast<char>(data_[std::size_t{2} * first + (i ^ 1U)]);
     }
 
 private:

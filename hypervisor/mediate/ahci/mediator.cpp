@@ -1,13 +1,10 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/mediate/ahci/mediator.hpp"
 
+#include "base/width.hpp"
+
 namespace undercroft::ahci {
 namespace {
-
-constexpr std::uint64_t low_bytes(unsigned width)
-{
-    return width >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << width * 8) - 1;
-}
 
 /// All bits set: what a bus answers when nobody is there.
 constexpr std::uint32_t nobody = 0xffffffff;
@@ -93,7 +90,7 @@ void AhciMediator::write_split(std::uint64_t offset, unsigned width, std::uint64
         unsigned part = 4;
         while (part > width || offset % part != 0)
             part /= 2;
-        write(offset, part, value & low_bytes(part));
+        write(offset, part, value & width_mask(part));
         offset += part;
         width -= part;
         value >>= part * 8;
@@ -117,14 +114,14 @@ void AhciMediator::write_port(std::uint64_t offset, unsigned width, std::uint64_
     // One or two registers, in part or whole: each is judged, the store is made as one.
     std::uint32_t const first = reg & ~3U;
     unsigned const shift = (reg & 3U) * 8;
-    std::uint64_t const mask = low_bytes(width) << shift;
+    std::uint64_t const mask = width_mask(width) << shift;
     std::uint64_t judged =
         port->before_write(first, static_cast<std::uint32_t>(mask), static_cast<std::uint32_t>(value << shift));
     if (width == 8)
         judged |=
             static_cast<std::uint64_t>(port->before_write(first + 4, nobody, static_cast<std::uint32_t>(value >> 32)))
             << 32;
-    hba_.bus->store(offset, width, judged >> shift & low_bytes(width));
+    hba_.bus->store(offset, width, judged >> shift & width_mask(width));
     port->after_write(first);
     if (width == 8)
         port->after_write(first + 4);
@@ -154,10 +151,10 @@ void AhciMediator::index_data_write(unsigned offset, unsigned width, std::uint32
 {
     core::SpinGuard const guard{index_lock_};
     if (offset < 4) {
-        std::uint32_t const mask = static_cast<std::uint32_t>(low_bytes(width)) << offset * 8;
+        std::uint32_t const mask = static_cast<std::uint32_t>(width_mask(width)) << offset * 8;
         index_ = ((index_ & ~mask) | (value << offset * 8 & mask)) & ~3U;
     } else if (offset < 8 && std::uint64_t{index_} + 4 <= register_bytes_ && offset + width <= 8) {
-        write(index_ + (offset - 4), width, value & low_bytes(width));
+        write(index_ + (offset - 4), width, value & width_mask(width));
     }
 }
 
@@ -169,7 +166,7 @@ std::uint32_t AhciMediator::index_data_read(unsigned offset, unsigned width)
         answer = index_ >> offset * 8;
     else if (offset < 8 && std::uint64_t{index_} + 4 <= register_bytes_ && offset + width <= 8)
         answer = read(index_ + (offset - 4), width);
-    return static_cast<std::uint32_t>(answer & low_bytes(width));
+    return static_cast<std::uint32_t>(answer & width_mask(width));
 }
 
 std::uint32_t AhciMediator::outstanding(unsigned port)
