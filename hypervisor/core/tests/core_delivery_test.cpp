@@ -17,7 +17,6 @@ struct Work final : DeliveryWork {
     bool unsent() const override { return unsent_records; }
     bool unacknowledged() const override { return unacknowledged_records; }
     bool backlog() const override { return closed_slots; }
-    std::uint64_t progress() const override { return moved; }
     std::uint64_t answers() const override { return answered; }
     bool poll(Tsc now, bool everything) override
     {
@@ -27,7 +26,7 @@ struct Work final : DeliveryWork {
         if (busy_elsewhere)
             return false;
         if (polls <= moves_until)
-            ++moved;
+            ++answered;
         if (sends && unsent_records) {
             unsent_records = false;
             unacknowledged_records = true;
@@ -39,9 +38,9 @@ struct Work final : DeliveryWork {
         return true;
     }
     bool unsent_records = false, unacknowledged_records = false, closed_slots = false;
-    std::uint64_t moved = 0, answered = 1;
+    std::uint64_t answered = 1;
     bool busy_elsewhere = false; ///< another CPU sends
-    unsigned moves_until = 0;    ///< something moves in each of the first polls
+    unsigned moves_until = 0;    ///< each of the first polls brings an answer
     bool sends = true, all_asked = false;
     unsigned polls = 0, acknowledged_at_poll = ~0U;
     Tsc last{};
