@@ -99,7 +99,8 @@ Axis lba_axis(double first, double end, int most)
 {
     Axis axis{.title = "LBA (512-byte sectors)"};
     for (double const value : multiples(first, end, std::max(1.0, nice_step(end - first, most))))
-        axis.ticks.push_back({.position = value, .label = group_thousands(static_cast<std::uint64_t>(value + 0.5))});
+        axis.ticks.push_back(
+            {.position = value, .label = group_thousands(static_cast<std::uint64_t>(std::llround(value)))});
     return axis;
 }
 

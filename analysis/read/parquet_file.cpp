@@ -80,6 +80,7 @@ void ParquetFile::read_batches(std::vector<std::string> const& columns, std::vec
     // All wanted columns are flat, so the index of the field is that of the Parquet leaf only when
     // every column before it is flat too; the leaf index is looked up by name to survive extra columns.
     std::vector<int> leaves;
+    leaves.reserve(columns.size());
     for (std::string const& column : columns)
         leaves.push_back(reader_->parquet_reader()->metadata()->schema()->ColumnIndex(column));
     auto const batches = reader_->GetRecordBatchReader(wanted, leaves);
@@ -96,6 +97,7 @@ void ParquetFile::read_batches(std::vector<std::string> const& columns, std::vec
             fail("damaged: " + status.message());
         auto const ordered = [&] {
             std::vector<int> order;
+            order.reserve(columns.size());
             for (std::string const& column : columns)
                 order.push_back(batch->schema()->GetFieldIndex(column));
             return batch->SelectColumns(order);

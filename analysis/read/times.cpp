@@ -16,7 +16,8 @@
 namespace undercroft::analysis {
 namespace {
 
-constexpr double latest_s = static_cast<double>(time_limit_ns / second_ns);
+constexpr auto latest_whole_s = time_limit_ns / second_ns;
+constexpr double latest_s = static_cast<double>(latest_whole_s);
 
 /// Decimal seconds to nanoseconds without the rounding of a double.
 std::optional<std::int64_t> parse_decimal(std::string_view text, std::int64_t unit_ns)
@@ -153,7 +154,7 @@ std::string format_span(std::int64_t duration_ns)
     std::int64_t const whole = std::llround(seconds);
     if (whole < 7200)
         return fmt::format("{} min {} s", whole / 60, whole % 60);
-    if (whole < 2 * 86400)
+    if (whole < std::int64_t{2} * 86400)
         return fmt::format("{} h {} min", whole / 3600, whole / 60 % 60);
     return fmt::format("{} d {} h", whole / 86400, whole / 3600 % 24);
 }

@@ -28,7 +28,8 @@ void check(arrow::Status const& status, fs::path const& path)
         throw StoreError{path.string() + ": " + status.ToString(), errno};
 }
 
-ParquetFile::ParquetFile(fs::path part, std::shared_ptr<arrow::Schema> schema, std::vector<std::string> plain_columns)
+ParquetFile::ParquetFile(fs::path part, std::shared_ptr<arrow::Schema> schema,
+                         std::vector<std::string> const& plain_columns)
     : part_{std::move(part)}, schema_{std::move(schema)}
 {
     create_directories_durably(part_.parent_path());

@@ -24,7 +24,7 @@ void check(arrow::Status const& status, fs::path const& path);
 
 class ParquetFile {
 public:
-    ParquetFile(fs::path part, std::shared_ptr<arrow::Schema> schema, std::vector<std::string> plain_columns);
+    ParquetFile(fs::path part, std::shared_ptr<arrow::Schema> schema, std::vector<std::string> const& plain_columns);
     /// Removes the `.part` unless it was published.
     ~ParquetFile();
     ParquetFile(ParquetFile const&) = delete;

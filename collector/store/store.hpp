@@ -17,7 +17,7 @@ namespace undercroft::collector {
 struct StoreOptions {
     fs::path folder;
     std::chrono::milliseconds roll_time{60'000};            ///< age at which a journal segment becomes Parquet
-    std::uint64_t roll_rows = 256 * 1024;                   ///< rows at which it does
+    std::uint64_t roll_rows = std::uint64_t{256} * 1024;    ///< rows at which it does
     std::uint64_t roll_bytes = std::uint64_t{256} << 20;    ///< journal bytes at which it does
     std::size_t content_index_bytes = std::size_t{1} << 30; ///< memory for the hashes of known content
 };
