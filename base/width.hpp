@@ -9,6 +9,9 @@ namespace undercroft {
 {
     return width >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << (8 * width)) - 1;
 }
-[[nodiscard]] constexpr std::uint64_t truncate(std::uint64_t value, unsigned width) { return value & width_mask(width); }
+[[nodiscard]] constexpr std::uint64_t truncate(std::uint64_t value, unsigned width)
+{
+    return value & width_mask(width);
+}
 
 } // namespace undercroft

@@ -18,11 +18,11 @@ inline constexpr std::size_t tag_bytes = 16;
 inline constexpr std::size_t key_bytes = 32;
 
 enum class Type : std::uint8_t {
-    hello = 1,     ///< sensor: HelloBody; repeated each second until an acknowledgement of this boot arrives
-    data = 2,      ///< sensor: DataBody + fragment bytes
-    ack = 3,       ///< collector: AckBody + AckEntry[]
-    status = 4,    ///< sensor: StatusBody + Counter[]; each second. Answered with an ack of the storage stream,
-                   ///< so that a restarted collector's instance becomes known to a sensor that has nothing to send
+    hello = 1,  ///< sensor: HelloBody; repeated each second until an acknowledgement of this boot arrives
+    data = 2,   ///< sensor: DataBody + fragment bytes
+    ack = 3,    ///< collector: AckBody + AckEntry[]
+    status = 4, ///< sensor: StatusBody + Counter[]; each second. Answered with an ack of the storage stream,
+                ///< so that a restarted collector's instance becomes known to a sensor that has nothing to send
 };
 
 /// Stream numbers. Values are permanent.
@@ -62,13 +62,13 @@ inline constexpr std::uint32_t max_slot_bytes = 32768;
 inline constexpr std::uint32_t max_fragments = 64;
 
 struct DataBody {
-    Le<std::uint64_t> slot;           ///< slot number within the stream
-    Le<std::uint64_t> oldest_slot;    ///< lowest slot the sensor still holds; below it nothing will be resent
-    Le<std::uint32_t> slot_bytes;     ///< whole slot, 1 ... max_slot_bytes
-    Le<std::uint32_t> offset;         ///< of this fragment within the slot
-    Le<std::uint16_t> index;          ///< fragment number, < fragments
-    Le<std::uint16_t> fragments;      ///< 1 ... max_fragments
-    Le<std::uint32_t> reserved;       ///< 0
+    Le<std::uint64_t> slot;        ///< slot number within the stream
+    Le<std::uint64_t> oldest_slot; ///< lowest slot the sensor still holds; below it nothing will be resent
+    Le<std::uint32_t> slot_bytes;  ///< whole slot, 1 ... max_slot_bytes
+    Le<std::uint32_t> offset;      ///< of this fragment within the slot
+    Le<std::uint16_t> index;       ///< fragment number, < fragments
+    Le<std::uint16_t> fragments;   ///< 1 ... max_fragments
+    Le<std::uint32_t> reserved;    ///< 0
     // then the fragment's bytes, to the end of the plaintext
 };
 static_assert(offsetof(DataBody, slot_bytes) == 16);
@@ -85,20 +85,20 @@ struct AckBody {
 };
 struct AckEntry {
     Le<std::uint64_t> slot;
-    Le<std::uint64_t> received;       ///< bit i = fragment i has arrived
+    Le<std::uint64_t> received; ///< bit i = fragment i has arrived
 };
 inline constexpr std::uint32_t max_ack_entries = 64;
 static_assert(sizeof(AckBody) == 16 && sizeof(AckEntry) == 16);
 
 struct StatusBody {
     Le<std::uint64_t> time_utc_ns;
-    Le<std::uint64_t> uptime_ns;      ///< since the sensor started
-    Le<std::uint64_t> next_sequence;  ///< storage stream: records made so far, dropped ones included
-    Le<std::uint64_t> next_slot;      ///< storage stream: slots closed so far
+    Le<std::uint64_t> uptime_ns;     ///< since the sensor started
+    Le<std::uint64_t> next_sequence; ///< storage stream: records made so far, dropped ones included
+    Le<std::uint64_t> next_slot;     ///< storage stream: slots closed so far
 };
 struct Counter {
-    Le<std::uint16_t> id;             ///< CounterId (wire/counters.hpp)
-    Le<std::uint16_t> index;          ///< CPU or port where it applies, else 0
+    Le<std::uint16_t> id;    ///< CounterId (wire/counters.hpp)
+    Le<std::uint16_t> index; ///< CPU or port where it applies, else 0
     Le<std::uint32_t> reserved;
     Le<std::uint64_t> value;
 };
@@ -107,18 +107,18 @@ static_assert(sizeof(StatusBody) == 32 && sizeof(Counter) == 16);
 struct HelloBody {
     Le<std::uint64_t> time_utc_ns;
     Le<std::uint64_t> start_utc_ns;
-    char sensor_version[32];          ///< UTF-8, zero padded, not necessarily zero terminated
-    char cpu_backend[16];             ///< "svm", "vmx"
-    Le<std::uint16_t> disks;          ///< DiskInfo entries that follow, at most 32
-    Le<std::uint16_t> capture_mode;   ///< 0 header only, 1 full content
-    Le<std::uint16_t> policy;         ///< 0 drop, 1 hold
+    char sensor_version[32];        ///< UTF-8, zero padded, not necessarily zero terminated
+    char cpu_backend[16];           ///< "svm", "vmx"
+    Le<std::uint16_t> disks;        ///< DiskInfo entries that follow, at most 32
+    Le<std::uint16_t> capture_mode; ///< 0 header only, 1 full content
+    Le<std::uint16_t> policy;       ///< 0 drop, 1 hold
     Le<std::uint16_t> reserved;
 };
 struct DiskInfo {
-    Le<std::uint16_t> source;         ///< as Record::source
+    Le<std::uint16_t> source; ///< as Record::source
     Le<std::uint16_t> logical_sector_bytes;
     Le<std::uint32_t> reserved;
-    Le<std::uint64_t> capacity_512;   ///< in 512-byte units, 0 = not known yet
+    Le<std::uint64_t> capacity_512; ///< in 512-byte units, 0 = not known yet
     char model[40];
     char serial[24];
 };

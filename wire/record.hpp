@@ -26,16 +26,16 @@ enum class PageClass : std::uint8_t { none = 0, page_4k = 1, page_2m = 2, mmio =
 
 /// Bits of Record::flags. Values are permanent.
 namespace record_flag {
-inline constexpr std::uint16_t first_of_request = 1U << 0;  ///< first record of one device command
-inline constexpr std::uint16_t last_of_request = 1U << 1;   ///< last record of one device command
-inline constexpr std::uint16_t has_entropy = 1U << 2;       ///< Record::entropy is valid
-inline constexpr std::uint16_t has_content = 1U << 3;       ///< `length` content bytes follow the record
+inline constexpr std::uint16_t first_of_request = 1U << 0;    ///< first record of one device command
+inline constexpr std::uint16_t last_of_request = 1U << 1;     ///< last record of one device command
+inline constexpr std::uint16_t has_entropy = 1U << 2;         ///< Record::entropy is valid
+inline constexpr std::uint16_t has_content = 1U << 3;         ///< `length` content bytes follow the record
 inline constexpr std::uint16_t time_unsynchronised = 1U << 4; ///< no SNTP answer yet: firmware clock + TSC
 inline constexpr std::uint16_t forced_unit_access = 1U << 5;
-inline constexpr std::uint16_t queued = 1U << 6;            ///< NCQ command
+inline constexpr std::uint16_t queued = 1U << 6;             ///< NCQ command
 inline constexpr std::uint16_t content_unreadable = 1U << 7; ///< PRDT pointed outside guest RAM
-inline constexpr std::uint16_t seen_late = 1U << 8;         ///< found after issue (undecodable instruction, hand-over)
-inline constexpr std::uint16_t before_os = 1U << 9;         ///< firmware's access, before ExitBootServices
+inline constexpr std::uint16_t seen_late = 1U << 8;          ///< found after issue (undecodable instruction, hand-over)
+inline constexpr std::uint16_t before_os = 1U << 9;          ///< firmware's access, before ExitBootServices
 } // namespace record_flag
 
 /// A write command of n bytes gives ceil(n / 4096) consecutive records, each
@@ -44,15 +44,15 @@ inline constexpr std::uint16_t before_os = 1U << 9;         ///< firmware's acce
 /// command are contiguous in sequence numbers, first_of_request on the first
 /// and last_of_request on the last. Each range of a trim counts as a command here.
 struct Record {
-    Le<std::uint64_t> time_utc_ns;    ///< UTC nanoseconds since 1970
-    Le<std::uint64_t> address;        ///< storage: LBA in 512-byte units; memory: guest-physical bytes
-    Le<std::uint32_t> length;         ///< bytes (a read or trim of more than 4 GiB - 4,096 is split)
-    Le<std::uint8_t> kind;            ///< Kind
-    Le<std::uint8_t> page_class;      ///< PageClass
-    Le<std::uint16_t> source;         ///< storage: controller << 8 | port; memory: CPU
-    Le<std::uint16_t> entropy;        ///< Shannon bits / 8 as round(x * 65535); valid with has_entropy
-    Le<std::uint16_t> flags;          ///< record_flag bits; unknown bits are ignored
-    Le<std::uint32_t> content_bytes;  ///< bytes of content right after this record in the slot (0 or length)
+    Le<std::uint64_t> time_utc_ns;   ///< UTC nanoseconds since 1970
+    Le<std::uint64_t> address;       ///< storage: LBA in 512-byte units; memory: guest-physical bytes
+    Le<std::uint32_t> length;        ///< bytes (a read or trim of more than 4 GiB - 4,096 is split)
+    Le<std::uint8_t> kind;           ///< Kind
+    Le<std::uint8_t> page_class;     ///< PageClass
+    Le<std::uint16_t> source;        ///< storage: controller << 8 | port; memory: CPU
+    Le<std::uint16_t> entropy;       ///< Shannon bits / 8 as round(x * 65535); valid with has_entropy
+    Le<std::uint16_t> flags;         ///< record_flag bits; unknown bits are ignored
+    Le<std::uint32_t> content_bytes; ///< bytes of content right after this record in the slot (0 or length)
 };
 static_assert(offsetof(Record, time_utc_ns) == 0);
 static_assert(offsetof(Record, address) == 8);

@@ -11,13 +11,15 @@
 namespace undercroft::backend {
 
 enum class ExitKind : std::uint8_t {
-    nested_fault,   ///< gpa, is_write, is_fetch valid
-    port,           ///< port, width, is_write, string, rep valid
-    msr_read, msr_write,
+    nested_fault, ///< gpa, is_write, is_fetch valid
+    port,         ///< port, width, is_write, string, rep valid
+    msr_read,
+    msr_write,
     halt,
-    interrupt,      ///< a physical interrupt is pending (interrupt exiting was armed)
-    nmi,            ///< a physical NMI is pending
-    init, sipi,     ///< by hardware (VMX, real SVM with INIT redirection)
+    interrupt, ///< a physical interrupt is pending (interrupt exiting was armed)
+    nmi,       ///< a physical NMI is pending
+    init,
+    sipi,           ///< by hardware (VMX, real SVM with INIT redirection)
     hypercall,      ///< VMMCALL / VMCALL
     virtualisation, ///< another virtualisation instruction: #UD
     debug_trap,     ///< #DB while a single step is in progress
@@ -29,13 +31,13 @@ enum class ExitKind : std::uint8_t {
 
 struct Exit {
     ExitKind kind = ExitKind::unknown;
-    std::uint64_t raw_reason = 0;    ///< vendor's exit code, for the log
+    std::uint64_t raw_reason = 0; ///< vendor's exit code, for the log
     Gpa gpa{};
     std::uint16_t port = 0;
     std::uint8_t width = 0;
     bool is_write = false, is_fetch = false, string = false, rep = false;
-    bool by_page_walk = false;       ///< nested_fault: the CPU was reading or marking the guest's own page tables
-    std::uint64_t next_rip = 0;      ///< where known (I/O), else 0
+    bool by_page_walk = false;  ///< nested_fault: the CPU was reading or marking the guest's own page tables
+    std::uint64_t next_rip = 0; ///< where known (I/O), else 0
 };
 
 /// General registers in the order of x86 encoding (RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 ... R15).
@@ -46,7 +48,7 @@ struct Registers {
 enum class Segment : std::uint8_t { es, cs, ss, ds, fs, gs, ldtr, tr };
 struct SegmentState {
     std::uint16_t selector;
-    std::uint16_t attributes;   ///< as in the VMCB: bits 0-7 = descriptor bits 40-47, 8-11 = bits 52-55
+    std::uint16_t attributes; ///< as in the VMCB: bits 0-7 = descriptor bits 40-47, 8-11 = bits 52-55
     std::uint32_t limit;
     std::uint64_t base;
 };
@@ -60,29 +62,29 @@ struct PagingState {
 
 template <typename C>
 concept VirtualCpu = requires(C cpu, C const& ccpu, Exit exit, std::uint64_t v, bool on, Segment seg, SegmentState st) {
-    { cpu.run() } -> std::same_as<Exit>;                 // enter the guest until the next exit
-    { cpu.registers() } -> std::same_as<Registers&>;     // valid between run()s, RSP included
+    { cpu.run() } -> std::same_as<Exit>;             // enter the guest until the next exit
+    { cpu.registers() } -> std::same_as<Registers&>; // valid between run()s, RSP included
     { ccpu.rip() } -> std::same_as<std::uint64_t>;
-    { cpu.set_rip(v) };                                  // also ends an interrupt shadow
+    { cpu.set_rip(v) }; // also ends an interrupt shadow
     { ccpu.paging() } -> std::same_as<PagingState>;
     { ccpu.segment(seg) } -> std::same_as<SegmentState>;
     { cpu.set_segment(seg, st) };
     { cpu.set_rflags(v) };
     { ccpu.rflags() } -> std::same_as<std::uint64_t>;
-    { ccpu.breakpoints_armed() } -> std::same_as<bool>;  // by DR7: any of L0-L3, G0-G3
-    { ccpu.event_pending() } -> std::same_as<bool>;      // something is to be injected at the next run()
-    { cpu.set_system_registers(v, v, v, v) };            // CR0, CR3, CR4, EFER as the guest shall see them
-    { cpu.set_descriptor_tables(v, v, v, v) };           // GDT base, limit, IDT base, limit
-    { cpu.set_debug_and_activity_reset() };              // DR6, DR7, pending events, shadow cleared
+    { ccpu.breakpoints_armed() } -> std::same_as<bool>; // by DR7: any of L0-L3, G0-G3
+    { ccpu.event_pending() } -> std::same_as<bool>;     // something is to be injected at the next run()
+    { cpu.set_system_registers(v, v, v, v) };           // CR0, CR3, CR4, EFER as the guest shall see them
+    { cpu.set_descriptor_tables(v, v, v, v) };          // GDT base, limit, IDT base, limit
+    { cpu.set_debug_and_activity_reset() };             // DR6, DR7, pending events, shadow cleared
     { ccpu.guest_efer() } -> std::same_as<std::uint64_t>;
     { cpu.set_guest_efer(v) };
-    { cpu.inject_undefined() };                          // #UD
-    { cpu.inject_general_protection() };                 // #GP(0)
+    { cpu.inject_undefined() };          // #UD
+    { cpu.inject_general_protection() }; // #GP(0)
     { cpu.intercept_halt(on) };
     { cpu.intercept_interrupts(on) };
-    { cpu.single_step(on) };                             // #DB after one instruction, guest's TF kept apart
-    { cpu.flush_nested() };                              // drop this CPU's cached nested translations
-    { cpu.consume_nmi() };                               // take the pending NMI in the sensor
+    { cpu.single_step(on) }; // #DB after one instruction, guest's TF kept apart
+    { cpu.flush_nested() };  // drop this CPU's cached nested translations
+    { cpu.consume_nmi() };   // take the pending NMI in the sensor
     { cpu.inject_nmi() };
 };
 

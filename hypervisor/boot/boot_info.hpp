@@ -22,19 +22,19 @@ struct MemoryRange {
 
 struct BootInfo {
     std::uint64_t magic;
-    std::uint64_t bytes;              ///< sizeof(BootInfo)
-    std::uint64_t region_start;       ///< the sensor's own memory, 2 MiB aligned, reserved from the OS
-    std::uint64_t region_bytes;       ///< a multiple of 2 MiB
-    std::uint64_t free_start;         ///< first byte in the region that the loader has not used
-    std::uint64_t rsdp;               ///< ACPI root pointer, 0 if none
-    std::uint64_t tsc_hz;             ///< measured against the firmware's Stall
-    std::uint64_t firmware_utc_ns;    ///< firmware clock at `firmware_tsc`
+    std::uint64_t bytes;           ///< sizeof(BootInfo)
+    std::uint64_t region_start;    ///< the sensor's own memory, 2 MiB aligned, reserved from the OS
+    std::uint64_t region_bytes;    ///< a multiple of 2 MiB
+    std::uint64_t free_start;      ///< first byte in the region that the loader has not used
+    std::uint64_t rsdp;            ///< ACPI root pointer, 0 if none
+    std::uint64_t tsc_hz;          ///< measured against the firmware's Stall
+    std::uint64_t firmware_utc_ns; ///< firmware clock at `firmware_tsc`
     std::uint64_t firmware_tsc;
-    std::uint64_t boot_secret;        ///< proves that the end-of-boot-services hypercall is the loader's
-    std::uint64_t random_seed;        ///< for fingerprints and cookies; the guest never sees it
+    std::uint64_t boot_secret; ///< proves that the end-of-boot-services hypercall is the loader's
+    std::uint64_t random_seed; ///< for fingerprints and cookies; the guest never sees it
     std::uint8_t boot_id[16];
-    std::uint32_t cpus;               ///< CPUs that the loader will start the core on, boot CPU included
-    std::uint32_t memory_ranges;      ///< entries used in `memory`
+    std::uint32_t cpus;          ///< CPUs that the loader will start the core on, boot CPU included
+    std::uint32_t memory_ranges; ///< entries used in `memory`
     std::uint32_t config_bytes;
     std::uint32_t reserved;
     MemoryRange memory[max_memory_ranges]; ///< RAM as the firmware's map has it (the sensor's region excluded)
@@ -45,20 +45,20 @@ struct BootInfo {
 enum class StartResult : std::uint32_t {
     ok = 0,
     bad_boot_info,
-    no_virtualisation,        ///< neither AMD SVM with nested paging nor a supported backend
-    virtualisation_disabled,  ///< VM_CR.SVMDIS set by the firmware
-    out_of_memory,            ///< region too small for the configuration
+    no_virtualisation,       ///< neither AMD SVM with nested paging nor a supported backend
+    virtualisation_disabled, ///< VM_CR.SVMDIS set by the firmware
+    out_of_memory,           ///< region too small for the configuration
     bad_config,
     no_nic,
     no_disk_controller,
-    unsupported_paging,       ///< firmware runs with 5-level paging
+    unsupported_paging, ///< firmware runs with 5-level paging
     too_many_cpus,
 };
 
 /// What is wrong with the configuration file.
 struct ConfigProblem {
-    std::uint32_t line;  ///< 1-based; 0: the file as a whole
-    char message[120];   ///< zero terminated
+    std::uint32_t line; ///< 1-based; 0: the file as a whole
+    char message[120];  ///< zero terminated
 };
 
 /// Functions that the core exports to the loader; the ELF entry point is this table's address.
@@ -66,7 +66,8 @@ struct CoreHeader {
     std::uint64_t magic;
     /// Size of the region that this configuration needs, a multiple of 2 MiB; 0: the file is
     /// refused and *problem says why. May be called on a copy of the core anywhere in memory.
-    std::uint64_t(UC_SYSVABI* required_bytes)(char const* config, std::uint32_t config_bytes, std::uint32_t cpus, ConfigProblem* problem);
+    std::uint64_t(UC_SYSVABI* required_bytes)(char const* config, std::uint32_t config_bytes, std::uint32_t cpus,
+                                              ConfigProblem* problem);
     /// Once, on the boot CPU, before any CPU is started. Prepares everything; changes no CPU state.
     StartResult(UC_SYSVABI* prepare)(BootInfo const* info);
     /// On each CPU: puts the caller under the sensor and returns to it as a guest.

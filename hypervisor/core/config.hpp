@@ -14,33 +14,33 @@ enum class Policy : std::uint8_t { drop = 0, hold = 1 };
 using Ipv4 = std::array<std::uint8_t, 4>;
 
 struct Config {
-    std::array<std::uint8_t, 16> machine_id{}; ///< machine_id = 32 hex digits (required)
-    std::array<std::uint8_t, 32> key{};        ///< key = 64 hex digits, shared with the collector (required)
-    std::array<std::uint8_t, 32> control_key{};///< control_key = 64 hex digits, for ucctl (required)
-    bool capture_at_start = true;              ///< capture = on | off
-    CaptureMode mode = CaptureMode::content;   ///< mode = header | content
-    Policy policy = Policy::drop;              ///< policy = drop | hold
-    std::uint32_t buffer_kib = 65536;          ///< buffer_kib = 64 ... 4194304
-    bool dhcp = true;                          ///< address = dhcp | a.b.c.d
+    std::array<std::uint8_t, 16> machine_id{};  ///< machine_id = 32 hex digits (required)
+    std::array<std::uint8_t, 32> key{};         ///< key = 64 hex digits, shared with the collector (required)
+    std::array<std::uint8_t, 32> control_key{}; ///< control_key = 64 hex digits, for ucctl (required)
+    bool capture_at_start = true;               ///< capture = on | off
+    CaptureMode mode = CaptureMode::content;    ///< mode = header | content
+    Policy policy = Policy::drop;               ///< policy = drop | hold
+    std::uint32_t buffer_kib = 65536;           ///< buffer_kib = 64 ... 4194304
+    bool dhcp = true;                           ///< address = dhcp | a.b.c.d
     Ipv4 address{}, netmask{255, 255, 255, 0}, gateway{};
-    Ipv4 collector{};                          ///< collector = a.b.c.d:port (required)
+    Ipv4 collector{}; ///< collector = a.b.c.d:port (required)
     std::uint16_t collector_port = 0;
-    Ipv4 sntp_server{};                        ///< sntp = a.b.c.d[:port] | off (default: off)
+    Ipv4 sntp_server{}; ///< sntp = a.b.c.d[:port] | off (default: off)
     std::uint16_t sntp_port = 123;
     bool sntp = false;
-    std::uint32_t sntp_interval_s = 60;        ///< sntp_interval_s = 1 ... 86400
-    std::uint16_t mtu = 1500;                  ///< mtu = 576 ... 9000
+    std::uint32_t sntp_interval_s = 60; ///< sntp_interval_s = 1 ... 86400
+    std::uint16_t mtu = 1500;           ///< mtu = 576 ... 9000
     /// nic = pci:BB:DD.F | first (first supported card that the PCI scan finds)
     bool nic_first = true;
     std::uint8_t nic_bus = 0, nic_device = 0, nic_function = 0;
-    std::uint16_t log_port = 0;                ///< log_serial = off | 0x3e8 (I/O port of a 16550)
-    std::uint8_t log_level = 2;                ///< log_level = error | warning | info | debug
-    std::uint32_t send_delay_ms = 10;          ///< send_delay_ms = 1 ... 100, longest time a record waits for company
+    std::uint16_t log_port = 0;       ///< log_serial = off | 0x3e8 (I/O port of a 16550)
+    std::uint8_t log_level = 2;       ///< log_level = error | warning | info | debug
+    std::uint32_t send_delay_ms = 10; ///< send_delay_ms = 1 ... 100, longest time a record waits for company
 };
 
 struct ConfigError {
-    unsigned line = 0;               ///< 1-based; 0: the file as a whole
-    char message[120]{};             ///< says what is wrong and what is allowed, zero terminated
+    unsigned line = 0;   ///< 1-based; 0: the file as a whole
+    char message[120]{}; ///< says what is wrong and what is allowed, zero terminated
 };
 
 /// Parses the whole file. False: `error` says why; `config` is unspecified. Unknown

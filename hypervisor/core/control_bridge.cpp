@@ -13,8 +13,14 @@ namespace {
 class CallerMemory final : public control::GuestVirtualMemory {
 public:
     CallerMemory(GuestMemory& memory, backend::PagingState const& paging) : memory_{&memory}, paging_{&paging} {}
-    bool read(Gva from, std::span<std::byte> into) override { return paging::read_virtual(*memory_, *paging_, from, into).has_value(); }
-    bool write(Gva to, std::span<std::byte const> from) override { return paging::write_virtual(*memory_, *paging_, to, from).has_value(); }
+    bool read(Gva from, std::span<std::byte> into) override
+    {
+        return paging::read_virtual(*memory_, *paging_, from, into).has_value();
+    }
+    bool write(Gva to, std::span<std::byte const> from) override
+    {
+        return paging::write_virtual(*memory_, *paging_, to, from).has_value();
+    }
 
 private:
     GuestMemory* memory_;
@@ -94,6 +100,9 @@ std::size_t ControlBridge::counters(std::span<wire::Counter> into)
     return count;
 }
 
-LogRead ControlBridge::log(std::uint64_t cursor, std::span<char> into) { return read_log(cursor, into); }
+LogRead ControlBridge::log(std::uint64_t cursor, std::span<char> into)
+{
+    return read_log(cursor, into);
+}
 
 } // namespace undercroft::core

@@ -14,7 +14,8 @@ public:
     ControlBridge(Config const& config, boot::BootInfo const& info, Devices& devices, Counters& counters);
 
     /// False: the caller must see #UD.
-    [[nodiscard]] bool hypercall(backend::Registers& registers, backend::PagingState const& paging, GuestMemory& memory);
+    [[nodiscard]] bool hypercall(backend::Registers& registers, backend::PagingState const& paging,
+                                 GuestMemory& memory);
 
 private:
     void status(wire::ControlStatus& status) override;

@@ -14,7 +14,8 @@ constexpr unsigned ahci_bar = 5; // ABAR: AHCI 1.3.1, 2.1.11
 std::string_view name_of(platform::Bdf bdf, char (&text)[12])
 {
     constexpr char digits[] = "0123456789abcdef";
-    char const result[12] = {digits[bdf.bus >> 4], digits[bdf.bus & 15], ':', digits[bdf.device >> 4], digits[bdf.device & 15], '.',
+    char const result[12] = {digits[bdf.bus >> 4],    digits[bdf.bus & 15],    ':',
+                             digits[bdf.device >> 4], digits[bdf.device & 15], '.',
                              digits[bdf.function & 7]};
     __builtin_memcpy(text, result, sizeof(text));
     return {text, 7};
@@ -25,15 +26,16 @@ std::string_view name_of(platform::Bdf bdf, char (&text)[12])
 void enable(platform::PciConfig& pci, platform::Bdf function)
 {
     constexpr std::uint32_t intx_disable = 1U << 10;
-    std::uint32_t const command = pci.read(function, platform::pci_reg::command, 2) & ~std::uint32_t{platform::pci_command::io};
+    std::uint32_t const command =
+        pci.read(function, platform::pci_reg::command, 2) & ~std::uint32_t{platform::pci_command::io};
     pci.write(function, platform::pci_reg::command, 2,
               command | platform::pci_command::memory | platform::pci_command::bus_master | intx_disable);
 }
 
 } // namespace
 
-void DiskDirectory::describe(std::uint16_t source, std::uint16_t logical_sector_bytes, std::uint64_t capacity_512, char const (&model)[40],
-                             char const (&serial)[20])
+void DiskDirectory::describe(std::uint16_t source, std::uint16_t logical_sector_bytes, std::uint64_t capacity_512,
+                             char const (&model)[40], char const (&serial)[20])
 {
     observer_->describe(source, logical_sector_bytes, capacity_512, model, serial);
     std::array<wire::DiskInfo, wire::max_hello_disks> disks{};
@@ -41,15 +43,15 @@ void DiskDirectory::describe(std::uint16_t source, std::uint16_t logical_sector_
     for (unsigned i = 0; i < count; ++i)
         if (disks[i].source.get() == source)
             sender_->set_disk(disks[i]);
-    log(LogLevel::info, str("disk on source "), hex(source), str(": "), str({model, sizeof(model)}), str(" sectors of "),
-        dec(logical_sector_bytes), str(" bytes, "), dec(capacity_512 / 2048), str(" MiB"));
+    log(LogLevel::info, str("disk on source "), hex(source), str(": "), str({model, sizeof(model)}),
+        str(" sectors of "), dec(logical_sector_bytes), str(" bytes, "), dec(capacity_512 / 2048), str(" MiB"));
 }
 
 boot::StartResult Devices::build(Region& region, platform::PciConfig& pci, std::uint8_t last_bus)
 {
     platform::PciFindings const found = platform::find_devices(pci, 0, 0, last_bus);
-    log(LogLevel::info, str("PCI: "), dec(found.functions), str(" functions, "), dec(found.ahci.size()), str(" AHCI, "), dec(found.nics.size()),
-        str(" usable network cards"));
+    log(LogLevel::info, str("PCI: "), dec(found.functions), str(" functions, "), dec(found.ahci.size()), str(" AHCI, "),
+        dec(found.nics.size()), str(" usable network cards"));
     if (found.ahci.empty())
         return boot::StartResult::no_disk_controller;
     if (auto const result = take_nic(region, pci, found); result != boot::StartResult::ok)
@@ -82,7 +84,8 @@ boot::StartResult Devices::take_nic(Region& region, platform::PciConfig& pci, pl
         platform::Bar const bar = platform::size_bar(pci, chosen->bdf, index);
         if (bar.kind == platform::Bar::Kind::memory64)
             ++index;
-        if (bar.kind == platform::Bar::Kind::none || bar.kind == platform::Bar::Kind::io || bar.base == 0 || bar.size == 0)
+        if (bar.kind == platform::Bar::Kind::none || bar.kind == platform::Bar::Kind::io || bar.base == 0 ||
+            bar.size == 0)
             continue;
         nic_memory_.push(bar);
         memory_->protect(Gpa{bar.base}, bar.size);
@@ -102,7 +105,8 @@ void Devices::give_up(platform::PciConfig& pci)
     if (nic_ == nullptr)
         return;
     auto const command = pci.read(nic_function_.bdf, platform::pci_reg::command, 2);
-    pci.write(nic_function_.bdf, platform::pci_reg::command, 2, command & ~std::uint32_t{platform::pci_command::bus_master});
+    pci.write(nic_function_.bdf, platform::pci_reg::command, 2,
+              command & ~std::uint32_t{platform::pci_command::bus_master});
 }
 
 bool Devices::build_delivery(Region& region)
@@ -119,7 +123,8 @@ bool Devices::build_delivery(Region& region)
                                           .mtu = config_->mtu,
                                           .random_seed = info_->random_seed ^ 1};
     sntp_ = region.make<net::SntpClock>(
-        *start_clock_, net::SntpClock::Options{.interval_s = config_->sntp_interval_s, .random_seed = info_->random_seed}, *counters_);
+        *start_clock_,
+        net::SntpClock::Options{.interval_s = config_->sntp_interval_s, .random_seed = info_->random_seed}, *counters_);
     if (sntp_ == nullptr)
         return false;
     clock_ = sntp_;
@@ -138,9 +143,11 @@ bool Devices::build_delivery(Region& region)
     auto* const memory = static_cast<std::byte*>(region.allocate(buffer_bytes, page_bytes));
     if (sender_ == nullptr || memory == nullptr)
         return false;
-    observe::SlotBuffer::Options const slot_options{
-        .policy = config_->policy, .send_delay_ms = config_->send_delay_ms, .max_slot_bytes = net::max_slot_bytes(config_->mtu)};
-    buffer_ = region.make<observe::SlotBuffer>(std::span{memory, buffer_bytes}, slot_options, *clock_, *counters_, sender_);
+    observe::SlotBuffer::Options const slot_options{.policy = config_->policy,
+                                                    .send_delay_ms = config_->send_delay_ms,
+                                                    .max_slot_bytes = net::max_slot_bytes(config_->mtu)};
+    buffer_ =
+        region.make<observe::SlotBuffer>(std::span{memory, buffer_bytes}, slot_options, *clock_, *counters_, sender_);
     if (buffer_ == nullptr || !sender_->add_stream(wire::Stream::storage, *buffer_))
         return false;
     sender_->set_task(*sntp_);
@@ -150,7 +157,8 @@ bool Devices::build_delivery(Region& region)
     hello.mode = config_->mode;
     hello.policy = config_->policy;
     sender_->set_hello(hello);
-    observer_ = region.make<observe::Observer>(*memory_, *clock_, *buffer_, *counters_, config_->mode, info_->random_seed ^ 2);
+    observer_ =
+        region.make<observe::Observer>(*memory_, *clock_, *buffer_, *counters_, config_->mode, info_->random_seed ^ 2);
     if (observer_ == nullptr)
         return false;
     directory_.attach(*observer_, *sender_);
@@ -168,20 +176,22 @@ bool Devices::watch_controllers(Region& region, platform::PciConfig& pci, platfo
         hba.registers = platform::size_bar(pci, function.bdf, ahci_bar);
         char text[12];
         if (hba.registers.size == 0 || hba.registers.base == 0) {
-            log(LogLevel::warning, str("AHCI controller "), str(name_of(function.bdf, text)), str(" has no registers yet"));
+            log(LogLevel::warning, str("AHCI controller "), str(name_of(function.bdf, text)),
+                str(" has no registers yet"));
         }
         hba.bus.set_base(hba.registers.base);
-        hba.mediator = region.make<ahci::AhciMediator>(static_cast<std::uint8_t>(hba_count_), static_cast<std::uint32_t>(hba.registers.size),
-                                                       hba.bus, *memory_, directory_, *counters_, *large_table_,
-                                                       ahci::Options{.verify_tables = true, .fingerprint_seed = info_->random_seed ^ 3});
+        hba.mediator = region.make<ahci::AhciMediator>(
+            static_cast<std::uint8_t>(hba_count_), static_cast<std::uint32_t>(hba.registers.size), hba.bus, *memory_,
+            directory_, *counters_, *large_table_,
+            ahci::Options{.verify_tables = true, .fingerprint_seed = info_->random_seed ^ 3});
         if (hba.mediator == nullptr)
             return false;
         ++hba_count_;
         hba.mediator->set_capture(config_->capture_at_start);
         hba.mediator->set_before_os(true);
         hba.mediator->adopt();
-        log(LogLevel::info, str("AHCI controller "), str(name_of(function.bdf, text)), str(" registers at "), hex(hba.registers.base), str(" + "),
-            hex(hba.registers.size));
+        log(LogLevel::info, str("AHCI controller "), str(name_of(function.bdf, text)), str(" registers at "),
+            hex(hba.registers.base), str(" + "), hex(hba.registers.size));
     }
     return true;
 }
@@ -193,8 +203,10 @@ void Devices::bring_network_up()
     while (clock_->tsc().value - start.value < limit && counters_->get(wire::CounterId::acks_accepted) == 0)
         (void)poll(clock_->tsc(), true);
     auto const address = stack_->address();
-    log(LogLevel::info, str("network: address "), dec(address[0]), str("."), dec(address[1]), str("."), dec(address[2]), str("."), dec(address[3]),
-        str(counters_->get(wire::CounterId::acks_accepted) != 0 ? ", the collector answers" : ", no answer from the collector yet"));
+    log(LogLevel::info, str("network: address "), dec(address[0]), str("."), dec(address[1]), str("."), dec(address[2]),
+        str("."), dec(address[3]),
+        str(counters_->get(wire::CounterId::acks_accepted) != 0 ? ", the collector answers"
+                                                                : ", no answer from the collector yet"));
 }
 
 bool Devices::commands_outstanding()
@@ -225,17 +237,25 @@ void Devices::adopt_controllers()
 
 bool Devices::unsent() const
 {
-    return buffer_->has_open_slot() || unsent_.load(std::memory_order_relaxed) || buffer_->closed_end() != seen_end_.load(std::memory_order_relaxed);
+    return buffer_->has_open_slot() || unsent_.load(std::memory_order_relaxed) ||
+           buffer_->closed_end() != seen_end_.load(std::memory_order_relaxed);
 }
 
-bool Devices::unacknowledged() const { return buffer_->oldest() != buffer_->closed_end(); }
+bool Devices::unacknowledged() const
+{
+    return buffer_->oldest() != buffer_->closed_end();
+}
 
 bool Devices::backlog() const
 {
-    return unsent_.load(std::memory_order_relaxed) || buffer_->closed_end() != seen_end_.load(std::memory_order_relaxed);
+    return unsent_.load(std::memory_order_relaxed) ||
+           buffer_->closed_end() != seen_end_.load(std::memory_order_relaxed);
 }
 
-std::uint64_t Devices::answers() const { return counters_->get(wire::CounterId::acks_accepted); }
+std::uint64_t Devices::answers() const
+{
+    return counters_->get(wire::CounterId::acks_accepted);
+}
 
 bool Devices::poll(Tsc now, bool everything)
 {

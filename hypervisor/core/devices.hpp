@@ -38,9 +38,12 @@ struct WatchedHba {
 class DiskDirectory final : public observe::DiskObserver {
 public:
     void attach(observe::Observer& observer, net::Sender& sender) { observer_ = &observer, sender_ = &sender; }
-    void observe(observe::DiskCommand const& command, observe::ExtentSource& data) override { observer_->observe(command, data); }
-    void describe(std::uint16_t source, std::uint16_t logical_sector_bytes, std::uint64_t capacity_512, char const (&model)[40],
-                  char const (&serial)[20]) override;
+    void observe(observe::DiskCommand const& command, observe::ExtentSource& data) override
+    {
+        observer_->observe(command, data);
+    }
+    void describe(std::uint16_t source, std::uint16_t logical_sector_bytes, std::uint64_t capacity_512,
+                  char const (&model)[40], char const (&serial)[20]) override;
 
 private:
     observe::Observer* observer_ = nullptr;
@@ -49,8 +52,10 @@ private:
 
 class Devices final : public DeliveryWork {
 public:
-    Devices(Config const& config, boot::BootInfo const& info, SystemMemory& memory, Counters& counters, Clock const& start_clock)
-        : config_{&config}, info_{&info}, memory_{&memory}, counters_{&counters}, start_clock_{&start_clock}, clock_{&start_clock}
+    Devices(Config const& config, boot::BootInfo const& info, SystemMemory& memory, Counters& counters,
+            Clock const& start_clock)
+        : config_{&config}, info_{&info}, memory_{&memory}, counters_{&counters}, start_clock_{&start_clock},
+          clock_{&start_clock}
     {
     }
 
@@ -65,7 +70,10 @@ public:
     [[nodiscard]] std::span<WatchedHba> hbas() { return {hbas_.data(), hba_count_}; }
     [[nodiscard]] platform::PciFunction const& nic_function() const { return nic_function_; }
     /// Every memory window of the sensor's card: registers, flash, MSI-X.
-    [[nodiscard]] std::span<platform::Bar const> nic_memory() const { return {nic_memory_.begin(), nic_memory_.size()}; }
+    [[nodiscard]] std::span<platform::Bar const> nic_memory() const
+    {
+        return {nic_memory_.begin(), nic_memory_.size()};
+    }
     [[nodiscard]] bool commands_outstanding();
     [[nodiscard]] Clock const& clock() const { return *clock_; }
     /// Sends everything and waits until it is acknowledged (true). Gives up when no slot was
@@ -85,7 +93,8 @@ public:
     bool poll(Tsc now, bool everything) override;
 
 private:
-    [[nodiscard]] boot::StartResult take_nic(Region& region, platform::PciConfig& pci, platform::PciFindings const& found);
+    [[nodiscard]] boot::StartResult take_nic(Region& region, platform::PciConfig& pci,
+                                             platform::PciFindings const& found);
     [[nodiscard]] bool build_delivery(Region& region);
     [[nodiscard]] bool watch_controllers(Region& region, platform::PciConfig& pci, platform::PciFindings const& found);
     void bring_network_up();

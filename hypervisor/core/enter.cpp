@@ -8,8 +8,8 @@ namespace undercroft::core {
 // Builds a CapturedState on the stack, from its last member to its first.
 [[gnu::naked]] std::uint32_t core_enter(std::uint32_t /*cpu_index*/)
 {
-    asm("mov (%rsp), %rax\n"     // where the caller goes on
-        "lea 8(%rsp), %rcx\n"    // and with which stack pointer
+    asm("mov (%rsp), %rax\n"  // where the caller goes on
+        "lea 8(%rsp), %rcx\n" // and with which stack pointer
         "pushfq; pop %rdx\n"
         "cli\n"
         "push %r15; push %r14; push %r13; push %r12; push %rbp; push %rbx\n"

@@ -51,7 +51,9 @@ public:
                     return;
                 wait_(*mailbox_); // for a SIPI: Intel SDM vol. 3A 9.4, AMD APM vol. 2 14.1.5
                 break;
-            case platform::StartupAction::Kind::wait: enter_init_state(); break;
+            case platform::StartupAction::Kind::wait:
+                enter_init_state();
+                break;
             case platform::StartupAction::Kind::start:
                 enter_init_state();
                 backend::apply_startup(*cpu_, action.vector);
@@ -72,19 +74,45 @@ private:
         if (exit.kind != debug_trap && exit.kind != nmi)
             end_step(); // the stepped instruction did something else than end
         switch (exit.kind) {
-        case nested_fault: on_nested_fault(exit); break;
-        case port: on_port(exit); break;
-        case msr_read: on_msr_read(); break;
-        case msr_write: on_msr_write(); break;
-        case hypercall: on_hypercall(); break;
-        case halt: on_halt(); break;
-        case interrupt: count(wire::CounterId::exits_interrupt); break; // likewise
-        case nmi: on_nmi(); break;
-        case init: mailbox_->startup.post_init(); serve_mailbox(); break;
-        case debug_trap: end_step(); break;
-        case virtualisation: cpu_->inject_undefined(); break;
-        case shutdown: services_->guest_shutdown();
-        default: on_unknown(exit); break;
+        case nested_fault:
+            on_nested_fault(exit);
+            break;
+        case port:
+            on_port(exit);
+            break;
+        case msr_read:
+            on_msr_read();
+            break;
+        case msr_write:
+            on_msr_write();
+            break;
+        case hypercall:
+            on_hypercall();
+            break;
+        case halt:
+            on_halt();
+            break;
+        case interrupt:
+            count(wire::CounterId::exits_interrupt);
+            break; // likewise
+        case nmi:
+            on_nmi();
+            break;
+        case init:
+            mailbox_->startup.post_init();
+            serve_mailbox();
+            break;
+        case debug_trap:
+            end_step();
+            break;
+        case virtualisation:
+            cpu_->inject_undefined();
+            break;
+        case shutdown:
+            services_->guest_shutdown();
+        default:
+            on_unknown(exit);
+            break;
         }
     }
 
@@ -110,7 +138,8 @@ private:
         if (exit.by_page_walk)
             return cpu_->inject_general_protection();
         std::uint64_t const rip = cpu_->rip();
-        auto const progress = decode::access_mmio(*cpu_, decode_cache_, services_->memory(), services_->mmio(), exit.gpa.value, exit.is_write);
+        auto const progress = decode::access_mmio(*cpu_, decode_cache_, services_->memory(), services_->mmio(),
+                                                  exit.gpa.value, exit.is_write);
         if (progress == decode::Progress::unknown)
             step_open_or_fault(exit);
         else if (progress == decode::Progress::done && exit.is_write)
@@ -121,16 +150,14 @@ private:
     void run_ahead(std::uint64_t access_rip)
     {
         auto const is_watched = [this](Gpa gpa) { return services_->is_watched(gpa); };
-        unsigned const merged = decode::run_ahead(*cpu_, step_cache_, run_ahead_table_, services_->memory(), services_->mmio(), is_watched, access_rip);
+        unsigned const merged = decode::run_ahead(*cpu_, step_cache_, run_ahead_table_, services_->memory(),
+                                                  services_->mmio(), is_watched, access_rip);
         if (merged != 0)
             services_->counters().add(wire::CounterId::run_ahead_merged, merged);
     }
 
     void skip(unsigned bytes) { set_rip_wrapped(cpu_->rip() + bytes); }
-    void set_rip_wrapped(std::uint64_t rip)
-    {
-        cpu_->set_rip(cpu_->paging().cs_long ? rip : rip & 0xFFFFFFFF);
-    }
+    void set_rip_wrapped(std::uint64_t rip) { cpu_->set_rip(cpu_->paging().cs_long ? rip : rip & 0xFFFFFFFF); }
 
     /// An instruction that cannot be emulated runs once on this CPU's own view of memory
     /// in which the page is open; what it did is looked up afterwards.

@@ -35,7 +35,10 @@ public:
     /// An instruction was single-stepped with every page open: look what it may have done unseen.
     virtual void after_open_step() = 0;
     /// The bits of EFER that the guest may set; SVME is never one of them.
-    [[nodiscard]] virtual std::uint64_t efer_bits() const { return 1ULL << 0 | 1ULL << 8 | 1ULL << 10 | 1ULL << 11 | 1ULL << 13 | 1ULL << 14 | 1ULL << 15; }
+    [[nodiscard]] virtual std::uint64_t efer_bits() const
+    {
+        return 1ULL << 0 | 1ULL << 8 | 1ULL << 10 | 1ULL << 11 | 1ULL << 13 | 1ULL << 14 | 1ULL << 15;
+    }
     /// An NMI that found no request may still be a repeated call of ours.
     [[nodiscard]] virtual bool kicked_recently(Mailbox const& mailbox) = 0;
     /// The guest has triple-faulted; delivers what is left and resets the machine.

@@ -7,7 +7,8 @@
 namespace undercroft::core {
 namespace {
 
-std::uint64_t UC_SYSVABI required_bytes(char const* text, std::uint32_t bytes, std::uint32_t cpus, boot::ConfigProblem* problem)
+std::uint64_t UC_SYSVABI required_bytes(char const* text, std::uint32_t bytes, std::uint32_t cpus,
+                                        boot::ConfigProblem* problem)
 {
     static_assert(sizeof(problem->message) == sizeof(ConfigError::message));
     Config config;
@@ -27,13 +28,17 @@ boot::StartResult UC_SYSVABI prepare(boot::BootInfo const* info)
     return machine().prepare(*info);
 }
 
-boot::StartResult UC_SYSVABI enter(std::uint32_t cpu_index) { return static_cast<boot::StartResult>(core_enter(cpu_index)); }
+boot::StartResult UC_SYSVABI enter(std::uint32_t cpu_index)
+{
+    return static_cast<boot::StartResult>(core_enter(cpu_index));
+}
 
 } // namespace
 
 extern "C" {
 extern boot::CoreHeader const core_header;
-[[gnu::visibility("default"), gnu::used]] boot::CoreHeader const core_header{boot::core_header_magic, &required_bytes, &prepare, &enter};
+[[gnu::visibility("default"), gnu::used]] boot::CoreHeader const core_header{boot::core_header_magic, &required_bytes,
+                                                                             &prepare, &enter};
 }
 
 } // namespace undercroft::core

@@ -42,13 +42,16 @@ extern "C" [[noreturn, gnu::noinline]] void core_exception(ExceptionFrame const*
 {
     std::uint64_t cr2;
     asm volatile("mov %%cr2, %0" : "=r"(cr2));
-    log(LogLevel::error, str("sensor fault: vector "), dec(frame->vector), str(" error "), hex(frame->error_code), str(" rip "),
-        hex(frame->rip), str(" rsp "), hex(frame->rsp), str(" cr2 "), hex(cr2));
+    log(LogLevel::error, str("sensor fault: vector "), dec(frame->vector), str(" error "), hex(frame->error_code),
+        str(" rip "), hex(frame->rip), str(" rsp "), hex(frame->rsp), str(" cr2 "), hex(cr2));
     for (;;)
         asm volatile("cli; hlt");
 }
 
-extern "C" void core_count_nmi() { nmi_count.fetch_add(1, std::memory_order_relaxed); }
+extern "C" void core_count_nmi()
+{
+    nmi_count.fetch_add(1, std::memory_order_relaxed);
+}
 
 [[gnu::naked]] void nmi_entry()
 {
@@ -61,7 +64,8 @@ extern "C" void core_count_nmi() { nmi_count.fetch_add(1, std::memory_order_rela
 /// Vectors that push an error code: Intel SDM vol. 3A table 6-1.
 constexpr bool pushes_error_code(unsigned vector)
 {
-    return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30;
+    return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 ||
+           vector == 30;
 }
 
 template <unsigned Vector>
@@ -115,8 +119,13 @@ extern "C" [[gnu::naked]] bool core_write_msr(std::uint32_t /*number*/, std::uin
 void set_gate(unsigned vector, void (*entry)())
 {
     auto const address = reinterpret_cast<std::uint64_t>(entry);
-    idt[vector] = {static_cast<std::uint16_t>(address), code_selector, 0, 0x8E, static_cast<std::uint16_t>(address >> 16),
-                   static_cast<std::uint32_t>(address >> 32), 0};
+    idt[vector] = {static_cast<std::uint16_t>(address),
+                   code_selector,
+                   0,
+                   0x8E,
+                   static_cast<std::uint16_t>(address >> 16),
+                   static_cast<std::uint32_t>(address >> 32),
+                   0};
 }
 
 template <unsigned... V>
@@ -157,9 +166,18 @@ void load_host_environment(std::uint64_t page_table_root)
     asm volatile("lidt %0" : : "m"(idt_pointer));
 }
 
-bool try_read_msr(std::uint32_t number, std::uint64_t& value) { return core_read_msr(number, &value); }
-bool try_write_msr(std::uint32_t number, std::uint64_t value) { return core_write_msr(number, value); }
+bool try_read_msr(std::uint32_t number, std::uint64_t& value)
+{
+    return core_read_msr(number, &value);
+}
+bool try_write_msr(std::uint32_t number, std::uint64_t value)
+{
+    return core_write_msr(number, value);
+}
 
-std::uint64_t nmis_taken() { return nmi_count.load(std::memory_order_relaxed); }
+std::uint64_t nmis_taken()
+{
+    return nmi_count.load(std::memory_order_relaxed);
+}
 
 } // namespace undercroft::core

@@ -19,9 +19,18 @@ struct LogValue {
     std::string_view text;
     std::uint64_t number;
 };
-inline LogValue hex(std::uint64_t n) { return {LogValue::Form::hex, {}, n}; }
-inline LogValue dec(std::uint64_t n) { return {LogValue::Form::decimal, {}, n}; }
-inline LogValue str(std::string_view s) { return {LogValue::Form::text, s, 0}; }
+inline LogValue hex(std::uint64_t n)
+{
+    return {LogValue::Form::hex, {}, n};
+}
+inline LogValue dec(std::uint64_t n)
+{
+    return {LogValue::Form::decimal, {}, n};
+}
+inline LogValue str(std::string_view s)
+{
+    return {LogValue::Form::text, s, 0};
+}
 
 void log_values(LogLevel level, LogValue const* values, unsigned count);
 

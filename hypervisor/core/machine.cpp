@@ -34,9 +34,15 @@ Machine& machine()
 
 Machine::Machine() : absent_{memory_, counters_}, router_{absent_}, shootdown_{*this}, startup_watch_{*this} {}
 
-void TlbShootdown::request_flush() { machine_->flush_all_cpus(); }
+void TlbShootdown::request_flush()
+{
+    machine_->flush_all_cpus();
+}
 
-Tsc Machine::now() const { return Tsc{read_tsc()}; }
+Tsc Machine::now() const
+{
+    return Tsc{read_tsc()};
+}
 
 PerCpu* Machine::by_apic_id(std::uint32_t apic_id)
 {
@@ -139,7 +145,10 @@ bool Machine::kicked_recently(Mailbox const& mailbox)
     return read_tsc() - mailbox.last_kick() < window_ms * (info_->tsc_hz / 1000);
 }
 
-bool Machine::interrupt_waits() const { return local_apic_request_pending(); }
+bool Machine::interrupt_waits() const
+{
+    return local_apic_request_pending();
+}
 
 void Machine::guest_shutdown()
 {
@@ -151,7 +160,10 @@ void Machine::guest_shutdown()
         asm volatile("hlt");
 }
 
-WaitForRequest Machine::hardware_wait() { return &wait_in_halt; }
+WaitForRequest Machine::hardware_wait()
+{
+    return &wait_in_halt;
+}
 
 extern "C" PerCpu* core_adopt_cpu(std::uint32_t cpu_index, CapturedState const* captured, std::uint32_t* result)
 {
@@ -161,6 +173,9 @@ extern "C" PerCpu* core_adopt_cpu(std::uint32_t cpu_index, CapturedState const* 
     return cpu;
 }
 
-extern "C" void core_run_cpu(PerCpu* cpu) { machine().run(*cpu); }
+extern "C" void core_run_cpu(PerCpu* cpu)
+{
+    machine().run(*cpu);
+}
 
 } // namespace undercroft::core

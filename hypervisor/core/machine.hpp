@@ -68,7 +68,8 @@ public:
 
     /// Sends a physical NMI to a CPU and notes it in its mailbox.
     void kick(PerCpu& target);
-    /// Repeats an NMI to `target` until done(target) or it is about to look at its requests (bounded; logged when it is not).
+    /// Repeats an NMI to `target` until done(target) or it is about to look at its requests (bounded; logged when it is
+    /// not).
     void call_until(PerCpu& target, bool (*done)(PerCpu&));
     void flush_all_cpus();
     [[nodiscard]] PerCpu* by_apic_id(std::uint32_t apic_id);
@@ -126,9 +127,9 @@ private:
     MmioRouter router_;
     paging::PagePool pool_;
     TlbShootdown shootdown_;
-    NestedTable* nested_ = nullptr;   ///< the guest's view
-    NestedTable* open_ = nullptr;     ///< the view while single-stepping: the watched controllers' registers may be written
-    NestedTable* host_ = nullptr;     ///< the sensor's own page tables: everything
+    NestedTable* nested_ = nullptr; ///< the guest's view
+    NestedTable* open_ = nullptr; ///< the view while single-stepping: the watched controllers' registers may be written
+    NestedTable* host_ = nullptr; ///< the sensor's own page tables: everything
     Spinlock tables_lock_;
     svm::SharedState svm_;
     StartupWatch startup_watch_;

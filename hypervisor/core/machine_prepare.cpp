@@ -44,7 +44,10 @@ std::size_t table_pages(paging::TableCapabilities const& offered)
 }
 
 /// Gives the sensor's log UTC once there is a clock.
-std::uint64_t log_time() { return machine().utc_now_ns(); }
+std::uint64_t log_time()
+{
+    return machine().utc_now_ns();
+}
 
 /// Longest time an idle CPU stays in the sensor without an answer, before it halts.
 constexpr std::uint64_t idle_slice_us = 30000;
@@ -60,7 +63,8 @@ constexpr std::uint64_t repeat_us = 50000;
 
 std::uint64_t Machine::required_bytes(Config const& config, std::uint32_t cpus)
 {
-    std::uint64_t const bytes = base_bytes + table_pages(capabilities()) * page_bytes + cpus * bytes_per_cpu + std::uint64_t{config.buffer_kib} * 1024;
+    std::uint64_t const bytes = base_bytes + table_pages(capabilities()) * page_bytes + cpus * bytes_per_cpu +
+                                std::uint64_t{config.buffer_kib} * 1024;
     return (bytes + huge_page - 1) & ~(huge_page - 1);
 }
 
@@ -76,9 +80,12 @@ boot::StartResult Machine::prepare(boot::BootInfo const& info)
     if (config_.log_port != 0)
         (void)set_log_serial(ports_, config_.log_port);
     switch (svm::support()) {
-    case svm::Support::yes: break;
-    case svm::Support::disabled_by_firmware: return virtualisation_disabled;
-    default: return no_virtualisation;
+    case svm::Support::yes:
+        break;
+    case svm::Support::disabled_by_firmware:
+        return virtualisation_disabled;
+    default:
+        return no_virtualisation;
     }
     std::uint64_t cr4;
     asm volatile("mov %%cr4, %0" : "=r"(cr4));
@@ -89,7 +96,8 @@ boot::StartResult Machine::prepare(boot::BootInfo const& info)
     memory_.set_end(first_map_bytes(capabilities()));
     build_host_tables();
     log(LogLevel::info, str("undercroft: "), dec(info.cpus), str(" CPUs, region "), hex(info.region_start), str(" + "),
-        hex(info.region_bytes), str(", TSC "), dec(info.tsc_hz / 1000000), str(" MHz, "), dec(info.memory_ranges), str(" RAM ranges"));
+        hex(info.region_bytes), str(", TSC "), dec(info.tsc_hz / 1000000), str(" MHz, "), dec(info.memory_ranges),
+        str(" RAM ranges"));
     clock_.configure(info.tsc_hz, Tsc{info.firmware_tsc}, UtcNs{info.firmware_utc_ns});
     if (!build_tables() || !build_intercepts())
         return out_of_memory;
@@ -104,10 +112,13 @@ boot::StartResult Machine::prepare(boot::BootInfo const& info)
 bool Machine::set_trap(Gpa first, std::uint64_t bytes, Trap trap)
 {
     SpinGuard const guard{tables_lock_};
-    paging::Permissions const rights = trap == Trap::none ? paging::rights_all : trap == Trap::writes ? paging::rights_read : paging::rights_none;
+    paging::Permissions const rights = trap == Trap::none     ? paging::rights_all
+                                       : trap == Trap::writes ? paging::rights_read
+                                                              : paging::rights_none;
     // What must not even be read stays closed while an instruction is single-stepped.
     paging::Permissions const open_rights = trap == Trap::everything ? paging::rights_none : paging::rights_all;
-    return open_->set_permissions({first, bytes}, open_rights).has_value() && nested_->set_permissions({first, bytes}, rights).has_value();
+    return open_->set_permissions({first, bytes}, open_rights).has_value() &&
+           nested_->set_permissions({first, bytes}, rights).has_value();
 }
 
 void Machine::trap_ports(std::uint16_t first, unsigned count, bool on)
@@ -145,7 +156,8 @@ bool Machine::hide_card_registers()
         for (NestedTable* const table : {nested_, open_})
             if (!table->unmap({Gpa{first}, end - first}))
                 return false;
-        // The guest may set the MTRRs as it likes: its choice must not make the card's registers cacheable for the sensor.
+        // The guest may set the MTRRs as it likes: its choice must not make the card's registers cacheable for the
+        // sensor.
         if (!host_->map_identity({Gpa{first}, end - first}, paging::rights_all, paging::MemoryType::uncacheable))
             return false;
     }
@@ -167,7 +179,8 @@ bool Machine::build_tables()
             return false;
         // On AMD the guest's PAT and the machine's MTRRs decide; write-back here leaves both as they are
         // (APM volume 2, 15.25.8).
-        if (!(*table)->map_identity({Gpa{0}, first_map_bytes(offered)}, paging::rights_all, paging::MemoryType::write_back))
+        if (!(*table)->map_identity({Gpa{0}, first_map_bytes(offered)}, paging::rights_all,
+                                    paging::MemoryType::write_back))
             return false;
     }
     for (NestedTable* const table : {nested_, open_})
@@ -241,14 +254,16 @@ bool Machine::build_cpus()
         cpu->index = i;
         cpu->stack_top = reinterpret_cast<std::uint64_t>(stacks + (i + 1) * stack_bytes);
         cpu->cpu.initialise(vmcb, host_save, &svm_);
-        cpu->loop = region_.make<ExitLoop<ActiveCpu>>(cpu->cpu, cpu->mailbox, static_cast<ExitServices&>(*this), hardware_wait());
+        cpu->loop = region_.make<ExitLoop<ActiveCpu>>(cpu->cpu, cpu->mailbox, static_cast<ExitServices&>(*this),
+                                                      hardware_wait());
         DeliveryTiming const timing{.send_delay_ticks = config_.send_delay_ms * (info_->tsc_hz / 1000),
                                     .backlog_ticks = backlog_us * (info_->tsc_hz / 1000000),
                                     .repeat_ticks = repeat_us * (info_->tsc_hz / 1000000),
                                     .keep_alive_ticks = info_->tsc_hz,
                                     .idle_check_ticks = idle_check_us * (info_->tsc_hz / 1000000),
                                     .idle_slice_ticks = idle_slice_us * (info_->tsc_hz / 1000000)};
-        cpu->delivery = region_.make<Delivery<ActiveCpu>>(cpu->cpu, *devices_, static_cast<DeliveryHost&>(*this), timing);
+        cpu->delivery =
+            region_.make<Delivery<ActiveCpu>>(cpu->cpu, *devices_, static_cast<DeliveryHost&>(*this), timing);
         if (cpu->loop == nullptr || cpu->delivery == nullptr)
             return false;
         cpus_[i] = cpu;

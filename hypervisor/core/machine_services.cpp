@@ -1,7 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // What the exit loop asks of the machine.
-#include "hypervisor/core/host_environment.hpp"
 #include "base/width.hpp"
+#include "hypervisor/core/host_environment.hpp"
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/core/machine.hpp"
 #include "hypervisor/core/x86.hpp"
@@ -28,7 +28,10 @@ void AbsentMemory::store(std::uint64_t gpa, unsigned width, std::uint64_t value)
         store_physical(gpa, width, value);
 }
 
-bool Machine::may_open(Gpa gpa) { return !memory_.touches_sensor(gpa, 8) && open_->lookup(gpa).rights.write; }
+bool Machine::may_open(Gpa gpa)
+{
+    return !memory_.touches_sensor(gpa, 8) && open_->lookup(gpa).rights.write;
+}
 
 std::uint64_t Machine::efer_bits() const
 {
@@ -36,13 +39,19 @@ std::uint64_t Machine::efer_bits() const
     auto const extended = cpuid(0x80000001);
     auto const sizes = cpuid(0x80000008);
     auto const features_2 = cpuid(0x80000000).eax >= 0x80000021 ? cpuid(0x80000021).eax : 0;
-    auto const when = [](std::uint32_t word, unsigned bit, unsigned efer_bit) { return std::uint64_t{word >> bit & 1} << efer_bit; };
+    auto const when = [](std::uint32_t word, unsigned bit, unsigned efer_bit) {
+        return std::uint64_t{word >> bit & 1} << efer_bit;
+    };
     constexpr std::uint64_t long_mode = 1ULL << 0 | 1ULL << 8 | 1ULL << 10; // SCE, LME, LMA
-    return long_mode | when(extended.edx, 20, 11) | when(~sizes.ebx, 20, 13) | when(extended.edx, 25, 14) | when(extended.ecx, 17, 15) |
-           when(sizes.ebx, 8, 17) | when(sizes.ebx, 13, 18) | when(features_2, 7, 20) | when(features_2, 8, 21);
+    return long_mode | when(extended.edx, 20, 11) | when(~sizes.ebx, 20, 13) | when(extended.edx, 25, 14) |
+           when(extended.ecx, 17, 15) | when(sizes.ebx, 8, 17) | when(sizes.ebx, 13, 18) | when(features_2, 7, 20) |
+           when(features_2, 8, 21);
 }
 
-std::uint32_t Machine::processor_signature() const { return cpuid(1).eax; }
+std::uint32_t Machine::processor_signature() const
+{
+    return cpuid(1).eax;
+}
 
 std::uint32_t Machine::port_read(std::uint16_t port, unsigned width)
 {
@@ -67,16 +76,20 @@ MsrAnswer Machine::msr_read(std::uint32_t number, std::uint64_t& value)
     case svm::msr::vm_cr: // as where the firmware has switched SVM off
         value = svm::vm_cr_lock | svm::vm_cr_svmdis;
         return MsrAnswer::done;
-    case svm::msr::vm_hsave_pa: return MsrAnswer::fault; // #GP without EFER.SVME (APM volume 2, 15.30.4)
-    default: return try_read_msr(number, value) ? MsrAnswer::done : MsrAnswer::fault;
+    case svm::msr::vm_hsave_pa:
+        return MsrAnswer::fault; // #GP without EFER.SVME (APM volume 2, 15.30.4)
+    default:
+        return try_read_msr(number, value) ? MsrAnswer::done : MsrAnswer::fault;
     }
 }
 
 MsrAnswer Machine::msr_write(std::uint32_t number, std::uint64_t value)
 {
     switch (number) {
-    case svm::msr::vm_cr: return MsrAnswer::done; // locked
-    case svm::msr::vm_hsave_pa: return MsrAnswer::fault;
+    case svm::msr::vm_cr:
+        return MsrAnswer::done; // locked
+    case svm::msr::vm_hsave_pa:
+        return MsrAnswer::fault;
     case svm::msr::x2apic_icr:
     case svm::msr::x2apic_eoi:
         if (startup_watch_.write_x2apic(number, value))
@@ -85,11 +98,13 @@ MsrAnswer Machine::msr_write(std::uint32_t number, std::uint64_t value)
     case svm::msr::mmio_config_base: // moving the configuration space would uncover the hidden card
         counters_.add(wire::CounterId::pci_writes_refused);
         return MsrAnswer::done;
-    case svm::msr::apic_base: return write_apic_base(value);
+    case svm::msr::apic_base:
+        return write_apic_base(value);
     case svm::msr::tsc: // timestamps and timeouts of the sensor stay what they are
         current()->cpu.set_guest_tsc(value);
         return MsrAnswer::done;
-    default: break;
+    default:
+        break;
     }
     if (svm::routes_memory(number)) {
         std::uint64_t now = 0;
@@ -117,7 +132,8 @@ MsrAnswer Machine::write_apic_base(std::uint64_t value)
 
 bool Machine::hypercall(backend::Registers& registers, backend::PagingState const& paging)
 {
-    if (registers.gpr[0] == boot::hypercall_boot_services_ended && registers.gpr[3] == info_->boot_secret && paging.cpl == 0 && !os_started()) {
+    if (registers.gpr[0] == boot::hypercall_boot_services_ended && registers.gpr[3] == info_->boot_secret &&
+        paging.cpl == 0 && !os_started()) {
         os_started_.store(true, std::memory_order_release);
         devices_->set_before_os(false);
         log(LogLevel::info, str("boot services ended: the operating system starts"));
@@ -126,11 +142,20 @@ bool Machine::hypercall(backend::Registers& registers, backend::PagingState cons
     return control_->hypercall(registers, paging, memory_);
 }
 
-std::uint64_t Machine::utc_now_ns() const { return (devices_ != nullptr ? devices_->clock() : clock_).utc(clock_.tsc()).value; }
+std::uint64_t Machine::utc_now_ns() const
+{
+    return (devices_ != nullptr ? devices_->clock() : clock_).utc(clock_.tsc()).value;
+}
 
-void Machine::after_open_step() { devices_->adopt_controllers(); }
+void Machine::after_open_step()
+{
+    devices_->adopt_controllers();
+}
 
-bool Machine::commands_outstanding() const { return devices_->commands_outstanding(); }
+bool Machine::commands_outstanding() const
+{
+    return devices_->commands_outstanding();
+}
 
 void Machine::drain_before_power_change()
 {

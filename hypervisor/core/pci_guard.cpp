@@ -74,7 +74,8 @@ bool PciGuard::find_index_pair(platform::PciConfig& config, std::size_t index)
     unsigned const bar = (location & 0xF) - 4; // 0100b is BAR0 ... 1001b BAR5; 1111b: in configuration space
     if (bar > 5)
         return false;
-    pairs_[index] = {true, static_cast<std::uint8_t>(bar), static_cast<std::uint16_t>((location >> 4 & 0xFFFFF) * 4), 0};
+    pairs_[index] = {true, static_cast<std::uint8_t>(bar), static_cast<std::uint16_t>((location >> 4 & 0xFFFFF) * 4),
+                     0};
     return true;
 }
 
@@ -84,7 +85,9 @@ void PciGuard::move_index_pair(IndexPair& pair, platform::BarRange const& to)
         return;
     if (pair.port != 0)
         traps_->trap_ports(pair.port, pair_bytes, false);
-    pair.port = to.enabled && to.base + pair.offset + pair_bytes <= 0x10000 ? static_cast<std::uint16_t>(to.base + pair.offset) : std::uint16_t{0};
+    pair.port = to.enabled && to.base + pair.offset + pair_bytes <= 0x10000
+                    ? static_cast<std::uint16_t>(to.base + pair.offset)
+                    : std::uint16_t{0};
     if (pair.port != 0)
         traps_->trap_ports(pair.port, pair_bytes, true);
 }
@@ -104,7 +107,8 @@ bool PciGuard::set_traps()
 
 bool PciGuard::usable(WatchedHba const& hba, platform::BarRange const& place) const
 {
-    if (!place.enabled || place.base == 0 || place.size == 0 || !devices_->memory().reachable(Gpa{place.base}, place.size))
+    if (!place.enabled || place.base == 0 || place.size == 0 ||
+        !devices_->memory().reachable(Gpa{place.base}, place.size))
         return false;
     auto const [first, bytes] = pages_of(place.base, place.size);
     if (devices_->memory().touches_sensor(first, bytes))
@@ -113,7 +117,8 @@ bool PciGuard::usable(WatchedHba const& hba, platform::BarRange const& place) co
         if (devices_->memory().view(first + at, 1) != nullptr)
             return false;
     bool taken = false;
-    router_->for_each_overlap(first, bytes, [&](MmioRouter::Range const& other) { taken = taken || other.handler != hba.mediator; });
+    router_->for_each_overlap(first, bytes,
+                              [&](MmioRouter::Range const& other) { taken = taken || other.handler != hba.mediator; });
     return !taken;
 }
 
@@ -129,7 +134,8 @@ void PciGuard::bar_about_to_move(platform::Bdf function, unsigned bar, platform:
         }
 }
 
-void PciGuard::bar_moved(platform::Bdf function, unsigned bar, platform::BarRange const& from, platform::BarRange const& to)
+void PciGuard::bar_moved(platform::Bdf function, unsigned bar, platform::BarRange const& from,
+                         platform::BarRange const& to)
 {
     for (std::size_t i = 0; i < devices_->hbas().size(); ++i) {
         WatchedHba& hba = devices_->hbas()[i];

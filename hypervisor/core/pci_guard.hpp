@@ -25,7 +25,8 @@ protected:
 
 class PciGuard final : private platform::PciEvents {
 public:
-    PciGuard(platform::PortPciConfig& ports, Devices& devices, MmioRouter& router, TrapControl& traps, Counters& counters)
+    PciGuard(platform::PortPciConfig& ports, Devices& devices, MmioRouter& router, TrapControl& traps,
+             Counters& counters)
         : devices_{&devices}, router_{&router}, traps_{&traps}, mediator_{ports, *this, counters}
     {
     }
@@ -49,7 +50,8 @@ private:
     static constexpr unsigned pair_bytes = 8;
 
     void bar_about_to_move(platform::Bdf function, unsigned bar, platform::BarRange const& to) override;
-    void bar_moved(platform::Bdf function, unsigned bar, platform::BarRange const& from, platform::BarRange const& to) override;
+    void bar_moved(platform::Bdf function, unsigned bar, platform::BarRange const& from,
+                   platform::BarRange const& to) override;
     void ecam_pages_changed() override;
 
     [[nodiscard]] bool find_index_pair(platform::PciConfig& config, std::size_t hba);
@@ -67,7 +69,8 @@ private:
     platform::PciMediator mediator_;
     std::array<PhysicalBus, platform::max_ecam_segments> ecam_buses_{};
     std::array<IndexPair, platform::max_storage_functions> pairs_{};
-    alignas(platform::EcamPciConfig) std::byte ecam_memory_[platform::max_ecam_segments * sizeof(platform::EcamPciConfig)];
+    alignas(platform::EcamPciConfig) std::byte
+        ecam_memory_[platform::max_ecam_segments * sizeof(platform::EcamPciConfig)];
 };
 
 } // namespace undercroft::core

@@ -12,8 +12,14 @@ public:
     explicit constexpr PhysicalBus(std::uint64_t base) : base_{base} {}
     void set_base(std::uint64_t base) { base_ = base; }
     [[nodiscard]] std::uint64_t base() const { return base_; }
-    [[nodiscard]] std::uint64_t load(std::uint64_t offset, unsigned width) override { return load_physical(base_ + offset, width); }
-    void store(std::uint64_t offset, unsigned width, std::uint64_t value) override { store_physical(base_ + offset, width, value); }
+    [[nodiscard]] std::uint64_t load(std::uint64_t offset, unsigned width) override
+    {
+        return load_physical(base_ + offset, width);
+    }
+    void store(std::uint64_t offset, unsigned width, std::uint64_t value) override
+    {
+        store_physical(base_ + offset, width, value);
+    }
 
 private:
     std::uint64_t base_ = 0;

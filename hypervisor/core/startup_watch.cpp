@@ -65,7 +65,8 @@ void StartupWatch::deliver(unsigned source, platform::Ipi const& ipi)
 void StartupWatch::call(PerCpu& target, unsigned source, platform::Ipi const& ipi)
 {
     bool const init = ipi.action == platform::Ipi::Action::init;
-    log(LogLevel::debug, str(init ? "INIT" : "SIPI"), str(" to CPU "), dec(target.index), str(" vector "), hex(ipi.vector));
+    log(LogLevel::debug, str(init ? "INIT" : "SIPI"), str(" to CPU "), dec(target.index), str(" vector "),
+        hex(ipi.vector));
     if (init) {
         target.runs_os.store(false);
         target.mailbox.startup.post_init();
@@ -73,8 +74,9 @@ void StartupWatch::call(PerCpu& target, unsigned source, platform::Ipi const& ip
         return; // it means nothing to a CPU that runs
     }
     if (target.index != source)
-        machine_->call_until(target, init ? [](PerCpu& cpu) { return cpu.mailbox.startup.init_taken(); }
-                                          : [](PerCpu& cpu) { return !cpu.mailbox.startup.needs_attention(); });
+        machine_->call_until(
+            target, init ? [](PerCpu& cpu) { return cpu.mailbox.startup.init_taken(); }
+                         : [](PerCpu& cpu) { return !cpu.mailbox.startup.needs_attention(); });
 }
 
 } // namespace undercroft::core

@@ -24,7 +24,10 @@ public:
     void set_page(std::uint64_t address) { bus_.set_base(address); }
     [[nodiscard]] std::uint64_t page() const { return bus_.base(); }
 
-    [[nodiscard]] std::uint64_t read(std::uint64_t offset, unsigned width) override { return registers_.read(offset, width); }
+    [[nodiscard]] std::uint64_t read(std::uint64_t offset, unsigned width) override
+    {
+        return registers_.read(offset, width);
+    }
     void write(std::uint64_t offset, unsigned width, std::uint64_t value) override;
     /// x2APIC: writes to the ICR and EOI MSRs. False: let it reach the hardware.
     [[nodiscard]] bool write_x2apic(std::uint32_t msr, std::uint64_t value);

@@ -30,7 +30,8 @@ void SystemMemory::protect(Gpa at, std::uint64_t bytes)
 bool SystemMemory::is_ram(std::uint64_t at, std::uint64_t bytes) const
 {
     auto const* const end = ram_.begin() + ranges_;
-    auto const* const after = std::upper_bound(ram_.begin(), end, at, [](std::uint64_t a, auto const& range) { return a < range.start; });
+    auto const* const after =
+        std::upper_bound(ram_.begin(), end, at, [](std::uint64_t a, auto const& range) { return a < range.start; });
     if (after == ram_.begin() || !reachable(Gpa{at}, bytes))
         return false;
     boot::MemoryRange const& range = *(after - 1);

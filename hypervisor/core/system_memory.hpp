@@ -19,7 +19,10 @@ public:
     /// Beyond `end` the sensor's own tables map nothing; until then nothing is reachable.
     void set_end(std::uint64_t end) { end_ = end; }
     /// Whether the sensor itself may touch [at, at + bytes): mapped, whatever lies there.
-    [[nodiscard]] bool reachable(Gpa at, std::uint64_t bytes) const { return at.value < end_ && bytes <= end_ - at.value; }
+    [[nodiscard]] bool reachable(Gpa at, std::uint64_t bytes) const
+    {
+        return at.value < end_ && bytes <= end_ - at.value;
+    }
 
     [[nodiscard]] bool read(Gpa from, std::span<std::byte> into) const override;
     [[nodiscard]] bool write(Gpa to, std::span<std::byte const> from) override;

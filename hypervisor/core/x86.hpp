@@ -22,7 +22,10 @@ inline std::uint64_t read_msr(std::uint32_t number)
 }
 inline void write_msr(std::uint32_t number, std::uint64_t value)
 {
-    asm volatile("wrmsr" : : "c"(number), "a"(static_cast<std::uint32_t>(value)), "d"(static_cast<std::uint32_t>(value >> 32)) : "memory");
+    asm volatile("wrmsr"
+                 :
+                 : "c"(number), "a"(static_cast<std::uint32_t>(value)), "d"(static_cast<std::uint32_t>(value >> 32))
+                 : "memory");
 }
 inline std::uint64_t read_tsc()
 {
@@ -30,9 +33,18 @@ inline std::uint64_t read_tsc()
     asm volatile("rdtsc" : "=a"(low), "=d"(high));
     return std::uint64_t{high} << 32 | low;
 }
-inline void out8(std::uint16_t port, std::uint8_t value) { asm volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory"); }
-inline void out16(std::uint16_t port, std::uint16_t value) { asm volatile("outw %0, %1" : : "a"(value), "Nd"(port) : "memory"); }
-inline void out32(std::uint16_t port, std::uint32_t value) { asm volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory"); }
+inline void out8(std::uint16_t port, std::uint8_t value)
+{
+    asm volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+inline void out16(std::uint16_t port, std::uint16_t value)
+{
+    asm volatile("outw %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+inline void out32(std::uint16_t port, std::uint32_t value)
+{
+    asm volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
 inline std::uint8_t in8(std::uint16_t port)
 {
     std::uint8_t value;
@@ -69,19 +81,31 @@ inline void out_port(std::uint16_t port, unsigned width, std::uint32_t value)
 inline std::uint64_t load_physical(std::uint64_t address, unsigned width)
 {
     switch (width) {
-    case 1: return *reinterpret_cast<std::uint8_t volatile const*>(address);
-    case 2: return *reinterpret_cast<std::uint16_t volatile const*>(address);
-    case 4: return *reinterpret_cast<std::uint32_t volatile const*>(address);
-    default: return *reinterpret_cast<std::uint64_t volatile const*>(address);
+    case 1:
+        return *reinterpret_cast<std::uint8_t const volatile*>(address);
+    case 2:
+        return *reinterpret_cast<std::uint16_t const volatile*>(address);
+    case 4:
+        return *reinterpret_cast<std::uint32_t const volatile*>(address);
+    default:
+        return *reinterpret_cast<std::uint64_t const volatile*>(address);
     }
 }
 inline void store_physical(std::uint64_t address, unsigned width, std::uint64_t value)
 {
     switch (width) {
-    case 1: *reinterpret_cast<std::uint8_t volatile*>(address) = static_cast<std::uint8_t>(value); break;
-    case 2: *reinterpret_cast<std::uint16_t volatile*>(address) = static_cast<std::uint16_t>(value); break;
-    case 4: *reinterpret_cast<std::uint32_t volatile*>(address) = static_cast<std::uint32_t>(value); break;
-    default: *reinterpret_cast<std::uint64_t volatile*>(address) = value; break;
+    case 1:
+        *reinterpret_cast<std::uint8_t volatile*>(address) = static_cast<std::uint8_t>(value);
+        break;
+    case 2:
+        *reinterpret_cast<std::uint16_t volatile*>(address) = static_cast<std::uint16_t>(value);
+        break;
+    case 4:
+        *reinterpret_cast<std::uint32_t volatile*>(address) = static_cast<std::uint32_t>(value);
+        break;
+    default:
+        *reinterpret_cast<std::uint64_t volatile*>(address) = value;
+        break;
     }
 }
 

@@ -27,10 +27,10 @@ protected:
 
 struct DiskCommand {
     wire::Kind kind{};
-    Lba lba{};                  ///< in 512-byte units
-    std::uint64_t bytes{};      ///< transfer length on the medium; for flush 0
-    std::uint16_t source{};     ///< controller << 8 | port
-    std::uint16_t flags{};      ///< record_flag bits the mediator knows (fua, queued, seen_late, before_os)
+    Lba lba{};              ///< in 512-byte units
+    std::uint64_t bytes{};  ///< transfer length on the medium; for flush 0
+    std::uint16_t source{}; ///< controller << 8 | port
+    std::uint16_t flags{};  ///< record_flag bits the mediator knows (fua, queued, seen_late, before_os)
 };
 
 class DiskObserver {

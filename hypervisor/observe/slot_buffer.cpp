@@ -10,7 +10,10 @@ namespace {
 
 constexpr std::size_t descriptor_share = 64; // one 64th of the memory: mean slots of about 3 KiB before they run out
 
-std::uint64_t to_ns(std::uint64_t ticks, std::uint64_t hz) { return mul_div(ticks, 1'000'000'000, hz); }
+std::uint64_t to_ns(std::uint64_t ticks, std::uint64_t hz)
+{
+    return mul_div(ticks, 1'000'000'000, hz);
+}
 
 } // namespace
 

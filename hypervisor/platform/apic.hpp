@@ -112,7 +112,10 @@ public:
     [[nodiscard]] StartupAction take();
     /// Something for take(), or waiting for a SIPI: the CPU must not run the guest.
     /// No INIT waits for take() any more.
-    [[nodiscard]] bool init_taken() const { return static_cast<Phase>(state_.load(std::memory_order_acquire) & 0xFF) != Phase::init_posted; }
+    [[nodiscard]] bool init_taken() const
+    {
+        return static_cast<Phase>(state_.load(std::memory_order_acquire) & 0xFF) != Phase::init_posted;
+    }
     [[nodiscard]] bool needs_attention() const { return state_.load(std::memory_order_acquire) != 0; }
 
 private:

@@ -52,7 +52,8 @@ void EcamRegion::write(std::uint64_t offset, unsigned width, std::uint64_t value
 {
     for_each_piece(offset, width, [&](std::uint64_t at, unsigned piece, unsigned shift) {
         mediator_->ecam_write(function_at(at), static_cast<std::uint16_t>(at & 0xfff), piece,
-                              static_cast<std::uint32_t>(value >> shift) & static_cast<std::uint32_t>(width_mask(piece)));
+                              static_cast<std::uint32_t>(value >> shift) &
+                                  static_cast<std::uint32_t>(width_mask(piece)));
     });
 }
 

@@ -60,7 +60,7 @@ public:
     PagingState paging_state{};
     std::uint64_t instruction_pointer = 0;
     std::array<std::uint64_t, 4> descriptor_tables{}; ///< GDT base, limit, IDT base, limit
-    std::uint64_t debug_control = 0x400; ///< DR7
+    std::uint64_t debug_control = 0x400;              ///< DR7
     bool event_to_inject = false;
     bool halt_intercepted = false, interrupts_intercepted = false, stepping = false;
     unsigned runs = 0;

@@ -78,7 +78,8 @@ void SvmCpu::initialise(Vmcb* vmcb, void* host_save, SharedState const* shared)
     shared_ = shared;
     flush_command_ = shared->flush_by_asid ? TlbControl::flush_asid : TlbControl::flush_all;
     vmcb_->intercept_misc1 = misc1::nmi | misc1::init | misc1::ioio | misc1::msr | misc1::invlpga | misc1::shutdown;
-    vmcb_->intercept_misc2 = misc2::vmrun | misc2::vmmcall | misc2::vmload | misc2::vmsave | misc2::stgi | misc2::clgi | misc2::skinit;
+    vmcb_->intercept_misc2 =
+        misc2::vmrun | misc2::vmmcall | misc2::vmload | misc2::vmsave | misc2::stgi | misc2::clgi | misc2::skinit;
     vmcb_->iopm_base = reinterpret_cast<std::uint64_t>(shared->iopm);
     vmcb_->msrpm_base = reinterpret_cast<std::uint64_t>(shared->msrpm);
     vmcb_->asid = 1;
@@ -220,7 +221,8 @@ backend::Exit SvmCpu::classify() const
     switch (vmcb_->exit_code) {
     case exit_code::nested_fault:
         // Stack, IDT or TSS on a page that cannot serve as such: no instruction is to blame, none can be emulated.
-        exit.kind = (vmcb_->exit_interrupt_info & interrupt_info_valid) != 0 ? ExitKind::shutdown : ExitKind::nested_fault;
+        exit.kind =
+            (vmcb_->exit_interrupt_info & interrupt_info_valid) != 0 ? ExitKind::shutdown : ExitKind::nested_fault;
         exit.gpa = Gpa{vmcb_->exit_info2};
         exit.is_write = (vmcb_->exit_info1 & 1U << 1) != 0;
         exit.is_fetch = (vmcb_->exit_info1 & 1U << 4) != 0;
@@ -237,23 +239,39 @@ backend::Exit SvmCpu::classify() const
         exit.next_rip = vmcb_->exit_info2;
         break;
     }
-    case exit_code::msr: exit.kind = (vmcb_->exit_info1 & 1) != 0 ? ExitKind::msr_write : ExitKind::msr_read; break;
+    case exit_code::msr:
+        exit.kind = (vmcb_->exit_info1 & 1) != 0 ? ExitKind::msr_write : ExitKind::msr_read;
+        break;
     case exit_code::hlt:
     case exit_code::mwait:
-    case exit_code::mwait_conditional: exit.kind = ExitKind::halt; break;
-    case exit_code::interrupt: exit.kind = ExitKind::interrupt; break;
-    case exit_code::nmi: exit.kind = ExitKind::nmi; break;
-    case exit_code::init: exit.kind = ExitKind::init; break;
-    case exit_code::vmmcall: exit.kind = ExitKind::hypercall; break;
+    case exit_code::mwait_conditional:
+        exit.kind = ExitKind::halt;
+        break;
+    case exit_code::interrupt:
+        exit.kind = ExitKind::interrupt;
+        break;
+    case exit_code::nmi:
+        exit.kind = ExitKind::nmi;
+        break;
+    case exit_code::init:
+        exit.kind = ExitKind::init;
+        break;
+    case exit_code::vmmcall:
+        exit.kind = ExitKind::hypercall;
+        break;
     case exit_code::vmrun:
     case exit_code::vmload:
     case exit_code::vmsave:
     case exit_code::stgi:
     case exit_code::clgi:
     case exit_code::skinit:
-    case exit_code::invlpga: exit.kind = ExitKind::virtualisation; break;
+    case exit_code::invlpga:
+        exit.kind = ExitKind::virtualisation;
+        break;
     case exit_code::invalid: // a guest state that cannot be entered: going on would exit for ever
-    case exit_code::shutdown: exit.kind = ExitKind::shutdown; break;
+    case exit_code::shutdown:
+        exit.kind = ExitKind::shutdown;
+        break;
     default:
         // Exceptions are intercepted during a single step only; each ends it.
         if (vmcb_->exit_code >= exit_code::exception_base && vmcb_->exit_code < exit_code::exception_base + 32)
@@ -284,8 +302,10 @@ backend::SegmentState SvmCpu::segment(backend::Segment which) const
         segment = &(&vmcb_->es)[index];
     } else { // live in the CPU until asked for
         asm volatile("vmsave %%rax" : : "a"(vmcb_) : "memory");
-        segment = which == backend::Segment::fs ? &vmcb_->fs : which == backend::Segment::gs ? &vmcb_->gs
-                : which == backend::Segment::ldtr ? &vmcb_->ldtr : &vmcb_->tr;
+        segment = which == backend::Segment::fs     ? &vmcb_->fs
+                  : which == backend::Segment::gs   ? &vmcb_->gs
+                  : which == backend::Segment::ldtr ? &vmcb_->ldtr
+                                                    : &vmcb_->tr;
     }
     return {segment->selector, segment->attributes, segment->limit, segment->base};
 }
@@ -301,10 +321,18 @@ void SvmCpu::set_segment(backend::Segment which, backend::SegmentState state)
     }
     asm volatile("vmsave %%rax" : : "a"(vmcb_) : "memory");
     switch (which) {
-    case backend::Segment::fs: vmcb_->fs = value; break;
-    case backend::Segment::gs: vmcb_->gs = value; break;
-    case backend::Segment::ldtr: vmcb_->ldtr = value; break;
-    default: vmcb_->tr = value; break;
+    case backend::Segment::fs:
+        vmcb_->fs = value;
+        break;
+    case backend::Segment::gs:
+        vmcb_->gs = value;
+        break;
+    case backend::Segment::ldtr:
+        vmcb_->ldtr = value;
+        break;
+    default:
+        vmcb_->tr = value;
+        break;
     }
     asm volatile("vmload %%rax" : : "a"(vmcb_) : "memory");
 }
@@ -319,7 +347,8 @@ void SvmCpu::set_system_registers(std::uint64_t cr0, std::uint64_t cr3, std::uin
     flush_nested();
 }
 
-void SvmCpu::set_descriptor_tables(std::uint64_t gdt_base, std::uint64_t gdt_limit, std::uint64_t idt_base, std::uint64_t idt_limit)
+void SvmCpu::set_descriptor_tables(std::uint64_t gdt_base, std::uint64_t gdt_limit, std::uint64_t idt_base,
+                                   std::uint64_t idt_limit)
 {
     vmcb_->gdtr = {0, 0, static_cast<std::uint32_t>(gdt_limit), gdt_base};
     vmcb_->idtr = {0, 0, static_cast<std::uint32_t>(idt_limit), idt_base};
@@ -402,7 +431,8 @@ void SvmCpu::inject_exception(std::uint8_t vector, bool has_error, std::uint32_t
 {
     constexpr std::uint64_t protection_enable = 1;
     has_error = has_error && (vmcb_->cr0 & protection_enable) != 0; // real mode pushes none
-    vmcb_->event_injection = event::valid | event::type_exception | vector | (has_error ? event::error_code | std::uint64_t{error} << 32 : 0);
+    vmcb_->event_injection = event::valid | event::type_exception | vector |
+                             (has_error ? event::error_code | std::uint64_t{error} << 32 : 0);
 }
 
 } // namespace undercroft::svm

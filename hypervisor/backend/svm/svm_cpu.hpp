@@ -12,10 +12,10 @@ namespace undercroft::svm {
 
 /// What the CPUs share; filled before the first CPU starts.
 struct SharedState {
-    std::uint8_t* iopm = nullptr;       ///< iopm_bytes, page aligned
-    std::uint8_t* msrpm = nullptr;      ///< msrpm_bytes, page aligned
-    std::uint64_t nested_root = 0;      ///< the guest's view
-    std::uint64_t open_root = 0;        ///< the view of a CPU that single-steps an instruction nobody could emulate
+    std::uint8_t* iopm = nullptr;  ///< iopm_bytes, page aligned
+    std::uint8_t* msrpm = nullptr; ///< msrpm_bytes, page aligned
+    std::uint64_t nested_root = 0; ///< the guest's view
+    std::uint64_t open_root = 0;   ///< the view of a CPU that single-steps an instruction nobody could emulate
     bool flush_by_asid = false;
 };
 
@@ -34,7 +34,8 @@ public:
     void capture(core::CapturedState const& captured);
 
     backend::Exit run();
-    /// Before the last look at what other CPUs ask for: from here until run() has left the guest, a request needs an NMI.
+    /// Before the last look at what other CPUs ask for: from here until run() has left the guest, a request needs an
+    /// NMI.
     void announce_entry() { in_guest_.store(true, std::memory_order_seq_cst); }
     void withdraw_entry() { in_guest_.store(false, std::memory_order_release); }
     /// False: this CPU looks at its requests before it enters the guest again.
@@ -56,7 +57,8 @@ public:
     [[nodiscard]] bool breakpoints_armed() const { return (vmcb_->dr7 & 0xFF) != 0; }
     [[nodiscard]] bool event_pending() const { return vmcb_->event_injection != 0; }
     void set_system_registers(std::uint64_t cr0, std::uint64_t cr3, std::uint64_t cr4, std::uint64_t efer);
-    void set_descriptor_tables(std::uint64_t gdt_base, std::uint64_t gdt_limit, std::uint64_t idt_base, std::uint64_t idt_limit);
+    void set_descriptor_tables(std::uint64_t gdt_base, std::uint64_t gdt_limit, std::uint64_t idt_base,
+                               std::uint64_t idt_limit);
     void set_debug_and_activity_reset();
     [[nodiscard]] std::uint64_t guest_efer() const { return vmcb_->efer & ~efer_svme; }
     void set_guest_efer(std::uint64_t efer);

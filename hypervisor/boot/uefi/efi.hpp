@@ -63,8 +63,21 @@ struct RuntimeServices {
 };
 
 enum class MemoryType : std::uint32_t {
-    reserved = 0, loader_code, loader_data, boot_code, boot_data, runtime_code, runtime_data, conventional,
-    unusable, acpi_reclaim, acpi_nvs, mmio, mmio_port, pal, persistent,
+    reserved = 0,
+    loader_code,
+    loader_data,
+    boot_code,
+    boot_data,
+    runtime_code,
+    runtime_data,
+    conventional,
+    unusable,
+    acpi_reclaim,
+    acpi_nvs,
+    mmio,
+    mmio_port,
+    pal,
+    persistent,
 };
 struct MemoryDescriptor {
     MemoryType type;
@@ -81,11 +94,12 @@ struct BootServices {
     void* restore_tpl;
     Status(UC_EFIAPI* allocate_pages)(AllocateType, MemoryType, std::uint64_t pages, std::uint64_t* address);
     Status(UC_EFIAPI* free_pages)(std::uint64_t address, std::uint64_t pages);
-    Status(UC_EFIAPI* get_memory_map)(std::uint64_t* bytes, MemoryDescriptor*, std::uint64_t* key, std::uint64_t* descriptor_bytes,
-                                      std::uint32_t* version);
+    Status(UC_EFIAPI* get_memory_map)(std::uint64_t* bytes, MemoryDescriptor*, std::uint64_t* key,
+                                      std::uint64_t* descriptor_bytes, std::uint32_t* version);
     Status(UC_EFIAPI* allocate_pool)(MemoryType, std::uint64_t bytes, void** buffer);
     Status(UC_EFIAPI* free_pool)(void*);
-    Status(UC_EFIAPI* create_event)(std::uint32_t type, std::uint64_t tpl, void(UC_EFIAPI* notify)(Event, void*), void* context, Event*);
+    Status(UC_EFIAPI* create_event)(std::uint32_t type, std::uint64_t tpl, void(UC_EFIAPI* notify)(Event, void*),
+                                    void* context, Event*);
     void* set_timer;
     void* wait_for_event;
     void* signal_event;
@@ -114,7 +128,8 @@ struct BootServices {
     void* close_protocol;
     void* open_protocol_information;
     void* protocols_per_handle;
-    Status(UC_EFIAPI* locate_handle_buffer)(std::uint32_t search, Guid const*, void* key, std::uint64_t* count, Handle** buffer);
+    Status(UC_EFIAPI* locate_handle_buffer)(std::uint32_t search, Guid const*, void* key, std::uint64_t* count,
+                                            Handle** buffer);
     Status(UC_EFIAPI* locate_protocol)(Guid const*, void* registration, void** interface);
 };
 inline constexpr std::uint32_t event_signal_exit_boot_services = 0x00000201;
@@ -182,8 +197,8 @@ struct FileSystem {
 struct MpServices {
     Status(UC_EFIAPI* count)(MpServices*, std::uint64_t* all, std::uint64_t* enabled);
     void* get_info;
-    Status(UC_EFIAPI* startup_all)(MpServices*, void(UC_EFIAPI* procedure)(void*), bool single_thread, Event wait, std::uint64_t timeout_us,
-                                   void* argument, std::uint64_t** failed);
+    Status(UC_EFIAPI* startup_all)(MpServices*, void(UC_EFIAPI* procedure)(void*), bool single_thread, Event wait,
+                                   std::uint64_t timeout_us, void* argument, std::uint64_t** failed);
     void* startup_this;
     void* switch_bsp;
     void* enable_disable;
@@ -195,7 +210,8 @@ struct PciIo {
     void* poll_io;
     void* mem[2];
     void* io[2];
-    Status(UC_EFIAPI* config_read)(PciIo*, std::uint32_t width, std::uint32_t offset, std::uint64_t count, void* buffer);
+    Status(UC_EFIAPI* config_read)(PciIo*, std::uint32_t width, std::uint32_t offset, std::uint64_t count,
+                                   void* buffer);
     void* config_write;
     void* copy_mem;
     void* map;
@@ -203,7 +219,8 @@ struct PciIo {
     void* allocate_buffer;
     void* free_buffer;
     void* flush;
-    Status(UC_EFIAPI* get_location)(PciIo*, std::uint64_t* segment, std::uint64_t* bus, std::uint64_t* device, std::uint64_t* function);
+    Status(UC_EFIAPI* get_location)(PciIo*, std::uint64_t* segment, std::uint64_t* bus, std::uint64_t* device,
+                                    std::uint64_t* function);
 };
 
 struct Rng {

@@ -78,8 +78,11 @@ ElfImage load_elf(std::uint8_t const* file, std::size_t file_bytes, std::uint64_
     if (file_bytes < sizeof(header))
         return {};
     __builtin_memcpy(&header, file, sizeof(header));
-    if (__builtin_memcmp(header.ident, "\x7f" "ELF\x02\x01", 6) != 0 || header.type != type_dynamic ||
-        header.machine != machine_x86_64 || header.program_bytes != sizeof(Segment) ||
+    if (__builtin_memcmp(header.ident,
+                         "\x7f"
+                         "ELF\x02\x01",
+                         6) != 0 ||
+        header.type != type_dynamic || header.machine != machine_x86_64 || header.program_bytes != sizeof(Segment) ||
         !inside(header.program_offset, std::uint64_t{header.program_count} * sizeof(Segment), file_bytes))
         return {};
     std::uint64_t image_bytes = 0;

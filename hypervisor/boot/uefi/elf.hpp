@@ -13,6 +13,7 @@ struct ElfImage {
 /// Copies a static position-independent ELF64 into memory at `base` (4 KiB aligned) and
 /// applies its R_X86_64_RELATIVE relocations. Every field is checked against the file's
 /// and the memory's size.
-[[nodiscard]] ElfImage load_elf(std::uint8_t const* file, std::size_t file_bytes, std::uint64_t base, std::uint64_t memory_bytes);
+[[nodiscard]] ElfImage load_elf(std::uint8_t const* file, std::size_t file_bytes, std::uint64_t base,
+                                std::uint64_t memory_bytes);
 
 } // namespace undercroft::efi

@@ -29,9 +29,16 @@ std::int64_t days_from_civil(std::int64_t year, unsigned month, unsigned day)
 bool is_ram(MemoryDescriptor const& d)
 {
     switch (d.type) {
-    case MemoryType::loader_code: case MemoryType::loader_data: case MemoryType::boot_code: case MemoryType::boot_data:
-    case MemoryType::runtime_code: case MemoryType::runtime_data: case MemoryType::conventional:
-    case MemoryType::acpi_reclaim: case MemoryType::acpi_nvs: case MemoryType::persistent:
+    case MemoryType::loader_code:
+    case MemoryType::loader_data:
+    case MemoryType::boot_code:
+    case MemoryType::boot_data:
+    case MemoryType::runtime_code:
+    case MemoryType::runtime_data:
+    case MemoryType::conventional:
+    case MemoryType::acpi_reclaim:
+    case MemoryType::acpi_nvs:
+    case MemoryType::persistent:
         return true;
     case MemoryType::reserved:
         return (d.attribute & memory_wb) != 0;
@@ -169,7 +176,8 @@ void Firmware::add_memory(boot::BootInfo& info)
         for (std::uint64_t at = 0; at + sizeof(MemoryDescriptor) <= bytes; at += stride) {
             auto const& d = *reinterpret_cast<MemoryDescriptor const*>(map + at);
             std::uint64_t const length = d.pages * 4096;
-            if (!is_ram(d) || (d.physical_start < info.region_start + info.region_bytes && info.region_start < d.physical_start + length))
+            if (!is_ram(d) || (d.physical_start < info.region_start + info.region_bytes &&
+                               info.region_start < d.physical_start + length))
                 continue;
             boot::MemoryRange* const last = info.memory_ranges != 0 ? &info.memory[info.memory_ranges - 1] : nullptr;
             if (last != nullptr && last->start + last->bytes == d.physical_start)
@@ -189,7 +197,8 @@ void Firmware::add_time(boot::BootInfo& info)
     info.tsc_hz = (read_tsc() - before) * (1000000 / measure_us);
     Time time{};
     if (system_->runtime->get_time(&time, nullptr) == success) {
-        std::int64_t seconds = days_from_civil(time.year, time.month, time.day) * 86400 + time.hour * 3600 + time.minute * 60 + time.second;
+        std::int64_t seconds = days_from_civil(time.year, time.month, time.day) * 86400 + time.hour * 3600 +
+                               time.minute * 60 + time.second;
         if (time.time_zone != 2047) // EFI_UNSPECIFIED_TIMEZONE: taken as UTC
             seconds += std::int64_t{time.time_zone} * 60;
         info.firmware_utc_ns = static_cast<std::uint64_t>(seconds) * 1000000000 + time.nanosecond;

@@ -24,16 +24,26 @@ constexpr std::uint64_t max_core_bytes = 16ULL << 20;
 char const* explain(StartResult result)
 {
     switch (result) {
-    case StartResult::ok: return "ok";
-    case StartResult::bad_boot_info: return "undercroft.efi and core.elf are of different versions";
-    case StartResult::no_virtualisation: return "this CPU offers no AMD SVM with nested paging";
-    case StartResult::virtualisation_disabled: return "virtualisation is switched off in the firmware's setup (SVM / VT-x)";
-    case StartResult::out_of_memory: return "not enough memory for this configuration (buffer_kib)";
-    case StartResult::bad_config: return "the configuration was refused";
-    case StartResult::no_nic: return "no supported network card found (nic = ... in undercroft.conf)";
-    case StartResult::no_disk_controller: return "no AHCI controller found";
-    case StartResult::unsupported_paging: return "the firmware runs with 5-level paging";
-    case StartResult::too_many_cpus: return "more CPUs than supported";
+    case StartResult::ok:
+        return "ok";
+    case StartResult::bad_boot_info:
+        return "undercroft.efi and core.elf are of different versions";
+    case StartResult::no_virtualisation:
+        return "this CPU offers no AMD SVM with nested paging";
+    case StartResult::virtualisation_disabled:
+        return "virtualisation is switched off in the firmware's setup (SVM / VT-x)";
+    case StartResult::out_of_memory:
+        return "not enough memory for this configuration (buffer_kib)";
+    case StartResult::bad_config:
+        return "the configuration was refused";
+    case StartResult::no_nic:
+        return "no supported network card found (nic = ... in undercroft.conf)";
+    case StartResult::no_disk_controller:
+        return "no AHCI controller found";
+    case StartResult::unsupported_paging:
+        return "the firmware runs with 5-level paging";
+    case StartResult::too_many_cpus:
+        return "more CPUs than supported";
     }
     return "unknown error";
 }
@@ -86,7 +96,8 @@ bool announce_end_of_boot_services(BootServices* boot, std::uint64_t secret)
 std::uint64_t required_bytes(SystemTable* system, Buffer const& core_file, Buffer const& config, std::uint32_t cpus)
 {
     std::uint64_t pages = 0;
-    if (system->boot->allocate_pages(AllocateType::any, MemoryType::loader_code, max_core_bytes / 4096, &pages) != success)
+    if (system->boot->allocate_pages(AllocateType::any, MemoryType::loader_code, max_core_bytes / 4096, &pages) !=
+        success)
         return print_error(system, explain(StartResult::out_of_memory)), 0;
     std::uint64_t bytes = 0;
     boot::ConfigProblem problem{};
@@ -94,7 +105,8 @@ std::uint64_t required_bytes(SystemTable* system, Buffer const& core_file, Buffe
     auto const* const core = reinterpret_cast<CoreHeader const*>(image.entry);
     if (core == nullptr || core->magic != boot::core_header_magic)
         print_error(system, "core.elf is damaged or of another version");
-    else if ((bytes = core->required_bytes(reinterpret_cast<char const*>(config.data), static_cast<std::uint32_t>(config.bytes), cpus, &problem)) == 0)
+    else if ((bytes = core->required_bytes(reinterpret_cast<char const*>(config.data),
+                                           static_cast<std::uint32_t>(config.bytes), cpus, &problem)) == 0)
         print_config_error(system, problem.line, problem.message);
     system->boot->free_pages(pages, max_core_bytes / 4096);
     return bytes;
@@ -169,7 +181,8 @@ Status start(Handle image, SystemTable* system)
         return print_error(system, explain(result)), unsupported;
     // From here the hypercall has somebody to answer it; before, it would end the machine.
     if (!announce_end_of_boot_services(boot, secret))
-        print_error(system, "could not register for the end of boot services: all records will count as the firmware's");
+        print_error(system,
+                    "could not register for the end of boot services: all records will count as the firmware's");
     firmware.free(config_text);
     firmware.free(core_file);
     // The boot manager goes on to the next boot option only after one that did not succeed;
@@ -180,7 +193,8 @@ Status start(Handle image, SystemTable* system)
 } // namespace
 } // namespace undercroft::efi
 
-extern "C" UC_EFIAPI undercroft::efi::Status efi_main(undercroft::efi::Handle image, undercroft::efi::SystemTable* system)
+extern "C" UC_EFIAPI undercroft::efi::Status efi_main(undercroft::efi::Handle image,
+                                                      undercroft::efi::SystemTable* system)
 {
     return undercroft::efi::start(image, system);
 }
