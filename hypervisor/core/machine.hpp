@@ -121,7 +121,6 @@ private:
     backend::Vendor* vendor_ = nullptr;
     GuestMap* guest_map_ = nullptr; ///< stepping, the watched controllers' registers may be written
     HostTable* host_ = nullptr;     ///< everything
-    Spinlock tables_lock_;
     StartupWatch startup_watch_;
     std::array<PerCpu*, boot::max_cpus> cpus_{};
     std::uint32_t cpu_count_ = 0;

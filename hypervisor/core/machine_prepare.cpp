@@ -50,6 +50,12 @@ std::uint64_t log_time()
     return machine().utc_now_ns();
 }
 
+void note_nmi()
+{
+    if (PerCpu* const self = machine().current())
+        self->driver->note_nmi();
+}
+
 /// Longest time an idle CPU stays in the sensor without an answer, before it halts.
 constexpr std::uint64_t idle_slice_us = 30000;
 /// How often it looks for interrupts of the guest and for answers meanwhile. Emulators serve each
@@ -82,6 +88,7 @@ boot::StartResult Machine::prepare(boot::BootInfo const& info)
     set_log_time(&log_time);
     if (config_.log_port != 0)
         (void)set_log_serial(ports_, config_.log_port);
+    clock_.configure(info.tsc_hz, Tsc{info.firmware_tsc}, UtcNs{info.firmware_utc_ns});
     vendor_ = backend::find_vendor();
     if (vendor_ == nullptr)
         return no_virtualisation;
@@ -97,10 +104,10 @@ boot::StartResult Machine::prepare(boot::BootInfo const& info)
     memory_.configure(info);
     memory_.set_end(first_map_bytes(vendor_->table_capabilities()));
     build_host_tables();
+    set_nmi_hook(&note_nmi);
     log(LogLevel::info, str("undercroft: "), str(vendor_->name()), str(", "), dec(info.cpus), str(" CPUs, region "),
         hex(info.region_start), str(" + "), hex(info.region_bytes), str(", TSC "), dec(info.tsc_hz / 1000000),
         str(" MHz, "), dec(info.memory_ranges), str(" RAM ranges"));
-    clock_.configure(info.tsc_hz, Tsc{info.firmware_tsc}, UtcNs{info.firmware_utc_ns});
     if (!build_tables() || !build_intercepts())
         return out_of_memory;
     result = build_devices();
@@ -120,7 +127,6 @@ void Machine::name_missing_features() const
 
 bool Machine::set_trap(Gpa first, std::uint64_t bytes, Trap trap)
 {
-    SpinGuard const guard{tables_lock_};
     paging::Permissions const rights = trap == Trap::none     ? paging::rights_all
                                        : trap == Trap::writes ? paging::rights_read
                                                               : paging::rights_none;
@@ -190,8 +196,11 @@ bool Machine::build_tables()
 
 bool Machine::build_intercepts()
 {
-    if (!vendor_->build(region_, counters_))
+    if (!vendor_->build({.region = &region_, .counters = &counters_, .memory = &memory_, .host_root = host_->root()}))
         return false;
+    constexpr std::uint32_t has_tsc_adjust = 1U << 1;
+    if (cpuid(0).eax >= 7 && (cpuid(7).ebx & has_tsc_adjust) != 0)
+        vendor_->intercept_msr(msr::tsc_adjust, true, true);
     vendor_->intercept_msr(msr::apic_base, false, true);
     vendor_->intercept_msr(msr::tsc, false, true);
     return info_->cpus == 1 || watch_startup();
@@ -216,10 +225,8 @@ void Machine::stop_startup_watch()
         return;
     // The x2APIC's command register stays watched: alone in its MSR it costs interrupts and EOIs nothing.
     vendor_->intercept_msr(msr::x2apic_eoi, false, false);
-    if (startup_watch_.page() != 0) {
-        SpinGuard const guard{tables_lock_};
+    if (startup_watch_.page() != 0)
         (void)guest_map_->set_rights(Gpa{startup_watch_.page()}, page_bytes, paging::rights_all, paging::rights_all);
-    }
     log(LogLevel::info, str("all CPUs run the operating system: the local APIC is no longer watched"));
 }
 

@@ -47,6 +47,7 @@ public:
     void inject_general_protection() { record("inject_general_protection"); }
     void intercept_halt(bool on);
     void intercept_interrupts(bool on);
+    bool arm_timer(std::uint64_t ticks);
     void single_step(bool on);
     void flush_nested() { record("flush_nested"); }
     void consume_nmi() { record("consume_nmi"); }
@@ -63,6 +64,8 @@ public:
     std::uint64_t debug_control = 0x400;              ///< DR7
     bool event_to_inject = false;
     bool halt_intercepted = false, interrupts_intercepted = false, stepping = false;
+    bool has_timer = false;
+    std::uint64_t timer_ticks = 0; ///< 0: not armed
     unsigned runs = 0;
 
 private:

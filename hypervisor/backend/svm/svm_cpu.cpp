@@ -1,6 +1,8 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/backend/svm/svm_cpu.hpp"
 
+#include <array>
+
 namespace undercroft::svm {
 namespace {
 
@@ -10,25 +12,10 @@ using backend::ExitKind;
 constexpr std::uint64_t trap_flag = 1ULL << 8, interrupt_flag = 1ULL << 9;
 constexpr std::uint64_t interrupt_info_valid = 1ULL << 31;
 
-struct [[gnu::packed]] TablePointer {
-    std::uint16_t limit;
-    std::uint64_t base;
-};
-
-/// Packs a descriptor's bits 40-47 and 52-55 as the VMCB wants them.
-VmcbSegment read_segment(std::uint16_t selector, TablePointer const& gdt)
+VmcbSegment read_segment(std::uint16_t selector, core::TablePointer const& gdt)
 {
-    VmcbSegment segment{selector, 0, 0, 0};
-    if ((selector & ~3U) == 0)
-        return segment;
-    std::uint64_t low;
-    __builtin_memcpy(&low, reinterpret_cast<void const*>(gdt.base + (selector & ~7U)), 8);
-    segment.attributes = static_cast<std::uint16_t>((low >> 40 & 0xFF) | (low >> 44 & 0xF00));
-    segment.limit = static_cast<std::uint32_t>((low & 0xFFFF) | (low >> 32 & 0xF0000));
-    if ((low >> 55 & 1) != 0) // granularity: pages
-        segment.limit = segment.limit << 12 | 0xFFF;
-    segment.base = (low >> 16 & 0xFFFFFF) | (low >> 32 & 0xFF000000);
-    return segment;
+    core::Descriptor const value = core::read_descriptor(selector, gdt);
+    return {selector, value.attributes, value.limit, value.base};
 }
 
 std::uint64_t rotate_msr_index(std::uint32_t number)
@@ -79,20 +66,14 @@ void SvmCpu::initialise(Vmcb* vmcb, void* host_save, SharedState const* shared)
 
 boot::StartResult SvmCpu::capture(core::CapturedState const& captured)
 {
-    TablePointer gdt, idt;
-    std::uint16_t es, cs, ss, ds;
-    asm volatile("sgdt %0" : "=m"(gdt));
-    asm volatile("sidt %0" : "=m"(idt));
-    asm volatile("mov %%es, %0" : "=r"(es));
-    asm volatile("mov %%cs, %0" : "=r"(cs));
-    asm volatile("mov %%ss, %0" : "=r"(ss));
-    asm volatile("mov %%ds, %0" : "=r"(ds));
-    vmcb_->es = read_segment(es, gdt);
-    vmcb_->cs = read_segment(cs, gdt);
-    vmcb_->ss = read_segment(ss, gdt);
-    vmcb_->ds = read_segment(ds, gdt);
-    vmcb_->gdtr = {0, 0, gdt.limit, gdt.base};
-    vmcb_->idtr = {0, 0, idt.limit, idt.base};
+    core::Selectors const now = core::current_selectors();
+    auto const [es, cs, ss, ds] = std::array{now.segments[0], now.segments[1], now.segments[2], now.segments[3]};
+    vmcb_->es = read_segment(es, now.gdt);
+    vmcb_->cs = read_segment(cs, now.gdt);
+    vmcb_->ss = read_segment(ss, now.gdt);
+    vmcb_->ds = read_segment(ds, now.gdt);
+    vmcb_->gdtr = {0, 0, now.gdt.limit, now.gdt.base};
+    vmcb_->idtr = {0, 0, now.idt.limit, now.idt.base};
     vmcb_->cpl = 0;
     asm volatile("mov %%cr0, %0" : "=r"(vmcb_->cr0));
     asm volatile("mov %%cr2, %0" : "=r"(vmcb_->cr2));
