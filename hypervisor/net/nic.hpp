@@ -21,6 +21,8 @@ public:
     /// Next received frame, valid until the next call; empty when there is none.
     [[nodiscard]] virtual std::span<std::byte const> receive() = 0;
     [[nodiscard]] virtual bool link_up() = 0;
+    /// No DMA and no link after this: before its memory is handed back.
+    virtual void stop() = 0;
     /// Frames the card dropped since the last call, for counters.
     [[nodiscard]] virtual std::uint64_t take_rx_dropped() = 0;
 

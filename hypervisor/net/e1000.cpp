@@ -1,5 +1,5 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/net/e1000e.hpp"
+#include "hypervisor/net/e1000.hpp"
 
 #include <atomic>
 
@@ -7,15 +7,15 @@
 
 namespace undercroft::net {
 
-using namespace e1000e;
+using namespace e1000;
 
 namespace {
 
-constexpr std::size_t rx_count = E1000eMemory::rx_descriptors, tx_count = E1000eMemory::tx_descriptors;
+constexpr std::size_t rx_count = E1000Memory::rx_descriptors, tx_count = E1000Memory::tx_descriptors;
 /// Receive descriptors are given back in groups: one register write for as many frames.
 constexpr std::size_t rx_batch = 32;
 
-constexpr E1000eChip chips[] = {
+constexpr E1000Chip chips[] = {
     {.pci_device = 0x10D3,
      .name = "82574L",
      .pci_express = true,
@@ -29,6 +29,16 @@ constexpr E1000eChip chips[] = {
      .eeprom_address_shift = 2},
     {.pci_device = 0x100E,
      .name = "82540EM",
+     .pci_express = false,
+     .control_set = control::set_link_up | control::auto_speed | control::full_duplex,
+     .control_clear = control::force_speed | control::force_duplex | control::invert_loss_of_signal |
+                      control::phy_reset | control::vlan_mode | control::link_reset,
+     .transmit_gap = 10U | (8U << 10) | (6U << 20),
+     .tx_descriptor_control = (1U << 24) | (1U << 16),
+     .eeprom_done = 1U << 4,
+     .eeprom_address_shift = 8},
+    {.pci_device = 0x100F,
+     .name = "82545EM",
      .pci_express = false,
      .control_set = control::set_link_up | control::auto_speed | control::full_duplex,
      .control_clear = control::force_speed | control::force_duplex | control::invert_loss_of_signal |
@@ -53,18 +63,18 @@ void compiler_barrier()
 
 } // namespace
 
-E1000eChip const* find_e1000e_chip(std::uint16_t vendor, std::uint16_t device)
+E1000Chip const* find_e1000_chip(std::uint16_t vendor, std::uint16_t device)
 {
-    for (E1000eChip const& chip : chips)
+    for (E1000Chip const& chip : chips)
         if (vendor == 0x8086 && device == chip.pci_device)
             return &chip;
     return nullptr;
 }
 
-E1000e::E1000e(E1000eChip const& chip, core::MmioBus& bus, core::Clock const& clock, std::span<std::byte> memory,
-               std::uint16_t mtu)
+E1000::E1000(E1000Chip const& chip, core::MmioBus& bus, core::Clock const& clock, std::span<std::byte> memory,
+             std::uint16_t mtu)
     : chip_{&chip}, bus_{&bus}, registers_{bus_}, clock_{&clock}, mtu_{mtu},
-      rx_buffer_bytes_{E1000eMemory::rx_buffer_bytes(mtu)}, tx_buffer_bytes_{E1000eMemory::tx_buffer_bytes(mtu)},
+      rx_buffer_bytes_{E1000Memory::rx_buffer_bytes(mtu)}, tx_buffer_bytes_{E1000Memory::tx_buffer_bytes(mtu)},
       rx_ring_{reinterpret_cast<RxDescriptor*>(memory.data())},
       tx_ring_{reinterpret_cast<TxDescriptor*>(memory.data() + rx_count * sizeof(RxDescriptor))},
       rx_buffers_{memory.data() + rx_count * sizeof(RxDescriptor) + tx_count * sizeof(TxDescriptor)},
@@ -72,14 +82,14 @@ E1000e::E1000e(E1000eChip const& chip, core::MmioBus& bus, core::Clock const& cl
 {
 }
 
-void E1000e::wait_us(std::uint64_t microseconds) const
+void E1000::wait_us(std::uint64_t microseconds) const
 {
     std::uint64_t const ticks = microseconds * (clock_->tsc_hz() / 1'000'000);
     for (Tsc const start = clock_->tsc(); clock_->tsc().value - start.value < ticks;)
         __builtin_ia32_pause();
 }
 
-void E1000e::quiesce()
+void E1000::quiesce()
 {
     registers_.write<InterruptMaskClear>(0xFFFFFFFF);
     registers_.write<ReceiveControl>(0);
@@ -92,7 +102,7 @@ void E1000e::quiesce()
         wait_us(100);
 }
 
-bool E1000e::reset()
+bool E1000::reset()
 {
     quiesce();
     registers_.write<DeviceControl>(registers_.read<DeviceControl>() | control::reset);
@@ -107,7 +117,7 @@ bool E1000e::reset()
     return false;
 }
 
-bool E1000e::read_eeprom(unsigned word, std::uint16_t& value)
+bool E1000::read_eeprom(unsigned word, std::uint16_t& value)
 {
     registers_.write<EepromRead>(1U | (word << chip_->eeprom_address_shift));
     for (int i = 0; i < 100; ++i, wait_us(50)) {
@@ -120,7 +130,7 @@ bool E1000e::read_eeprom(unsigned word, std::uint16_t& value)
     return false;
 }
 
-bool E1000e::read_mac()
+bool E1000::read_mac()
 {
     std::uint32_t low = registers_.read<ReceiveAddressLow>();
     std::uint32_t high = registers_.read<ReceiveAddressHigh>();
@@ -143,7 +153,7 @@ bool E1000e::read_mac()
     return !multicast && (low | (high & 0xFFFF)) != 0;
 }
 
-bool E1000e::start()
+bool E1000::start()
 {
     if (registers_.read<DeviceStatus>() == 0xFFFFFFFF || !reset() || !read_mac()) {
         core::log(core::LogLevel::error, core::str("network card "), core::str(chip_->name),
@@ -163,13 +173,13 @@ bool E1000e::start()
     return true;
 }
 
-void E1000e::stop()
+void E1000::stop()
 {
     quiesce();
     (void)reset();
 }
 
-void E1000e::set_up_receive()
+void E1000::set_up_receive()
 {
     for (std::size_t i = 0; i < rx_count; ++i) {
         rx_ring_[i].address = physical(rx_buffer(i));
@@ -190,7 +200,7 @@ void E1000e::set_up_receive()
     registers_.write<RxTail>(rx_count - 1); // one stays with us: head == tail means empty
 }
 
-void E1000e::set_up_transmit()
+void E1000::set_up_transmit()
 {
     for (std::size_t i = 0; i < tx_count; ++i) {
         tx_ring_[i].address = physical(tx_buffer(i));
@@ -210,7 +220,7 @@ void E1000e::set_up_transmit()
                                       transmit::collision_distance_full_duplex);
 }
 
-bool E1000e::queue(std::span<std::byte const> frame)
+bool E1000::queue(std::span<std::byte const> frame)
 {
     // The card works in order, so when the next but one is done all before it are; one
     // descriptor always stays unused, because a full ring would look empty (TDH == TDT).
@@ -231,13 +241,13 @@ bool E1000e::queue(std::span<std::byte const> frame)
     return true;
 }
 
-void E1000e::kick()
+void E1000::kick()
 {
     compiler_barrier();
     registers_.write<TxTail>(static_cast<std::uint32_t>(tx_next_));
 }
 
-void E1000e::give_back_rx()
+void E1000::give_back_rx()
 {
     rx_ring_[rx_next_].address = physical(rx_buffer(rx_next_));
     rx_ring_[rx_next_].status = 0;
@@ -250,7 +260,7 @@ void E1000e::give_back_rx()
     registers_.write<RxTail>(static_cast<std::uint32_t>((rx_next_ + rx_count - 1) % rx_count));
 }
 
-std::span<std::byte const> E1000e::receive()
+std::span<std::byte const> E1000::receive()
 {
     if (rx_held_)
         give_back_rx();
@@ -276,12 +286,12 @@ std::span<std::byte const> E1000e::receive()
     return {};
 }
 
-bool E1000e::link_up()
+bool E1000::link_up()
 {
     return (registers_.read<DeviceStatus>() & status::link_up) != 0;
 }
 
-std::uint64_t E1000e::take_rx_dropped()
+std::uint64_t E1000::take_rx_dropped()
 {
     std::uint64_t const dropped = registers_.read<MissedPackets>() + rx_unusable_;
     rx_unusable_ = 0;
