@@ -6,9 +6,10 @@
 namespace undercroft::core {
 namespace {
 
-NicCandidate examine(platform::PciFunction const& card)
+NicCandidate examine(platform::PciConfig& pci, platform::PciFunction const& card)
 {
-    return {card, net::find_e1000_chip(card.vendor, card.device)};
+    return {card, net::find_e1000_chip(card.vendor, card.device),
+            platform::is_virtio_net(card) ? platform::find_virtio_structures(pci, card.bdf) : std::nullopt};
 }
 
 bool fits(NicCandidate const& card, Config const& config)
@@ -22,6 +23,8 @@ bool fits(NicCandidate const& card, Config const& config)
         return card.e1000 != nullptr && !card.e1000->pci_express;
     case NicChoice::e1000e:
         return card.e1000 != nullptr && card.e1000->pci_express;
+    case NicChoice::virtio:
+        return card.virtio.has_value();
     case NicChoice::address:
         return card.has_driver() && card.function.bdf == address;
     }
@@ -33,18 +36,20 @@ void report(NicCandidate const& card, bool fitting)
     platform::BdfText text;
     log(LogLevel::warning, str("network card at "), str(platform::name_of(card.function.bdf, text)), str(" ("),
         hex(card.function.vendor), str(":"), hex(card.function.device), str("): "),
-        str(!card.has_driver() ? "no driver"
-            : fitting          ? "fits, and is not the only one"
-                               : "does not fit nic = ... in the configuration"));
+        str(fitting                                  ? "fits, and is not the only one"
+            : card.has_driver()                      ? "does not fit nic = ... in the configuration"
+            : platform::is_virtio_net(card.function) ? "virtio-net with the legacy interface only: virtio 1.0 is needed"
+                                                     : "no driver"));
 }
 
 } // namespace
 
-boot::StartResult choose_nic(platform::EthernetFunctions const& cards, Config const& config, NicCandidate& chosen)
+boot::StartResult choose_nic(platform::PciConfig& pci, platform::EthernetFunctions const& cards, Config const& config,
+                             NicCandidate& chosen)
 {
     unsigned fitting = 0;
     for (platform::PciFunction const& function : cards) {
-        NicCandidate const card = examine(function);
+        NicCandidate const card = examine(pci, function);
         if (!fits(card, config) || ++fitting > 1)
             continue;
         chosen = card;
@@ -54,7 +59,7 @@ boot::StartResult choose_nic(platform::EthernetFunctions const& cards, Config co
     if (fitting == 1)
         return boot::StartResult::ok;
     for (platform::PciFunction const& function : cards) {
-        NicCandidate const card = examine(function);
+        NicCandidate const card = examine(pci, function);
         report(card, fits(card, config));
     }
     if (cards.omitted() != 0)

@@ -4,7 +4,7 @@
 #include "hypervisor/boot/boot_info.hpp"
 #include "hypervisor/core/config.hpp"
 #include "hypervisor/net/e1000.hpp"
-#include "hypervisor/platform/pci.hpp"
+#include "hypervisor/platform/virtio_pci.hpp"
 
 namespace undercroft::core {
 
@@ -12,14 +12,17 @@ namespace undercroft::core {
 struct NicCandidate {
     platform::PciFunction function;
     net::E1000Chip const* e1000 = nullptr;
+    std::optional<platform::VirtioStructures> virtio;
 
-    /// nullptr: no driver knows it.
-    [[nodiscard]] char const* name() const { return e1000 != nullptr ? e1000->name : nullptr; }
-    [[nodiscard]] bool has_driver() const { return e1000 != nullptr; }
+    [[nodiscard]] bool has_driver() const { return e1000 != nullptr || virtio; }
+    [[nodiscard]] char const* name() const
+    {
+        return e1000 != nullptr ? e1000->name : virtio ? "virtio-net" : "unknown";
+    }
 };
 
 /// Fills in `chosen` when the result is ok. Otherwise the log says of each card why it was not taken.
-[[nodiscard]] boot::StartResult choose_nic(platform::EthernetFunctions const& cards, Config const& config,
-                                           NicCandidate& chosen);
+[[nodiscard]] boot::StartResult choose_nic(platform::PciConfig& pci, platform::EthernetFunctions const& cards,
+                                           Config const& config, NicCandidate& chosen);
 
 } // namespace undercroft::core

@@ -17,6 +17,7 @@ enum class NicChoice : std::uint8_t {
     first,     ///< the first one that a driver knows, in PCI order
     e1000,     ///< of Intel's PRO/1000 family, for PCI
     e1000e,    ///< of that family, for PCI Express
+    virtio,    ///< virtio-net
     address    ///< the one at nic_bus, nic_device, nic_function
 };
 using Ipv4 = std::array<std::uint8_t, 4>;
@@ -38,7 +39,7 @@ struct Config {
     bool sntp = false;
     std::uint32_t sntp_interval_s = 60;   ///< sntp_interval_s = 1 ... 86400
     std::uint16_t mtu = 1500;             ///< mtu = 576 ... 9000
-    NicChoice nic = NicChoice::automatic; ///< nic = auto | first | e1000 | e1000e | pci:BB:DD.F
+    NicChoice nic = NicChoice::automatic; ///< nic = auto | first | e1000 | e1000e | virtio | pci:BB:DD.F
     std::uint8_t nic_bus = 0, nic_device = 0, nic_function = 0;
     std::uint16_t log_port = 0;       ///< log_serial = off | 0x3e8 (I/O port of a 16550)
     std::uint8_t log_level = 2;       ///< log_level = error | warning | info | debug

@@ -2,6 +2,7 @@
 #include "hypervisor/core/network_card.hpp"
 
 #include "hypervisor/core/log.hpp"
+#include "hypervisor/net/virtio_net.hpp"
 
 namespace undercroft::core {
 
@@ -25,7 +26,7 @@ void enable(platform::PciConfig& pci, platform::Bdf function)
 StartResult NetworkCard::take(platform::EthernetFunctions const& cards, Config const& config, platform::PciConfig& pci,
                               Region& region, SystemMemory& memory, Clock const& clock)
 {
-    if (StartResult const result = choose_nic(cards, config, card_); result != StartResult::ok)
+    if (StartResult const result = choose_nic(pci, cards, config, card_); result != StartResult::ok)
         return result;
     platform::BdfText text;
     log(LogLevel::info, str("network card at "), str(platform::name_of(card_.function.bdf, text)), str(": "),
@@ -34,7 +35,7 @@ StartResult NetworkCard::take(platform::EthernetFunctions const& cards, Config c
         return StartResult::nic_failed;
     enable(pci, card_.function.bdf);
     taken_ = true;
-    return start_e1000(config, region, clock);
+    return card_.e1000 != nullptr ? start_e1000(config, region, clock) : start_virtio(config, region, clock);
 }
 
 bool NetworkCard::find_windows(platform::PciConfig& pci, SystemMemory& memory)
@@ -75,6 +76,25 @@ StartResult NetworkCard::start_e1000(Config const& config, Region& region, Clock
     if (!locate(registers_, 0, 0, net::E1000::register_bytes))
         return StartResult::nic_failed;
     auto* const driver = region.make<net::E1000>(*card_.e1000, registers_, clock, std::span{memory, bytes}, config.mtu);
+    driver_ = driver;
+    if (driver == nullptr)
+        return StartResult::out_of_memory;
+    return driver->start() ? StartResult::ok : StartResult::nic_failed;
+}
+
+StartResult NetworkCard::start_virtio(Config const& config, Region& region, Clock const& clock)
+{
+    std::size_t const bytes = net::VirtioNetMemory::bytes(config.mtu);
+    auto* const memory = static_cast<std::byte*>(region.allocate(bytes, page_bytes));
+    if (memory == nullptr)
+        return StartResult::out_of_memory;
+    auto const& [common, notify, device, multiplier] = *card_.virtio;
+    if (!locate(registers_, common.bar, common.offset, common.bytes) ||
+        !locate(notify_, notify.bar, notify.offset, notify.bytes) ||
+        !locate(device_, device.bar, device.offset, device.bytes))
+        return StartResult::nic_failed;
+    net::VirtioWindows const windows{&registers_, &notify_, &device_, notify.bytes, multiplier, device.bytes};
+    auto* const driver = region.make<net::VirtioNet>(windows, clock, std::span{memory, bytes}, config.mtu);
     driver_ = driver;
     if (driver == nullptr)
         return StartResult::out_of_memory;

@@ -32,10 +32,11 @@ private:
     /// The registers at `offset` in BAR `index`; false: there are none.
     [[nodiscard]] bool locate(PhysicalBus& bus, unsigned index, std::uint64_t offset, std::uint64_t bytes) const;
     [[nodiscard]] boot::StartResult start_e1000(Config const& config, Region& region, Clock const& clock);
+    [[nodiscard]] boot::StartResult start_virtio(Config const& config, Region& region, Clock const& clock);
 
     NicCandidate card_;
     platform::FixedList<platform::Bar, platform::max_bars> windows_;
-    PhysicalBus registers_;
+    PhysicalBus registers_, notify_, device_; ///< the latter two: virtio only
     net::Nic* driver_ = nullptr;
     bool taken_ = false;
 };

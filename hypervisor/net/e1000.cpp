@@ -1,8 +1,6 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/net/e1000.hpp"
 
-#include <atomic>
-
 #include "hypervisor/core/log.hpp"
 
 namespace undercroft::net {
@@ -49,18 +47,6 @@ constexpr E1000Chip chips[] = {
      .eeprom_address_shift = 8},
 };
 
-std::uint64_t physical(void const volatile* address)
-{
-    return reinterpret_cast<std::uintptr_t>(address);
-}
-
-/// Descriptor contents before the doorbell and after "done" must not be moved across it by
-/// the compiler; x86 keeps stores, and loads, in order.
-void compiler_barrier()
-{
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-}
-
 } // namespace
 
 E1000Chip const* find_e1000_chip(std::uint16_t vendor, std::uint16_t device)
@@ -82,34 +68,29 @@ E1000::E1000(E1000Chip const& chip, core::MmioBus& bus, core::Clock const& clock
 {
 }
 
-void E1000::wait_us(std::uint64_t microseconds) const
-{
-    std::uint64_t const ticks = microseconds * (clock_->tsc_hz() / 1'000'000);
-    for (Tsc const start = clock_->tsc(); clock_->tsc().value - start.value < ticks;)
-        __builtin_ia32_pause();
-}
-
 void E1000::quiesce()
 {
     registers_.write<InterruptMaskClear>(0xFFFFFFFF);
     registers_.write<ReceiveControl>(0);
     registers_.write<TransmitControl>(transmit::pad_short);
-    if (!chip_->pci_express)
+    if (!chip_->pci_express) {
+        wait_us(*clock_, 10'000); // it does not say when its last bus transaction is over
         return;
+    }
     // [82574] 5.2.3.3: no master request may be pending when the card is reset.
     registers_.write<DeviceControl>(registers_.read<DeviceControl>() | control::master_disable);
     for (int i = 0; i < 100 && (registers_.read<DeviceStatus>() & status::master_enabled) != 0; ++i)
-        wait_us(100);
+        wait_us(*clock_, 100);
 }
 
 bool E1000::reset()
 {
     quiesce();
     registers_.write<DeviceControl>(registers_.read<DeviceControl>() | control::reset);
-    wait_us(10); // [8254x] 13.4.1: at least 1 us before the next access
-    for (int i = 0; i < 100; ++i, wait_us(1000))
+    wait_us(*clock_, 10); // [8254x] 13.4.1: at least 1 us before the next access
+    for (int i = 0; i < 100; ++i, wait_us(*clock_, 1000))
         if ((registers_.read<DeviceControl>() & control::reset) == 0) {
-            wait_us(5000); // the card loads its EEPROM
+            wait_us(*clock_, 5000); // the card loads its EEPROM
             registers_.write<InterruptMaskClear>(0xFFFFFFFF);
             (void)registers_.read<InterruptCause>();
             return true;
@@ -120,7 +101,7 @@ bool E1000::reset()
 bool E1000::read_eeprom(unsigned word, std::uint16_t& value)
 {
     registers_.write<EepromRead>(1U | (word << chip_->eeprom_address_shift));
-    for (int i = 0; i < 100; ++i, wait_us(50)) {
+    for (int i = 0; i < 100; ++i, wait_us(*clock_, 50)) {
         std::uint32_t const answer = registers_.read<EepromRead>();
         if ((answer & chip_->eeprom_done) != 0) {
             value = static_cast<std::uint16_t>(answer >> 16);
@@ -149,8 +130,7 @@ bool E1000::read_mac()
     mac_[5] = static_cast<std::uint8_t>(high >> 8);
     registers_.write<ReceiveAddressLow>(low);
     registers_.write<ReceiveAddressHigh>((high & 0xFFFF) | address_valid);
-    bool const multicast = (mac_[0] & 1) != 0;
-    return !multicast && (low | (high & 0xFFFF)) != 0;
+    return is_station_address(mac_);
 }
 
 bool E1000::start()
@@ -167,9 +147,7 @@ bool E1000::start()
     set_up_receive();
     set_up_transmit();
     core::log(core::LogLevel::info, core::str("network card "), core::str(chip_->name), core::str(", MAC "),
-              core::hex((static_cast<std::uint64_t>(mac_[0]) << 40) | (static_cast<std::uint64_t>(mac_[1]) << 32) |
-                        (static_cast<std::uint64_t>(mac_[2]) << 24) | (static_cast<std::uint64_t>(mac_[3]) << 16) |
-                        (static_cast<std::uint64_t>(mac_[4]) << 8) | mac_[5]));
+              core::hex(to_number(mac_)));
     return true;
 }
 

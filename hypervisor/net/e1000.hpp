@@ -8,8 +8,7 @@
 #include <cstdint>
 #include <span>
 
-#include "hypervisor/core/clock.hpp"
-#include "hypervisor/core/mmio.hpp"
+#include "hypervisor/net/device_access.hpp"
 #include "hypervisor/net/e1000_registers.hpp"
 #include "hypervisor/net/nic.hpp"
 
@@ -71,35 +70,19 @@ public:
     [[nodiscard]] std::uint64_t take_rx_dropped() override;
 
 private:
-    /// Window wants typed accesses; MmioBus has widths.
-    struct Bus {
-        core::MmioBus* mmio;
-        template <typename T>
-        [[nodiscard]] T load(std::size_t offset) const
-        {
-            return static_cast<T>(mmio->load(offset, sizeof(T)));
-        }
-        template <typename T>
-        void store(std::size_t offset, T value) const
-        {
-            mmio->store(offset, sizeof(T), value);
-        }
-    };
-
     void quiesce();
     [[nodiscard]] bool reset();
     [[nodiscard]] bool read_mac();
     [[nodiscard]] bool read_eeprom(unsigned word, std::uint16_t& value);
     void set_up_receive();
     void set_up_transmit();
-    void wait_us(std::uint64_t microseconds) const;
     void give_back_rx();
     [[nodiscard]] std::byte* rx_buffer(std::size_t index) const { return rx_buffers_ + index * rx_buffer_bytes_; }
     [[nodiscard]] std::byte* tx_buffer(std::size_t index) const { return tx_buffers_ + index * tx_buffer_bytes_; }
 
     E1000Chip const* chip_;
-    Bus bus_;
-    Window<Bus> registers_;
+    MmioRegisters bus_;
+    Window<MmioRegisters> registers_;
     core::Clock const* clock_;
     std::uint16_t mtu_;
     std::size_t rx_buffer_bytes_, tx_buffer_bytes_;

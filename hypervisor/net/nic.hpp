@@ -10,6 +10,19 @@ namespace undercroft::net {
 
 using MacAddress = std::array<std::uint8_t, 6>;
 
+constexpr std::uint64_t to_number(MacAddress const& mac)
+{
+    std::uint64_t number = 0;
+    for (std::uint8_t const byte : mac)
+        number = number << 8 | byte;
+    return number;
+}
+/// Neither a group's nor none.
+constexpr bool is_station_address(MacAddress const& mac)
+{
+    return (mac[0] & 1) == 0 && to_number(mac) != 0;
+}
+
 class Nic {
 public:
     [[nodiscard]] virtual MacAddress mac() const = 0;

@@ -201,16 +201,12 @@ Bar size_bar(PciConfig& config, Bdf function, unsigned index)
 
 std::uint8_t find_capability(PciConfig& config, Bdf function, std::uint8_t id)
 {
-    constexpr std::uint16_t has_list = 1U << 4;
-    if ((config.read(function, pci_reg::status, 2) & has_list) == 0)
-        return 0;
-    auto at = static_cast<std::uint8_t>(config.read(function, pci_reg::capabilities, 1) & 0xfc);
-    for (unsigned i = 0; i < 48 && at >= 0x40; ++i) {
-        if (config.read(function, at, 1) == id)
-            return at;
-        at = static_cast<std::uint8_t>(config.read(function, static_cast<std::uint16_t>(at + 1), 1) & 0xfc);
-    }
-    return 0;
+    std::uint8_t found = 0;
+    for_each_capability(config, function, [&](std::uint8_t kind, std::uint8_t at) {
+        found = kind == id ? at : found;
+        return found == 0;
+    });
+    return found;
 }
 
 } // namespace undercroft::platform

@@ -174,7 +174,23 @@ inline constexpr unsigned max_bars = 6;
 /// The same with its size. Decoding is off meanwhile: nobody may use the device.
 [[nodiscard]] Bar size_bar(PciConfig& config, Bdf function, unsigned index);
 
-/// Offset of a capability (list at 34h), or 0. Bounded, whatever the list looks like.
+/// Calls visit(id, offset) for each capability (list at 34h) until it returns false. Bounded, whatever the list looks
+/// like; offset is at most FCh.
+template <typename Visit>
+void for_each_capability(PciConfig& config, Bdf function, Visit visit)
+{
+    constexpr std::uint16_t has_list = 1U << 4;
+    if ((config.read(function, pci_reg::status, 2) & has_list) == 0)
+        return;
+    auto at = static_cast<std::uint8_t>(config.read(function, pci_reg::capabilities, 1) & 0xfc);
+    for (unsigned i = 0; i < 48 && at >= 0x40; ++i) {
+        if (!visit(static_cast<std::uint8_t>(config.read(function, at, 1)), at))
+            return;
+        at = static_cast<std::uint8_t>(config.read(function, static_cast<std::uint16_t>(at + 1), 1) & 0xfc);
+    }
+}
+
+/// Offset of the first capability of that kind, or 0.
 [[nodiscard]] std::uint8_t find_capability(PciConfig& config, Bdf function, std::uint8_t id);
 
 } // namespace undercroft::platform

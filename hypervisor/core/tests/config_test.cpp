@@ -161,11 +161,13 @@ TEST(Config, NicAndSerialForms)
 {
     for (char const* bad :
          {"pci:00:20.0", "pci:00:1f.8", "pci:0:1f.0", "pci:00-1f.0", "00:1f.0", "pci:00:1f.0x", "last"})
-        EXPECT_EQ("5: nic = '" + std::string(bad) + "': allowed is auto, first, e1000, e1000e or pci:BB:DD.F in hex",
+        EXPECT_EQ("5: nic = '" + std::string(bad) +
+                      "': allowed is auto, first, e1000, e1000e, virtio or pci:BB:DD.F in hex",
                   error_with("nic = " + std::string(bad)));
     EXPECT_EQ(NicChoice::automatic, parsed(required + "nic = auto\n").nic);
     EXPECT_EQ(NicChoice::first, parsed(required + "nic = first\n").nic);
     EXPECT_EQ(NicChoice::e1000, parsed(required + "nic = e1000\n").nic);
+    EXPECT_EQ(NicChoice::virtio, parsed(required + "nic = virtio\n").nic);
     EXPECT_EQ(NicChoice::e1000e, parsed(required + "nic = e1000e\n").nic);
     for (char const* bad : {"3e8", "0x", "0x0", "0x3e9", "0x10000", "com1", "on"})
         EXPECT_EQ("5: log_serial = '" + std::string(bad) + "': allowed is off or a port such as 0x3e8",

@@ -4,17 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "hypervisor/net/tests/e1000_model.hpp"
+#include "hypervisor/net/tests/step_clock.hpp"
 
 namespace undercroft::net {
 namespace {
-
-struct StepClock final : core::Clock { // waits end at once
-    mutable std::uint64_t now = 0;
-    Tsc tsc() const override { return Tsc{now += 10000}; }
-    std::uint64_t tsc_hz() const override { return 1'000'000'000; }
-    UtcNs utc(Tsc at) const override { return UtcNs{at.value}; }
-    bool synchronised() const override { return false; }
-};
 
 struct alignas(4096) Page {
     std::byte bytes[4096];
