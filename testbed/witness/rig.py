@@ -80,6 +80,7 @@ class Setup:
     policy: str = "hold"
     buffer_kib: int = 65536
     mtu: int = 1500
+    nic: str = "e1000e"  # of machine.SENSOR_NICS
     faults: Faults | None = None
     kills: tuple[int, ...] = ()
     log_writes: bool = True
@@ -155,7 +156,7 @@ def config_text(setup: Setup, collector_port: int) -> str:
     values = {
         "machine_id": MACHINE_ID, "key": KEY, "control_key": CONTROL_KEY, "capture": "on", "mode": setup.mode,
         "policy": setup.policy, "buffer_kib": setup.buffer_kib, "address": "10.0.2.15", "netmask": "255.255.255.0",
-        "gateway": "10.0.2.2", "collector": f"10.0.2.2:{collector_port}", "mtu": setup.mtu, "log_serial": "0x3e8",
+        "gateway": "10.0.2.2", "collector": f"10.0.2.2:{collector_port}", "mtu": setup.mtu, "nic": setup.nic, "log_serial": "0x3e8",
         "log_level": "info", **setup.config}
     return "".join(f"{name} = {value}\n" for name, value in values.items())
 
@@ -275,7 +276,7 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
         sensor=build.sensor(config) if setup.sensor else None, settings=dict(setup.settings), timeout=setup.timeout_s,
         kernel_options=setup.kernel_options,
         guest_files={f"bin/{name}": build.guest_program(name) for name in setup.guest_programs},
-        payload=setup.payload, payload_options=setup.payload_options,
+        nic_model=setup.nic, payload=setup.payload, payload_options=setup.payload_options,
         qemu_arguments=arguments)
 
 
