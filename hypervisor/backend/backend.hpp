@@ -81,6 +81,8 @@ concept VirtualCpu = requires(C cpu, C const& ccpu, Exit exit, std::uint64_t v, 
     { cpu.set_guest_efer(v) };
     { cpu.inject_undefined() };          // #UD
     { cpu.inject_general_protection() }; // #GP(0)
+    { cpu.inject_stack_fault() };        // #SS(0)
+    { cpu.inject_page_fault(v, v) };     // CR2, error code
     { cpu.intercept_halt(on) };
     { cpu.intercept_interrupts(on) };
     { cpu.arm_timer(v) } -> std::same_as<bool>; // exit after that many TSC ticks (0: never); false: there is no timer

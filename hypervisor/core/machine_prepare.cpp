@@ -164,7 +164,7 @@ boot::StartResult Machine::build_devices()
 
 bool Machine::hide_card_registers()
 {
-    for (platform::Bar const& window : devices_->nic_memory()) {
+    for (platform::Bar const& window : devices_->card().windows()) {
         std::uint64_t const first = window.base & ~(page_bytes - 1);
         std::uint64_t const end = (window.base + window.size + page_bytes - 1) & ~(page_bytes - 1);
         if (!guest_map_->unmap(Gpa{first}, end - first))

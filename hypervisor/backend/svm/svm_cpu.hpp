@@ -60,6 +60,12 @@ public:
     void set_guest_efer(std::uint64_t efer);
     void inject_undefined() { inject_exception(6, false, 0); }
     void inject_general_protection() { inject_exception(13, true, 0); }
+    void inject_stack_fault() { inject_exception(12, true, 0); }
+    void inject_page_fault(std::uint64_t address, std::uint64_t error)
+    {
+        vmcb_->cr2 = address;
+        inject_exception(14, true, static_cast<std::uint32_t>(error));
+    }
     void intercept_halt(bool on);
     void intercept_interrupts(bool on);
     bool arm_timer(std::uint64_t /*ticks*/) { return false; }

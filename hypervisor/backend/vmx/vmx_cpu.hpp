@@ -64,10 +64,10 @@ public:
     void inject_undefined() { inject_exception(6, false, 0); }
     void inject_general_protection() { inject_exception(13, true, 0); }
     void inject_stack_fault() { inject_exception(12, true, 0); }
-    void inject_page_fault(std::uint64_t address, std::uint32_t error_code)
+    void inject_page_fault(std::uint64_t address, std::uint64_t error_code)
     {
         hw_.set_cr2(address);
-        inject_exception(14, true, error_code);
+        inject_exception(14, true, static_cast<std::uint32_t>(error_code));
     }
     void intercept_halt(bool on);
     void intercept_interrupts(bool on);
