@@ -3,6 +3,8 @@
 
 #include <array>
 
+#include "hypervisor/core/shared_bits.hpp"
+
 namespace undercroft::svm {
 namespace {
 
@@ -33,18 +35,13 @@ std::uint64_t rotate_msr_index(std::uint32_t number)
 void intercept_msr(std::uint8_t* msrpm, std::uint32_t number, bool read, bool write)
 {
     std::uint64_t const bit = rotate_msr_index(number) * 2;
-    std::uint8_t& cell = msrpm[bit / 8];
-    auto const shift = static_cast<unsigned>(bit % 8);
-    cell = static_cast<std::uint8_t>((cell & ~(3U << shift)) | ((read ? 1U : 0U) | (write ? 2U : 0U)) << shift);
+    core::set_shared_bit(msrpm, bit, read);
+    core::set_shared_bit(msrpm, bit + 1, write);
 }
 
 void intercept_port(std::uint8_t* iopm, std::uint16_t port, bool on)
 {
-    auto const bit = static_cast<std::uint8_t>(1U << (port % 8));
-    if (on)
-        iopm[port / 8] = static_cast<std::uint8_t>(iopm[port / 8] | bit);
-    else
-        iopm[port / 8] = static_cast<std::uint8_t>(iopm[port / 8] & ~bit);
+    core::set_shared_bit(iopm, port, on);
 }
 
 void SvmCpu::initialise(Vmcb* vmcb, void* host_save, SharedState const* shared)

@@ -44,6 +44,11 @@ struct Hardware {
         asm volatile("invvpid %0, %1" : : "m"(descriptor), "r"(type) : "cc", "memory");
     }
 
+    static core::Selectors selectors() { return core::current_selectors(); }
+    static core::Descriptor descriptor(std::uint16_t selector, core::TablePointer const& gdt)
+    {
+        return core::read_descriptor(selector, gdt);
+    }
     static core::CpuidResult cpuid(std::uint32_t leaf, std::uint32_t subleaf) { return core::cpuid(leaf, subleaf); }
     static std::uint64_t read_msr(std::uint32_t number) { return core::read_msr(number); }
     static void write_msr(std::uint32_t number, std::uint64_t value) { core::write_msr(number, value); }

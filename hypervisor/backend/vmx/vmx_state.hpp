@@ -127,7 +127,7 @@ void BasicVmxCpu<Hw>::write_host_state()
 template <typename Hw>
 void BasicVmxCpu<Hw>::write_guest_state(core::CapturedState const& captured)
 {
-    core::Selectors const now = core::current_selectors();
+    core::Selectors const now = hw_.selectors();
     unsigned index = 0;
     for (std::uint16_t const selector : now.segments)
         write_segment(static_cast<backend::Segment>(index++), selector, now.gdt);
@@ -159,7 +159,7 @@ void BasicVmxCpu<Hw>::write_guest_state(core::CapturedState const& captured)
 template <typename Hw>
 void BasicVmxCpu<Hw>::write_segment(backend::Segment which, std::uint16_t selector, core::TablePointer const& gdt)
 {
-    core::Descriptor const value = core::read_descriptor(selector, gdt);
+    core::Descriptor const value = hw_.descriptor(selector, gdt);
     bool const task = which == backend::Segment::tr;
     if (task && (value.attributes & 0x80) == 0)
         return set_segment(which, {selector, 0x8B, 0xFFFF, 0});

@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/backend/vmx/vmx_vendor.hpp"
 
+#include "hypervisor/backend/vmx/bitmaps.hpp"
 #include "hypervisor/backend/vmx/vmx_emulate.hpp"
 #include "hypervisor/core/log.hpp"
 
@@ -12,8 +13,6 @@ template class BasicVmxCpu<Hardware>;
 namespace {
 
 using Driver = core::CpuDriverOf<VmxCpu>;
-
-constexpr std::uint32_t msr_range = 0x2000, msr_high = 0xC0000000;
 
 void wait_in_halt(core::Mailbox&)
 {
@@ -48,29 +47,6 @@ bool is_mtrr(std::uint32_t number, paging::MtrrRegisters const& mtrrs)
 bool present()
 {
     return core::cpuid(0).eax >= 1 && (core::cpuid(1).ecx & 1U << 5) != 0;
-}
-
-void intercept_msr(std::uint8_t* bitmap, std::uint32_t number, bool read, bool write)
-{
-    // SDM 25.6.9: reads of the low range, reads of the high one, writes likewise; 1,024 bytes each.
-    bool const high = number >= msr_high;
-    std::uint32_t const bit = high ? number - msr_high : number;
-    if (bit >= msr_range)
-        return;
-    auto const put = [&](std::uint32_t quarter, bool on) {
-        std::uint8_t& cell = bitmap[quarter * 1024 + bit / 8];
-        auto const mask = static_cast<std::uint8_t>(1U << (bit % 8));
-        cell = static_cast<std::uint8_t>(on ? cell | mask : cell & ~mask);
-    };
-    put(high ? 1 : 0, read);
-    put(high ? 3 : 2, write);
-}
-
-void intercept_port(std::uint8_t* bitmaps, std::uint16_t port, bool on)
-{
-    auto const mask = static_cast<std::uint8_t>(1U << (port % 8));
-    std::uint8_t& cell = bitmaps[port / 8];
-    cell = static_cast<std::uint8_t>(on ? cell | mask : cell & ~mask);
 }
 
 boot::StartResult VmxVendor::support()

@@ -11,10 +11,6 @@ namespace undercroft::vmx {
 /// The processor has VT-x, perhaps switched off or without what the sensor needs.
 [[nodiscard]] bool present();
 
-/// Set bit: the access exits. MSRs outside the bitmap's two ranges always exit.
-void intercept_msr(std::uint8_t* bitmap, std::uint32_t number, bool read, bool write);
-void intercept_port(std::uint8_t* bitmaps, std::uint16_t port, bool on);
-
 class VmxVendor final : public backend::Vendor {
 public:
     [[nodiscard]] char const* name() const override { return "vmx"; }
