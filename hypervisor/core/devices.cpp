@@ -88,7 +88,8 @@ boot::StartResult Devices::take_nic(Region& region, platform::PciConfig& pci, pl
             bar.size == 0)
             continue;
         nic_memory_.push(bar);
-        memory_->protect(Gpa{bar.base}, bar.size);
+        if (!memory_->protect(Gpa{bar.base}, bar.size))
+            return boot::StartResult::too_many_memory_ranges;
     }
     enable(pci, chosen->bdf);
     nic_bus_.set_base(nic_registers_.base);
