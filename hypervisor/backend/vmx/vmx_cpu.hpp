@@ -100,6 +100,7 @@ private:
     [[nodiscard]] backend::Exit entry_failure(std::uint32_t why);
     [[nodiscard]] backend::Exit classify_nested_fault();
     void describe_port(backend::Exit& exit) const;
+    [[nodiscard]] bool take_noted_nmi();
     void open_nmi_window();
     void close_nmi_window();
     [[nodiscard]] std::uint64_t next_rip() const;
@@ -121,7 +122,7 @@ private:
     bool stepping_ = false;
     bool timer_armed_ = false;
     bool nmi_pending_ = false;           ///< the guest's own, waits for its window
-    std::atomic<bool> nmi_taken_{false}; ///< by the sensor's handler, not yet handed on
+    std::atomic<std::uint32_t> nmis_taken_{0}; ///< by the sensor's handler, not yet handed on
     std::uint32_t pin_ = 0, primary_ = 0;
     std::uint32_t event_ = 0, event_error_ = 0; ///< for the next entry
     std::uint64_t rsp_ = 0;                     ///< as the VMCS has it

@@ -11,7 +11,7 @@ backend::Exit BasicVmxCpu<Hw>::run()
 {
     prepare_entry();
     // Taken while the sensor ran. One that comes after this look opens the NMI window itself (note_nmi).
-    if (nmi_taken_.exchange(false, std::memory_order_acq_rel))
+    if (take_noted_nmi())
         return {.kind = backend::ExitKind::nmi};
     bool const entered = hw_.enter(registers_.gpr, launched_);
     auto const why = static_cast<std::uint32_t>(hw_.read(Field::exit_reason));
@@ -112,7 +112,7 @@ backend::Exit BasicVmxCpu<Hw>::classify(std::uint32_t why)
     case reason::nmi_window:
         close_nmi_window();
         exit.kind = handled;
-        if (nmi_taken_.exchange(false))
+        if (take_noted_nmi())
             exit.kind = nmi;
         else if (nmi_pending_)
             inject_nmi();
@@ -202,10 +202,19 @@ void BasicVmxCpu<Hw>::describe_port(backend::Exit& exit) const
 template <typename Hw>
 void BasicVmxCpu<Hw>::note_nmi()
 {
-    nmi_taken_.store(true, std::memory_order_release);
+    nmis_taken_.fetch_add(1, std::memory_order_release);
     // The sensor may be past its last look: the next entry must end at once. Past that look it writes the
     // controls no more, before it this bit is merely overwritten.
     hw_.write(Field::primary_controls, hw_.read(Field::primary_controls) | primary::nmi_window);
+}
+
+template <typename Hw>
+bool BasicVmxCpu<Hw>::take_noted_nmi()
+{
+    if (nmis_taken_.load(std::memory_order_acquire) == 0)
+        return false;
+    nmis_taken_.fetch_sub(1, std::memory_order_acq_rel);
+    return true;
 }
 
 template <typename Hw>

@@ -306,7 +306,7 @@ void BasicVmxCpu<Hw>::set_debug_and_activity_reset()
         hw_.write(field, 0);
     event_ = 0;
     nmi_pending_ = false;
-    nmi_taken_.store(false);
+    nmis_taken_.store(0);
     close_nmi_window();
 }
 
