@@ -33,7 +33,7 @@ boot::StartResult Devices::build(Region& region, platform::PciConfig& pci, std::
     log(LogLevel::info, str("PCI: "), dec(found.functions), str(" functions, "), dec(found.ahci.size()), str(" AHCI, "),
         dec(found.ethernet.size()), str(" Ethernet"));
     if (found.ahci.empty())
-        log(LogLevel::warning, str("TEMPORARY: no disk controller"));
+        return boot::StartResult::no_disk_controller;
     if (auto const result = card_.take(found.ethernet, *config_, pci, region, *memory_, *clock_);
         result != boot::StartResult::ok)
         return result;

@@ -228,7 +228,7 @@ void Machine::resume_startup_watch()
 {
     if (cpu_count_ < 2 || startup_watch_.page() == 0) // x2APIC: the ICR alone in its MSR is always watched
         return;
-    SpinGuard const guard{tables_lock_};
+    SpinGuard const guard{startup_lock_};
     if (watching_startup_)
         return;
     if (!allow_apic_writes(false)) {
@@ -241,18 +241,14 @@ void Machine::resume_startup_watch()
 
 void Machine::stop_startup_watch()
 {
-    SpinGuard const guard{tables_lock_};
+    SpinGuard const guard{startup_lock_};
     if (!watching_startup_)
         return;
     watching_startup_ = false;
     // The x2APIC's command register stays watched: alone in its MSR it costs interrupts and EOIs nothing.
     vendor_->intercept_msr(msr::x2apic_eoi, false, false);
     if (startup_watch_.page() != 0)
-<<<<<<< HEAD
-        (void)guest_map_->set_rights(Gpa{startup_watch_.page()}, page_bytes, paging::rights_all, paging::rights_all);
-=======
         (void)allow_apic_writes(true);
->>>>>>> main
     log(LogLevel::info, str("all CPUs run the operating system: the local APIC is no longer watched"));
 }
 

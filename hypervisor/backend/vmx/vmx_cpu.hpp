@@ -121,7 +121,7 @@ private:
     bool launched_ = false;
     bool stepping_ = false;
     bool timer_armed_ = false;
-    bool nmi_pending_ = false;           ///< the guest's own, waits for its window
+    bool nmi_pending_ = false;                 ///< the guest's own, waits for its window
     std::atomic<std::uint32_t> nmis_taken_{0}; ///< by the sensor's handler, not yet handed on
     std::uint32_t pin_ = 0, primary_ = 0;
     std::uint32_t event_ = 0, event_error_ = 0; ///< for the next entry
