@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "hypervisor/backend/svm/hardware.hpp"
 #include "hypervisor/core/shared_bits.hpp"
 
 namespace undercroft::svm {
@@ -98,30 +99,6 @@ boot::StartResult SvmCpu::capture(core::CapturedState const& captured)
     return boot::StartResult::ok;
 }
 
-// Enters the guest with its general registers (RAX and RSP travel in the VMCB) and leaves
-// them in `registers` at the exit. FS, GS, TR, LDTR and the syscall MSRs stay the guest's
-// all the time: the sensor uses none of them, so no VMLOAD or VMSAVE is paid per exit.
-[[gnu::naked]] static void enter_guest(std::uint64_t* /*gpr*/, std::uint64_t /*vmcb*/)
-{
-    asm("push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; push %rdi\n"
-        "mov %rsi, %rax\n"
-        "mov 8(%rdi), %rcx; mov 16(%rdi), %rdx; mov 24(%rdi), %rbx; mov 40(%rdi), %rbp; mov 48(%rdi), %rsi\n"
-        "mov 64(%rdi), %r8; mov 72(%rdi), %r9; mov 80(%rdi), %r10; mov 88(%rdi), %r11\n"
-        "mov 96(%rdi), %r12; mov 104(%rdi), %r13; mov 112(%rdi), %r14; mov 120(%rdi), %r15\n"
-        "mov 56(%rdi), %rdi\n"
-        "vmrun %rax\n"
-        "push %rdi\n"
-        "mov 8(%rsp), %rdi\n"
-        "mov %rcx, 8(%rdi); mov %rdx, 16(%rdi); mov %rbx, 24(%rdi); mov %rbp, 40(%rdi); mov %rsi, 48(%rdi)\n"
-        "pop %rcx\n"
-        "mov %rcx, 56(%rdi)\n"
-        "mov %r8, 64(%rdi); mov %r9, 72(%rdi); mov %r10, 80(%rdi); mov %r11, 88(%rdi)\n"
-        "mov %r12, 96(%rdi); mov %r13, 104(%rdi); mov %r14, 112(%rdi); mov %r15, 120(%rdi)\n"
-        "cld\n"
-        "pop %rdi; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
-        "ret\n");
-}
-
 /// An event whose delivery the exit interrupted is delivered again (APM 15.7.2). The
 /// software interrupts' return addresses need no correction: the instruction is retried
 /// only for events that are not re-executed by themselves.
@@ -143,7 +120,7 @@ backend::Exit SvmCpu::run()
 {
     vmcb_->rax = registers_.gpr[0];
     vmcb_->rsp = registers_.gpr[4];
-    enter_guest(registers_.gpr, reinterpret_cast<std::uint64_t>(vmcb_));
+    enter_guest(registers_.gpr, vmcb_);
     registers_.gpr[0] = vmcb_->rax;
     registers_.gpr[4] = vmcb_->rsp;
     vmcb_->tlb_control = static_cast<std::uint8_t>(TlbControl::none);
@@ -268,7 +245,7 @@ backend::SegmentState SvmCpu::segment(backend::Segment which) const
     if (which <= backend::Segment::ds) {
         segment = &(&vmcb_->es)[index];
     } else { // live in the CPU until asked for
-        asm volatile("vmsave %%rax" : : "a"(vmcb_) : "memory");
+        save_hidden_state(vmcb_);
         segment = which == backend::Segment::fs     ? &vmcb_->fs
                   : which == backend::Segment::gs   ? &vmcb_->gs
                   : which == backend::Segment::ldtr ? &vmcb_->ldtr
@@ -286,7 +263,7 @@ void SvmCpu::set_segment(backend::Segment which, backend::SegmentState state)
             vmcb_->cpl = static_cast<std::uint8_t>(state.attributes >> 5 & 3);
         return;
     }
-    asm volatile("vmsave %%rax" : : "a"(vmcb_) : "memory");
+    save_hidden_state(vmcb_);
     switch (which) {
     case backend::Segment::fs:
         vmcb_->fs = value;
@@ -301,7 +278,7 @@ void SvmCpu::set_segment(backend::Segment which, backend::SegmentState state)
         vmcb_->tr = value;
         break;
     }
-    asm volatile("vmload %%rax" : : "a"(vmcb_) : "memory");
+    load_hidden_state(vmcb_);
 }
 
 void SvmCpu::set_system_registers(std::uint64_t cr0, std::uint64_t cr3, std::uint64_t cr4, std::uint64_t efer)
@@ -327,8 +304,7 @@ void SvmCpu::set_debug_and_activity_reset()
     vmcb_->dr7 = 0x400;
     vmcb_->event_injection = 0;
     vmcb_->interrupt_shadow = 0;
-    std::uint64_t const zero = 0;
-    asm volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3" : : "r"(zero));
+    clear_breakpoints();
     if (stepping_) {
         guest_flags_ = 0;
         close_view();
@@ -390,8 +366,7 @@ void SvmCpu::close_view()
 
 void SvmCpu::consume_nmi()
 {
-    // With GIF set the pending NMI is taken through the sensor's own IDT, whose handler only returns.
-    asm volatile("stgi; nop; clgi" : : : "memory");
+    take_pending_nmi();
 }
 
 void SvmCpu::inject_exception(std::uint8_t vector, bool has_error, std::uint32_t error)

@@ -12,7 +12,7 @@
 
 namespace undercroft::vmx::testing {
 
-/// IA32_VMX_* of a Skylake server, as published.
+/// IA32_VMX_* as a Skylake server has them.
 inline Capabilities skylake()
 {
     Capabilities c;
@@ -20,14 +20,14 @@ inline Capabilities skylake()
     c.misc = 0x7004'C1E7;
     c.pin = 0x0000'00FF'0000'0016;
     c.primary = 0xFFF9'FFFE'0400'6172;
-    c.secondary = 0x0535'7CFF'0000'0000;
+    c.secondary = 0x0037'7CFF'0000'0000;
     c.exit = 0x01FF'FFFF'0003'6DFB;
     c.entry = 0x0003'FFFF'0000'11FB;
     c.ept_vpid = 0x0000'0F01'0673'4141;
     c.cr0_fixed0 = 0x8000'0021;
     c.cr0_fixed1 = 0xFFFF'FFFF;
     c.cr4_fixed0 = 0x2000;
-    c.cr4_fixed1 = 0x0037'27FF;
+    c.cr4_fixed1 = 0x0077'27FF;
     return c;
 }
 
