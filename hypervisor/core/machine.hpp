@@ -98,6 +98,7 @@ public:
     [[nodiscard]] bool hypercall(backend::Registers& registers, backend::PagingState const& paging) override;
     void after_open_step() override;
     [[nodiscard]] std::uint64_t efer_bits() const override;
+    [[nodiscard]] bool has_skinit() const override;
     [[nodiscard]] bool take_kick(Mailbox& mailbox) override;
     void init_arrived() override;
     [[noreturn]] void guest_shutdown() override;

@@ -48,6 +48,11 @@ std::uint64_t Machine::efer_bits() const
            when(features_2, 8, 21);
 }
 
+bool Machine::has_skinit() const
+{
+    return (cpuid(0x80000001).ecx & 1U << 12) != 0;
+}
+
 std::uint32_t Machine::processor_signature() const
 {
     return cpuid(1).eax;

@@ -45,6 +45,7 @@ public:
     void set_guest_efer(std::uint64_t value);
     void inject_undefined() { record("inject_undefined"); }
     void inject_general_protection() { record("inject_general_protection"); }
+    void deliver_protection_fault() { record("deliver_protection_fault"); }
     void intercept_halt(bool on);
     void intercept_interrupts(bool on);
     void single_step(bool on);
