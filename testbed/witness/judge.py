@@ -186,6 +186,21 @@ def sensor_ran(run: Run) -> Verdict:
     return verdict
 
 
+def xen(evidence: Evidence) -> Verdict:
+    """Witness 7, the other kernel: Xen started both CPUs, its first domain came up, used the disk and powered off."""
+    verdict = Verdict("Xen beneath the sensor")
+    report = evidence.run.report
+    kind = [entry["value"] for entry in report["results"] if entry["name"] == "hypervisor"]
+    verdict.require(kind == ["xen"], f"Linux says that it runs on {kind}")
+    console = (evidence.run.folder / "machine" / "console.log").read_text(errors="replace")
+    verdict.require(re.search(r"Brought up 2 CPUs", console) is not None, "Xen did not bring up 2 CPUs")
+    controlled = evidence.boot.counters().get("cpus_controlled")
+    verdict.require(controlled == 2, f"the sensor says it controls {controlled} CPUs")
+    verdict.merge(writes(evidence, 20 + 100))
+    verdict.merge(reads(evidence))
+    return verdict
+
+
 def memtest(run: Run) -> Verdict:
     """Witness 7, the part that is not Linux: memtest86+ found all CPUs, got on, and found memory to be memory."""
     cpus = int(run.facts["setup"]["cpus"])
