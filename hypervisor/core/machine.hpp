@@ -12,6 +12,7 @@
 #include "hypervisor/core/counters.hpp"
 #include "hypervisor/core/devices.hpp"
 #include "hypervisor/core/exit_services.hpp"
+#include "hypervisor/core/failure.hpp"
 #include "hypervisor/core/mmio_router.hpp"
 #include "hypervisor/core/pci_guard.hpp"
 #include "hypervisor/core/per_cpu.hpp"
@@ -80,6 +81,9 @@ public:
     void stop_startup_watch();
     /// A CPU is about to be started: INIT and SIPI must not reach the hardware.
     void resume_startup_watch();
+    /// After a fault inside the sensor, on the CPU that had it.
+    [[noreturn]] void sensor_failed();
+    [[nodiscard]] Failure const& failure() const { return failure_; }
     [[nodiscard]] std::uint64_t utc_now_ns() const;
     [[nodiscard]] std::uint64_t ticks(std::uint64_t ms) const { return info_->tsc_hz / 1000 * ms; }
     [[nodiscard]] bool os_started() const { return os_started_.load(std::memory_order_acquire); }
@@ -122,6 +126,8 @@ private:
     [[nodiscard]] bool allow_apic_writes(bool allow);
     [[nodiscard]] MsrAnswer write_apic_base(std::uint64_t value);
     [[nodiscard]] static WaitForRequest hardware_wait();
+    void wind_up();
+    [[noreturn]] static void reset_machine();
     /// Delivers what is left before the machine is switched off or reset (bounded).
     void drain_before_power_change();
 
@@ -153,6 +159,7 @@ private:
     Devices* devices_ = nullptr;
     PciGuard* pci_guard_ = nullptr;
     ControlBridge* control_ = nullptr;
+    Failure failure_;
     std::uint64_t acks_at_failed_drain_ = ~0ULL;
 };
 
