@@ -83,6 +83,8 @@ concept VirtualCpu = requires(C cpu, C const& ccpu, Exit exit, std::uint64_t v, 
     { cpu.inject_undefined() };          // #UD
     { cpu.inject_general_protection() }; // #GP(0)
     { cpu.deliver_protection_fault() };  // the exit's own, as if it had not exited
+    { cpu.inject_stack_fault() };        // #SS(0)
+    { cpu.inject_page_fault(v, v) };     // CR2, error code
     { cpu.intercept_halt(on) };
     { cpu.intercept_interrupts(on) };
     { cpu.single_step(on) }; // #DB after one instruction, guest's TF kept apart

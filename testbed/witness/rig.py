@@ -76,12 +76,14 @@ class Setup:
     policy: str = "hold"
     buffer_kib: int = 65536
     mtu: int = 1500
+    nic: str = "e1000e"  # of machine.SENSOR_NICS
     faults: Faults | None = None
     kills: tuple[int, ...] = ()
     log_writes: bool = True
     trace: bool = True
     probe: bool = True
     count_instructions: bool = False
+    profile: Path | None = None  # where the probe writes how often each block of the sensor ran
     guest_programs: tuple[str, ...] = ()
     kernel_options: str = ""
     xen: bool = False  # Xen first, and Linux as its first domain
@@ -152,7 +154,7 @@ def make_base_image(path: Path, size: int) -> None:
 def config_text(setup: Setup, collector_port: int) -> str:
     return sensor_config(IDENTITY, collector_port, {
         "capture": "on", "mode": setup.mode, "policy": setup.policy, "buffer_kib": str(setup.buffer_kib), "mtu": str(setup.mtu),
-        **setup.config})
+        "nic": setup.nic, **setup.config})
 
 
 @contextlib.contextmanager
@@ -213,7 +215,8 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
     machine = run.folder / "machine"
     arguments = ["-msg", "timestamp=on", "-D", str(run.qemu_log)]
     if setup.probe:
-        arguments += ["-d", "plugin", "-plugin", f"file={build.probe}" + (",count=on" if setup.count_instructions else "")]
+        arguments += ["-d", "plugin", "-plugin", f"file={build.probe}" + (",count=on" if setup.count_instructions else "")
+                      + (f",profile={setup.profile}" if setup.profile else "")]
     arguments += [item for device in setup.devices for item in ("-device", device)]
     if setup.gdb:
         arguments += ["-chardev", f"socket,id=gdb,path={setup.gdb},server=on,wait=off", "-gdb", "chardev:gdb"]
@@ -225,7 +228,7 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
         sensor=build.sensor(config) if setup.sensor else None, settings=dict(setup.settings), timeout=setup.timeout_s,
         kernel_options=setup.kernel_options,
         guest_files={f"bin/{name}": build.guest_program(name) for name in setup.guest_programs},
-        beneath_xen=setup.xen, payload=setup.payload, payload_options=setup.payload_options,
+        nic_model=setup.nic, beneath_xen=setup.xen, payload=setup.payload, payload_options=setup.payload_options,
         qemu_arguments=arguments)
 
 
