@@ -8,6 +8,7 @@ both, runs first (fixtures), so that one run serves several witnesses. Exit code
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,8 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testbed.faults import Faults  # noqa: E402
-from testbed.witness import forms_check, identity_check, judge, reach_check, rig  # noqa: E402
+from testbed.sntp import SntpServer  # noqa: E402
+from testbed.witness import clock_check, forms_check, identity_check, judge, nics_check, reach_check, rig  # noqa: E402
 from testbed.witness.access import Verdict  # noqa: E402
 from testbed.witness.blklogwrites import LogError  # noqa: E402
 from testbed.witness.qemu_trace import TraceError  # noqa: E402
@@ -51,15 +53,28 @@ RUNS: dict[str, Setup] = {
     "memtest": Setup("boot", cpus=2, memory="384M", buffer_kib=4096, disk_bytes=0, log_writes=False, trace=False, payload=MEMTEST,
                      payload_options="console=ttyS0,115200", payload_until=r"#[3-9] +\[", payload_seconds=100, timeout_s=120, devices=("VGA",)),  # it wants a screen
     "reach": Setup(own("reach"), settings=reach_check.SETTINGS, mode="header", disk_bytes=64 << 20, guest_programs=("reach",)),
+    # Other cards than the e1000e of all other runs.
+    "nic_e1000": Setup(own("nics"), settings=nics_check.SETTINGS, nic="e1000", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=120),
+    "nic_virtio": Setup(own("nics"), settings=nics_check.SETTINGS, nic="virtio", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=120),
+    "clock": Setup(own("clock"), mode="header", disk_bytes=64 << 20, timeout_s=120),
     "forms_bare": Setup(own("forms"), sensor=False, disk_bytes=64 << 20, log_writes=False, trace=False, guest_programs=("forms",), timeout_s=120),
     "forms": Setup(own("forms"), mode="header", disk_bytes=64 << 20, guest_programs=("forms",), timeout_s=150),
 }
 
 
 def make(name: str, build: Build, folder: Path) -> None:
-    reach = name == "reach"
-    run = rig.perform(RUNS[name], build, folder, on_stage=reach_check.saver(folder) if reach else None,
-                      lay=reach_check.lay_patterns if reach else None)
+    setup, on_stage, lay = RUNS[name], None, None
+    if name == "reach":
+        on_stage, lay = reach_check.saver(folder), reach_check.lay_patterns
+    elif name.startswith("nic_"):
+        on_stage = nics_check.saver(folder)
+    if name == "clock":
+        with SntpServer(clock_check.OFFSET_S) as server:
+            setup = dataclasses.replace(setup, config={"sntp": f"10.0.2.2:{server.port}", "sntp_interval_s": "1"})
+            run = rig.perform(setup, build, folder, on_stage=clock_check.jumper(server))
+            clock_check.keep(server, folder)
+    else:
+        run = rig.perform(setup, build, folder, on_stage=on_stage, lay=lay)
     print(f"{name}: the machine ended by itself after {run.facts['seconds']} s; {folder}")
 
 
@@ -120,6 +135,14 @@ class Judges:
         verdict = forms_check.check(self._run("forms_bare"), sensed)
         verdict.merge(judge.sensor_ran(sensed))
         return verdict
+
+    def nics(self) -> Verdict:
+        verdict = nics_check.check(self._run("nic_e1000"))
+        verdict.merge(nics_check.check(self._run("nic_virtio")))
+        return verdict
+
+    def clock(self) -> Verdict:
+        return clock_check.check(self._evidence("clock"))
 
     def reach(self) -> Verdict:
         verdict = reach_check.check(self._run("reach"))
