@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/core/devices.hpp"
 
+#include "hypervisor/backend/vendor.hpp"
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/core/version.hpp"
 
@@ -86,7 +87,8 @@ bool Devices::build_delivery(Region& region)
     sender_->set_task(*sntp_);
     net::HelloInfo hello{};
     __builtin_memcpy(hello.sensor_version, version, sizeof(version));
-    __builtin_memcpy(hello.cpu_backend, "svm", 3);
+    std::string_view const backend = backend::find_vendor()->name();
+    __builtin_memcpy(hello.cpu_backend, backend.data(), backend.size());
     hello.mode = config_->mode;
     hello.policy = config_->policy;
     sender_->set_hello(hello);

@@ -8,6 +8,7 @@
 #include "hypervisor/core/counters.hpp"
 #include "hypervisor/core/guest_memory.hpp"
 #include "hypervisor/core/mmio.hpp"
+#include "hypervisor/core/port_io.hpp"
 #include "hypervisor/core/startup.hpp"
 
 namespace undercroft::core {
@@ -46,6 +47,20 @@ public:
 
 protected:
     ~ExitServices() = default;
+};
+
+/// The guest's ports as the machine answers for them.
+class ServicePorts final : public PortIo {
+public:
+    explicit ServicePorts(ExitServices& services) : services_{&services} {}
+    std::uint32_t load(std::uint16_t port, unsigned width) override { return services_->port_read(port, width); }
+    void store(std::uint16_t port, unsigned width, std::uint32_t value) override
+    {
+        services_->port_write(port, width, value);
+    }
+
+private:
+    ExitServices* services_;
 };
 
 } // namespace undercroft::core

@@ -87,6 +87,7 @@ class Setup:
     trace: bool = True
     probe: bool = True
     count_instructions: bool = False
+    profile: Path | None = None  # where the probe writes how often each block of the sensor ran
     guest_programs: tuple[str, ...] = ()
     kernel_options: str = ""
     payload: Path | None = None
@@ -264,7 +265,8 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
     machine = run.folder / "machine"
     arguments = ["-msg", "timestamp=on", "-D", str(run.qemu_log)]
     if setup.probe:
-        arguments += ["-d", "plugin", "-plugin", f"file={build.probe}" + (",count=on" if setup.count_instructions else "")]
+        arguments += ["-d", "plugin", "-plugin", f"file={build.probe}" + (",count=on" if setup.count_instructions else "")
+                      + (f",profile={setup.profile}" if setup.profile else "")]
     arguments += [item for device in setup.devices for item in ("-device", device)]
     if setup.trace:
         arguments += [item for event in qemu_trace.EVENTS for item in ("-trace", f"enable={event}")]

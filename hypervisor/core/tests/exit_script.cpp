@@ -36,6 +36,10 @@ Exit out(std::uint16_t port, std::uint8_t width)
 {
     return {.kind = ExitKind::port, .port = port, .width = width, .is_write = true};
 }
+Exit string_port(std::uint16_t number, std::uint8_t width, bool is_write, bool rep)
+{
+    return {.kind = ExitKind::port, .port = number, .width = width, .is_write = is_write, .string = true, .rep = rep};
+}
 Exit only(ExitKind kind)
 {
     return {.kind = kind};
@@ -234,14 +238,28 @@ std::vector<Scenario> ports()
                     .calls = {{"port_write", 0xCF8, 4, 0x5566'7788}},
                     .counters = {io},
                     .next_rip_offset = 1}}},
-        {.name = "string forms are refused: a step could reach the configuration space unseen",
-         .steps =
-             {{.name = "rep outsd",
-               .exit =
-                   {.kind = ExitKind::port, .port = 0xCF8, .width = 4, .is_write = true, .string = true, .rep = true},
-               .rip = start64,
-               .calls = {{"inject_general_protection"}},
-               .counters = {io, undecoded}}}},
+        {.name = "string forms go through the guest's page tables",
+         .steps = {{.name = "rep outsw writes from the code itself",
+                    .code = {0x66, 0xF3, 0x6F, 0x12, 0x34},
+                    .registers = {{rcx, 2}, {rsi, start64 + 1}, {rdx, 0x1F0}},
+                    .exit = string_port(0x1F0, 2, true, true),
+                    .rip = start64 + 3,
+                    .registers_after = {{rcx, 0}, {rsi, start64 + 5}},
+                    .calls = {{"port_write", 0x1F0, 2, 0x6FF3}, {"port_write", 0x1F0, 2, 0x3412}},
+                    .counters = {io}},
+                   {.name = "insd where nothing is mapped",
+                    .code = {0x6D},
+                    .registers = {{rdi, 0x7000'0000}},
+                    .exit = string_port(0x1F0, 4, false, false),
+                    .rip = start64 + 3,
+                    .calls = {{"inject_page_fault", 0x7000'0000, 2}},
+                    .counters = {io}},
+                   {.name = "code that is not what exited",
+                    .code = {0x90},
+                    .exit = string_port(0x1F0, 4, false, false),
+                    .rip = start64 + 3,
+                    .calls = {{"inject_general_protection"}},
+                    .counters = {io, undecoded}}}},
     };
 }
 
