@@ -13,9 +13,9 @@ from . import judge
 from .access import Verdict
 from .rig import Run
 
-SCAN_PAGES = 52
+SCAN_PAGES = 36
 SETTINGS = {"SCAN_PAGES": str(SCAN_PAGES)}
-ABSENT = {0xFFFFFFFF}
+ABSENT = 0xFFFFFFFF
 PCI_IDS = {"e1000": "8086:100e", "e1000e": "8086:10d3", "virtio": "1af4:1000"}
 _FUNCTION = re.compile(r"Bus +(\d+), device +(\d+), function (\d+):\n +[^\n]*: PCI device ([0-9a-f]{4}:[0-9a-f]{4})")
 _MEMORY = re.compile(r"BAR\d: (?:32|64) bit (?:prefetchable )?memory at 0x([0-9a-f]+) \[0x([0-9a-f]+)\]")
@@ -62,12 +62,12 @@ def _check_windows(verdict: Verdict, info: str, pci_id: str, scan: str) -> None:
     verdict.require(bool(memory), f"QEMU shows no card {pci_id} with registers")
     verdict.require(all(int(first, 16) in (0xFFFFFFFF, 0xFFFF) or int(last, 16) < int(first, 16) for first, last in _PORTS.findall(card)),
                     f"the card answers to ports: {_PORTS.findall(card)}")
-    read = {int(address): (int(first, 16), int(second, 16)) for address, first, second in (line.split() for line in scan.splitlines())}
+    read = {int(address): int(value, 16) for address, value in (line.split() for line in scan.splitlines())}
     for first, last in memory:
         pages = [page for page in range(first & ~4095, last + 1, 4096) if page in read]
         verdict.require(bool(pages), f"the guest did not look at {first:#x}")
-        shown = [page for page in pages if set(read[page]) - ABSENT]
+        shown = [page for page in pages if read[page] != ABSENT]
         verdict.require(not shown, f"registers of the card can be read at {shown[:1] and hex(shown[0])}")
         verdict.fact(f"registers at {first:#x}: {len(pages)} pages looked at")
-    others = [page for page, values in read.items() if set(values) - ABSENT - {0}]
+    others = [page for page, value in read.items() if value not in (0, ABSENT)]
     verdict.require(bool(others), "the guest could read no register at all: the look says nothing")

@@ -15,7 +15,7 @@ sed -n 's/^\([0-9a-f]*\)-[0-9a-f]* : PCI Bus 0000:00$/\1/p' /tmp/iomem | while r
     [ $((0x$first)) -lt 1048576 ] && continue
     while [ $page -lt "$SCAN_PAGES" ]; do
         address=$((0x$first + page * 4096))
-        echo "$address $(busybox devmem $address 32) $(busybox devmem $((address + 8)) 32)"
+        echo "$address $(busybox devmem $address 32)"
         page=$((page + 1))
     done
 done >/tmp/windows
