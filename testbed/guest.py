@@ -19,7 +19,8 @@ from . import cache, cpio, esp, kernel
 ESP_MIB = 128
 TOOLS_SERIAL = "tools"
 MODULES = ["virtio_pci", "virtio_blk", "sd_mod", "ahci", "nvme", "crc32c_generic", "ext4", "vfat", "nls_ascii",
-           "nls_cp437", "msr", "cpuid", "e1000e"]
+           "nls_cp437", "msr", "cpuid", "e1000e", "e1000",
+           "virtio_net"]
 PROGRAMS = ["fio", "openssl", "gpg", "gpg-agent", "7z", "zip", "tar", "blkdiscard", "fstrim", "hdparm", "mkfs.ext4",
             "e2fsck", "systemd-detect-virt", "lscpu", "cpuid", "date", "bash"]
 EXTRA_FOLDERS = ["/usr/lib/7zip", "/usr/lib/p7zip"]

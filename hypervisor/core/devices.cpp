@@ -184,7 +184,7 @@ bool Devices::unsent() const
 
 bool Devices::unacknowledged() const
 {
-    return buffer_->oldest() != buffer_->closed_end();
+    return buffer_->oldest() != buffer_->closed_end() || sntp_->asking();
 }
 
 bool Devices::backlog() const
@@ -195,7 +195,7 @@ bool Devices::backlog() const
 
 std::uint64_t Devices::answers() const
 {
-    return counters_->get(wire::CounterId::acks_accepted);
+    return counters_->get(wire::CounterId::acks_accepted) + counters_->get(wire::CounterId::sntp_answers);
 }
 
 bool Devices::poll(Tsc now, bool everything)

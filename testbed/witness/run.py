@@ -8,6 +8,7 @@ both, runs first (fixtures), so that one run serves several witnesses. Exit code
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 import tempfile
@@ -19,8 +20,9 @@ if __package__ in (None, ""):
 
 from testbed.collector import CollectorError  # noqa: E402
 from testbed.faults import Faults  # noqa: E402
-from testbed.witness import control_check, fault_check, forms_check, identity_check, judge, reach_check, rig, store  # noqa: E402
 from testbed.gdbstub import GdbError  # noqa: E402
+from testbed.sntp import SntpServer  # noqa: E402
+from testbed.witness import clock_check, control_check, fault_check, forms_check, identity_check, judge, nics_check, reach_check, rig, store  # noqa: E402
 from testbed.witness.access import Verdict  # noqa: E402
 from testbed.witness.blklogwrites import LogError  # noqa: E402
 from testbed.witness.qemu_trace import TraceError  # noqa: E402
@@ -60,15 +62,30 @@ RUNS: dict[str, Setup] = {
     "xen": Setup(own("xen"), cpus=2, disk_bytes=64 << 20, xen=True, timeout_s=450),
     "fault": Setup(own("fault"), cpus=2, disk_bytes=64 << 20, ends="crashed", gdb=Path(tempfile.gettempdir()) / f"undercroft-gdb-{os.getpid()}"),
     "reach": Setup(own("reach"), settings=reach_check.SETTINGS, mode="header", disk_bytes=64 << 20, guest_programs=("reach",)),
+    # Other cards than the e1000e of all other runs.
+    "nic_e1000": Setup(own("nics"), settings=nics_check.SETTINGS, nic="e1000", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=120),
+    "nic_virtio": Setup(own("nics"), settings=nics_check.SETTINGS, nic="virtio", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=120),
+    "clock": Setup(own("clock"), mode="header", disk_bytes=64 << 20, timeout_s=120),
     "forms_bare": Setup(own("forms"), sensor=False, disk_bytes=64 << 20, log_writes=False, trace=False, guest_programs=("forms",), timeout_s=120),
     "forms": Setup(own("forms"), mode="header", disk_bytes=64 << 20, guest_programs=("forms",), timeout_s=150),
 }
 
 
 def make(name: str, build: Build, folder: Path) -> None:
-    setup = RUNS[name]
-    on_stage = reach_check.saver(folder) if name == "reach" else fault_check.breaker(build, folder, setup.gdb) if setup.gdb else None
-    run = rig.perform(setup, build, folder, on_stage=on_stage, lay=reach_check.lay_patterns if name == "reach" else None)
+    setup, on_stage, lay = RUNS[name], None, None
+    if name == "reach":
+        on_stage, lay = reach_check.saver(folder), reach_check.lay_patterns
+    elif name.startswith("nic_"):
+        on_stage = nics_check.saver(folder)
+    elif setup.gdb:
+        on_stage = fault_check.breaker(build, folder, setup.gdb)
+    if name == "clock":
+        with SntpServer(clock_check.OFFSET_S) as server:
+            setup = dataclasses.replace(setup, config={"sntp": f"10.0.2.2:{server.port}", "sntp_interval_s": "1"})
+            run = rig.perform(setup, build, folder, on_stage=clock_check.jumper(server))
+            clock_check.keep(server, folder)
+    else:
+        run = rig.perform(setup, build, folder, on_stage=on_stage, lay=lay)
     print(f"{name}: the machine ended by itself after {run.facts['seconds']} s; {folder}")
 
 
@@ -146,6 +163,14 @@ class Judges:
         verdict = forms_check.check(self._run("forms_bare"), sensed)
         verdict.merge(judge.sensor_ran(sensed))
         return verdict
+
+    def nics(self) -> Verdict:
+        verdict = nics_check.check(self._run("nic_e1000"))
+        verdict.merge(nics_check.check(self._run("nic_virtio")))
+        return verdict
+
+    def clock(self) -> Verdict:
+        return clock_check.check(self._evidence("clock"))
 
     def reach(self) -> Verdict:
         verdict = reach_check.check(self._run("reach"))
