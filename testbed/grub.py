@@ -39,7 +39,7 @@ def core_image(target: Path, form: str, prefix: str, modules: list[str], script:
     _run(["grub-mkimage", "-O", form, "-d", str(MODULES), "-o", str(target), "-p", prefix, "-c", str(config), *modules])
 
 
-def make_disk(image: Path, size_mib: int, script: str, files: dict[str, Path]) -> None:
+def make_disk(image: Path, size_mib: int, script: str, files: dict[str, Path], modules: list[str] | None = None) -> None:
     """A disk with one FAT32 partition holding `files`, and GRUB in its first sectors."""
     with open(image, "wb") as handle:
         handle.truncate(size_mib << 20)
@@ -52,7 +52,7 @@ def make_disk(image: Path, size_mib: int, script: str, files: dict[str, Path]) -
     for name, source in files.items():
         _run(["mcopy", "-o", "-i", part, str(source), f"::{name}"], stdin=subprocess.DEVNULL)
     core = image.with_suffix(".core")
-    core_image(core, "i386-pc", "(,msdos1)/", DISK_MODULES, script)
+    core_image(core, "i386-pc", "(,msdos1)/", modules or DISK_MODULES, script)
     _install(image, core.read_bytes())
 
 
