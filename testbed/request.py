@@ -46,6 +46,7 @@ class Request:
     trace_reads: bool = False
     sensor_nic: bool | None = None
     guest_nic: bool = False
+    nic_model: str = "e1000e"
     nic_netdev: str = "user"  # with Bochs also null: nobody answers, and runs are the same to the instruction
     nic_rom: bool = False
     timeout: float = 300.0

@@ -37,13 +37,19 @@ char const* explain(StartResult result)
     case StartResult::bad_config:
         return "the configuration was refused";
     case StartResult::no_nic:
-        return "no supported network card found (nic = ... in undercroft.conf)";
+        return "no network card found that a driver knows and that fits nic = ... in undercroft.conf";
+    case StartResult::several_nics:
+        return "more than one network card fits: name one with nic = pci:BB:DD.F in undercroft.conf";
+    case StartResult::nic_failed:
+        return "the network card cannot be used as it is; its log line says why";
     case StartResult::no_disk_controller:
         return "no AHCI controller found";
     case StartResult::unsupported_paging:
         return "the firmware runs with 5-level paging";
     case StartResult::too_many_cpus:
         return "more CPUs than supported";
+    case StartResult::too_many_memory_ranges:
+        return "the firmware's memory map is in more pieces than supported";
     }
     return "unknown error";
 }
@@ -158,9 +164,7 @@ Status start(Handle image, SystemTable* system)
     info->config_bytes = static_cast<std::uint32_t>(config_text.bytes);
     __builtin_memcpy(info->config, config_text.data, config_text.bytes);
     firmware.release_networks();
-    firmware.describe(*info);
-
-    StartResult result = core->prepare(info);
+    StartResult result = firmware.describe(*info) ? core->prepare(info) : StartResult::too_many_memory_ranges;
     if (result != StartResult::ok) {
         boot->free_pages(region, wanted / 4096);
         print_error(system, explain(result));
