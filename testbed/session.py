@@ -18,7 +18,7 @@ from pathlib import Path
 from . import cache, esp, guest, nvram, xen
 from .machine import ESP_PORT, OVMF_CODE, OVMF_VARS, Disk, Machine
 from .monitor import Monitor
-from .request import Request
+from .request import DiskWish, Request
 from .run import Hooks, Outcome, run
 from .witness import qemu_trace
 
@@ -131,9 +131,7 @@ class Session:
             "efer_at_end": [f"{value:#x}" for value in outcome.efer_at_end]}
 
     def write_report(self) -> Path:
-        path = self.folder / "report.json"
-        path.write_text(json.dumps(self.report, indent=1, default=str) + "\n", encoding="utf-8")
-        return path
+        return write_report(self.folder, self.report)
 
     def _system_files(self) -> dict[str, Path]:
         request = self.request
@@ -173,19 +171,34 @@ class Session:
 
     def _disks(self) -> list[Disk]:
         disks = []
-        for number, wish in enumerate(self.request.disks):
-            image = self.folder / f"disk{number}.raw"
-            if wish.base:
-                esp.copy_image(wish.base, image)
-            else:
-                image.unlink(missing_ok=True)
-            with open(image, "ab") as handle:
-                handle.truncate(max(wish.size, image.stat().st_size))
+        images = copy_disks(self.folder, self.request.disks)
+        for number, (wish, image) in enumerate(zip(self.request.disks, images)):
             log = self.folder / f"disk{number}.writes" if self.request.log_writes else None
             if log:
                 log.write_bytes(b"")
             disks.append(Disk(image, f"test{number}", wish.sector, log, wish.bus))
         return disks
+
+
+def copy_disks(folder: Path, wishes: list[DiskWish]) -> list[Path]:
+    """The test disks' images: copies of their bases, or empty."""
+    images = []
+    for number, wish in enumerate(wishes):
+        image = folder / f"disk{number}.raw"
+        if wish.base:
+            esp.copy_image(wish.base, image)
+        else:
+            image.unlink(missing_ok=True)
+        with open(image, "ab") as handle:
+            handle.truncate(max(wish.size, image.stat().st_size))
+        images.append(image)
+    return images
+
+
+def write_report(folder: Path, report: dict[str, object]) -> Path:
+    path = folder / "report.json"
+    path.write_text(json.dumps(report, indent=1, default=str) + "\n", encoding="utf-8")
+    return path
 
 
 def workload_path(name: str) -> Path:
