@@ -39,6 +39,8 @@ public:
     {
         return 1ULL << 0 | 1ULL << 8 | 1ULL << 10 | 1ULL << 11 | 1ULL << 13 | 1ULL << 14 | 1ULL << 15;
     }
+    /// The guest sets a bit of EFER: no BIOS and few boot loaders do, systems with 64-bit or no-execute pages begin so.
+    virtual void efer_bits_set() {}
     /// An NMI that found no request may still be a repeated call of ours.
     [[nodiscard]] virtual bool kicked_recently(Mailbox const& mailbox) = 0;
     /// The guest has triple-faulted; delivers what is left and resets the machine.

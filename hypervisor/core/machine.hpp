@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <string_view>
 
 #include "hypervisor/backend/svm/svm_cpu.hpp"
 #include "hypervisor/boot/boot_info.hpp"
@@ -94,6 +95,9 @@ public:
     [[nodiscard]] bool hypercall(backend::Registers& registers, backend::PagingState const& paging) override;
     void after_open_step() override;
     [[nodiscard]] std::uint64_t efer_bits() const override;
+    void efer_bits_set() override { note_bios_system("EFER"); }
+    /// On a BIOS machine nothing tells that the operating system takes over but what it does first.
+    void note_bios_system(std::string_view sign);
     [[nodiscard]] bool kicked_recently(Mailbox const& mailbox) override;
     [[noreturn]] void guest_shutdown() override;
 
@@ -114,6 +118,7 @@ private:
     [[nodiscard]] bool hide_card_registers();
     [[nodiscard]] bool watch_startup();
     [[nodiscard]] MsrAnswer write_apic_base(std::uint64_t value);
+    void start_system();
     [[nodiscard]] static WaitForRequest hardware_wait();
     /// Delivers what is left before the machine is switched off or reset (bounded).
     void drain_before_power_change();
