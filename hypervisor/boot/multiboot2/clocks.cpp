@@ -1,8 +1,6 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/boot/multiboot2/clocks.hpp"
 
-#include <algorithm>
-
 #include "hypervisor/boot/multiboot2/clock_registers.hpp"
 #include "hypervisor/core/x86.hpp"
 
@@ -13,43 +11,94 @@ using core::in8;
 using core::out8;
 using core::read_tsc;
 
-/// An access to a legacy port takes about a microsecond, in emulators more: a clock that has not moved by then does
-/// not.
+/// Loops that wait for a clock end after so many accesses; one takes about a microsecond, in emulators more.
 constexpr unsigned patience = 2000000;
+constexpr std::uint64_t span_per_second = 25; ///< measured over 40 ms
 
-/// Channel 2 of the 8254: nobody waits for its interrupt. 0: it stands still.
-std::uint64_t measure_against_interval_timer()
+/// A timer's reading and the counter's at the same moment, as closely as can be had.
+struct Sample {
+    std::uint64_t tsc = 0, ticks = 0;
+};
+
+/// What comes between (an SMI, the host of a virtual machine) makes some readings late: the closest of several counts.
+template <typename Timer>
+Sample sample(Timer const& timer)
 {
-    constexpr std::uint16_t gate_port = 0x61, channel_2 = 0x42, command = 0x43;
-    constexpr std::uint8_t gate = 1, speaker = 2, output = 0x20, count_down_once = 0xB0;
-    constexpr std::uint64_t timer_hz = 1193182, ticks = timer_hz / 50;
-    std::uint8_t const before = in8(gate_port);
-    out8(gate_port, static_cast<std::uint8_t>((before & ~speaker) | gate));
-    out8(command, count_down_once);
-    out8(channel_2, ticks & 0xFF);
-    out8(channel_2, ticks >> 8);
-    std::uint64_t const start = read_tsc();
-    unsigned left = patience;
-    while ((in8(gate_port) & output) == 0 && --left != 0) {
+    Sample best;
+    std::uint64_t closest = ~0ULL;
+    for (unsigned i = 0; i < 16; ++i) {
+        std::uint64_t const before = read_tsc();
+        timer.latch();
+        std::uint64_t const width = read_tsc() - before;
+        std::uint64_t const ticks = timer.read();
+        if (width < closest) {
+            closest = width;
+            best = {before + width / 2, ticks};
+        }
     }
-    std::uint64_t const taken = read_tsc() - start;
-    out8(gate_port, before);
-    return left == 0 ? 0 : taken * timer_hz / ticks;
+    return best;
 }
 
-/// ACPI 6.4, 4.8.3.3: 24 bits or more at 3.579545 MHz.
-std::uint64_t measure_against_acpi_timer(platform::AcpiAddress const& timer)
+/// 0: the timer stands still.
+template <typename Timer>
+std::uint64_t measure_against(Timer const& timer)
 {
-    constexpr std::uint64_t timer_hz = 3579545, ticks = timer_hz / 50, mask = 0xFFFFFF;
-    if (timer.space != platform::AcpiAddress::Space::io || timer.address == 0 || timer.address > 0xFFFF)
-        return 0;
-    auto const port = static_cast<std::uint16_t>(timer.address);
-    std::uint32_t const first = core::in32(port);
-    std::uint64_t const start = read_tsc();
-    unsigned left = patience;
-    while (((core::in32(port) - first) & mask) < ticks && --left != 0) {
+    Sample const first = sample(timer);
+    std::uint64_t const wanted = Timer::hz / span_per_second;
+    auto const passed = [&](Sample const& s) { return (s.ticks - first.ticks) & Timer::mask; };
+    Sample last = first;
+    for (unsigned left = patience / 16; left != 0 && passed(last) < wanted; --left)
+        last = sample(timer);
+    return passed(last) < wanted ? 0 : (last.tsc - first.tsc) * Timer::hz / passed(last);
+}
+
+/// ACPI 6.4, 4.8.3.3: 24 bits or more.
+struct AcpiTimer {
+    static constexpr std::uint64_t hz = 3579545, mask = 0xFFFFFF;
+    std::uint16_t port;
+    mutable std::uint32_t value = 0;
+
+    void latch() const { value = core::in32(port); }
+    [[nodiscard]] std::uint64_t read() const { return value; }
+};
+
+/// Channel 2 of the 8254, counting down from 65,535 once (55 ms): nobody waits for its interrupt.
+class IntervalTimer {
+public:
+    static constexpr std::uint64_t hz = 1193182, mask = 0xFFFF;
+
+    IntervalTimer() : gate_before_{in8(gate_port)}
+    {
+        out8(gate_port, static_cast<std::uint8_t>((gate_before_ & ~speaker) | gate));
+        out8(command, 0xB0);
+        out8(channel_2, 0xFF);
+        out8(channel_2, 0xFF);
     }
-    return left == 0 ? 0 : (read_tsc() - start) * timer_hz / ticks;
+    ~IntervalTimer() { out8(gate_port, gate_before_); }
+    void latch() const { out8(command, 0x80); }
+    [[nodiscard]] std::uint64_t read() const
+    {
+        unsigned const low = in8(channel_2);
+        return 0xFFFF - (low | static_cast<unsigned>(in8(channel_2)) << 8);
+    }
+    /// It has come to its end: what it shows is of another round.
+    [[nodiscard]] static bool over() { return (in8(gate_port) & output) != 0; }
+
+private:
+    static constexpr std::uint16_t gate_port = 0x61, channel_2 = 0x42, command = 0x43;
+    static constexpr std::uint8_t gate = 1, speaker = 2, output = 0x20;
+    std::uint8_t gate_before_;
+};
+
+std::uint64_t measure_against_interval_timer()
+{
+    for (unsigned i = 0; i < 10; ++i) {
+        IntervalTimer const timer;
+        std::uint64_t const hz = measure_against(timer);
+        if (!IntervalTimer::over())
+            return hz;
+    }
+    return 0;
 }
 
 std::uint8_t clock_register(std::uint8_t index)
@@ -82,17 +131,13 @@ bool hardware_random(bool seeds, std::uint64_t& value)
 
 std::uint64_t measure_tsc_hz(platform::AcpiTables const& acpi)
 {
-    // What disturbs a measurement makes it longer.
-    std::uint64_t best = 0;
-    for (unsigned i = 0; i < 3; ++i) {
-        std::uint64_t hz = measure_against_interval_timer();
-        if (hz == 0 && acpi.fadt)
-            hz = measure_against_acpi_timer(acpi.fadt->pm_timer);
-        if (hz == 0)
-            return 0;
-        best = best == 0 ? hz : std::min(best, hz);
+    std::uint64_t hz = 0;
+    if (acpi.fadt) {
+        platform::AcpiAddress const& timer = acpi.fadt->pm_timer;
+        if (timer.space == platform::AcpiAddress::Space::io && timer.address != 0 && timer.address <= 0xFFFF)
+            hz = measure_against(AcpiTimer{static_cast<std::uint16_t>(timer.address)});
     }
-    return best;
+    return hz != 0 ? hz : measure_against_interval_timer();
 }
 
 void wait_us(std::uint64_t tsc_hz, std::uint64_t microseconds)

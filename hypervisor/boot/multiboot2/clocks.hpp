@@ -7,8 +7,7 @@
 
 namespace undercroft::multiboot2 {
 
-/// Against the interval timer; where that stands still (some chipsets stop its clock), against ACPI's timer. 0: neither
-/// runs.
+/// Against ACPI's timer, else against the interval timer (whose clock some chipsets stop). 0: neither runs.
 [[nodiscard]] std::uint64_t measure_tsc_hz(platform::AcpiTables const& acpi);
 void wait_us(std::uint64_t tsc_hz, std::uint64_t microseconds);
 /// The real-time clock, taken as UTC. 0: it holds no valid time.

@@ -123,7 +123,11 @@ void LowBlock::take_over(MemoryMap const& map, MemorySizes const& sizes)
 {
     auto const at = [this](std::uint8_t const* symbol) { return start_ + offset(symbol); };
     auto const segment = static_cast<std::uint16_t>(start_ >> 4);
-    __builtin_memcpy(reinterpret_cast<void*>(at(low_map)), map.entries().data(), map.entries().size_bytes());
+    std::uint64_t to = at(low_map);
+    for (MapEntry const& entry : map.entries()) {
+        __builtin_memcpy(reinterpret_cast<void*>(to), &entry, kept_entry_bytes);
+        to += kept_entry_bytes;
+    }
     put(at(low_map_count), static_cast<std::uint32_t>(map.entries().size()));
     put(at(low_has_sizes), static_cast<std::uint8_t>(sizes.kib_to_16m.has_value()));
     put(at(low_kib_to_16m), sizes.kib_to_16m.value_or(0));

@@ -97,7 +97,7 @@ bool MemoryMap::hide(std::uint64_t start, std::uint64_t bytes)
                 return false;
             continue;
         }
-        std::uint64_t const cut_start = std::max<std::uint64_t>(entry.start, start);
+        std::uint64_t const cut_start = std::max(entry.start, start);
         std::uint64_t const cut_end = std::min(entry.end(), end);
         if ((entry.start < cut_start && !edited.add(piece(entry, entry.start, cut_start, RangeType::usable))) ||
             !edited.add(piece(entry, cut_start, cut_end, RangeType::reserved)) ||
@@ -115,7 +115,7 @@ std::optional<std::uint64_t> MemoryMap::find(std::uint64_t bytes, std::uint64_t 
     for (MapEntry const& entry : entries()) {
         if (entry.type != RangeType::usable || !entry.counts())
             continue;
-        std::uint64_t const low = std::max<std::uint64_t>(entry.start, floor);
+        std::uint64_t const low = std::max(entry.start, floor);
         std::uint64_t high = std::min(entry.end(), limit);
         // Each obstacle is left behind for good: there are no more rounds than obstacles.
         while (high >= bytes) {

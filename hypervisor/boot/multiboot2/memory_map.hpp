@@ -14,7 +14,6 @@ namespace undercroft::multiboot2 {
 
 enum class RangeType : std::uint32_t { usable = 1, reserved, acpi_reclaim, acpi_nvs, unusable, disabled, persistent };
 
-/// As the resident INT 15h handler reads it, too.
 struct MapEntry {
     std::uint64_t start, bytes;
     RangeType type;
@@ -28,8 +27,10 @@ struct MapEntry {
     {
         return start < to && from < end();
     }
-} __attribute__((packed));
-static_assert(sizeof(MapEntry) == 28);
+};
+/// What the resident INT 15h handler keeps of it (low.S).
+inline constexpr std::size_t kept_entry_bytes = 28;
+static_assert(offsetof(MapEntry, type) == 16 && offsetof(MapEntry, returned) == 24);
 
 class MemoryMap {
 public:

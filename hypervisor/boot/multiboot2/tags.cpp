@@ -91,12 +91,12 @@ std::optional<BootTags> read_tags(std::span<std::uint8_t const> bytes)
         if (length < header_bytes || length > bytes.size() - at)
             return {};
         if (type == Tag::end)
-            break;
+            return tags;
         if (!read_tag(type, bytes.subspan(at + header_bytes, length - header_bytes), tags))
             return {};
         at += (length + alignment - 1) & ~(alignment - 1);
     }
-    return tags;
+    return {}; // no end tag
 }
 
 Options read_options(std::string_view line)
