@@ -104,7 +104,7 @@ leave_32:
     movl %eax, %fs
     movl %eax, %gs
     movl %eax, %ss
-    ljmpl *AT(low_far_16)(%ebp)
+    ljmpl *%cs:AT(low_far_16)(%ebp) // the others end at 64 KiB now
 
 .code16
 .globl low_leave_16
