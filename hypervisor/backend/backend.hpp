@@ -80,6 +80,8 @@ concept VirtualCpu = requires(C cpu, C const& ccpu, Exit exit, std::uint64_t v, 
     { cpu.set_guest_efer(v) };
     { cpu.inject_undefined() };          // #UD
     { cpu.inject_general_protection() }; // #GP(0)
+    { cpu.inject_stack_fault() };        // #SS(0)
+    { cpu.inject_page_fault(v, v) };     // CR2, error code
     { cpu.intercept_halt(on) };
     { cpu.intercept_interrupts(on) };
     { cpu.single_step(on) }; // #DB after one instruction, guest's TF kept apart

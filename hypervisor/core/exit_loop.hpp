@@ -14,6 +14,7 @@
 #include "hypervisor/decode/decode_cache.hpp"
 #include "hypervisor/decode/mmio_access.hpp"
 #include "hypervisor/decode/run_ahead.hpp"
+#include "hypervisor/decode/string_io.hpp"
 #include "hypervisor/paging/guest_walk.hpp"
 
 namespace undercroft::core {
@@ -33,6 +34,7 @@ public:
     backend::Exit step()
     {
         backend::Exit const exit = cpu_->run();
+        mailbox_->withdraw_entry();
         count(wire::CounterId::exits_total);
         dispatch(exit);
         return exit;
@@ -99,6 +101,7 @@ private:
             on_nmi();
             break;
         case init:
+            services_->init_arrived();
             mailbox_->startup.post_init();
             serve_mailbox();
             break;
@@ -189,12 +192,8 @@ private:
     void on_port(backend::Exit const& exit)
     {
         count(wire::CounterId::exits_io);
-        if (exit.string) {
-            // No system moves strings through these ports, and the step that would do it could
-            // reach the configuration space unseen.
-            count(wire::CounterId::decode_unknown);
-            return cpu_->inject_general_protection();
-        }
+        if (exit.string)
+            return on_string_port(exit);
         std::uint64_t& rax = cpu_->registers().gpr[0];
         std::uint64_t const operand = width_mask(exit.width);
         if (exit.is_write) {
@@ -204,6 +203,15 @@ private:
             rax = exit.width == 4 ? value : (rax & ~operand) | value; // 32 bits zero the upper half
         }
         cpu_->set_rip(exit.next_rip);
+    }
+
+    void on_string_port(backend::Exit const& exit)
+    {
+        ServicePorts ports{*services_};
+        if (decode::string_io(*cpu_, string_cache_, exit, services_->memory(), services_->mmio(), ports))
+            return;
+        count(wire::CounterId::decode_unknown);
+        cpu_->inject_general_protection();
     }
 
     static constexpr std::uint32_t msr_efer = 0xC0000080;
@@ -274,15 +282,12 @@ private:
         cpu_->inject_undefined();
     }
 
-    /// NMIs are how CPUs call each other; one that carries no request is the guest's own.
+    /// NMIs are how CPUs call each other; one more than were sent is the guest's own.
     void on_nmi()
     {
         cpu_->consume_nmi();
-        if (!mailbox_->pending()) {
-            if (!services_->kicked_recently(*mailbox_))
-                cpu_->inject_nmi();
-            return;
-        }
+        if (!services_->take_kick(*mailbox_))
+            cpu_->inject_nmi();
         serve_mailbox();
     }
 
@@ -305,6 +310,7 @@ private:
     ExitServices* services_;
     WaitForRequest wait_;
     decode::DecodeCache decode_cache_;
+    decode::StringPortCache string_cache_;
     bool stepping_ = false;
     decode::StepCache step_cache_;
     decode::RunAheadTable run_ahead_table_;

@@ -8,6 +8,7 @@
 #include "hypervisor/core/counters.hpp"
 #include "hypervisor/core/guest_memory.hpp"
 #include "hypervisor/core/mmio.hpp"
+#include "hypervisor/core/port_io.hpp"
 #include "hypervisor/core/startup.hpp"
 
 namespace undercroft::core {
@@ -41,13 +42,29 @@ public:
     }
     /// The guest sets a bit of EFER: no BIOS and few boot loaders do, systems with 64-bit or no-execute pages begin so.
     virtual void efer_bits_set() {}
-    /// An NMI that found no request may still be a repeated call of ours.
-    [[nodiscard]] virtual bool kicked_recently(Mailbox const& mailbox) = 0;
+    /// Mailbox::take_kick with the time.
+    [[nodiscard]] virtual bool take_kick(Mailbox& mailbox) = 0;
+    /// A hardware INIT has reached the guest's CPU: a SIPI will follow.
+    virtual void init_arrived() {}
     /// The guest has triple-faulted; delivers what is left and resets the machine.
     [[noreturn]] virtual void guest_shutdown() = 0;
 
 protected:
     ~ExitServices() = default;
+};
+
+/// The guest's ports as the machine answers for them.
+class ServicePorts final : public PortIo {
+public:
+    explicit ServicePorts(ExitServices& services) : services_{&services} {}
+    std::uint32_t load(std::uint16_t port, unsigned width) override { return services_->port_read(port, width); }
+    void store(std::uint16_t port, unsigned width, std::uint32_t value) override
+    {
+        services_->port_write(port, width, value);
+    }
+
+private:
+    ExitServices* services_;
 };
 
 } // namespace undercroft::core

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "hypervisor/backend/svm/svm_cpu.hpp"
+#include "hypervisor/backend/vendor.hpp"
 #include "hypervisor/boot/boot_info.hpp"
 #include "hypervisor/core/config.hpp"
 #include "hypervisor/core/control_bridge.hpp"
@@ -25,20 +25,9 @@
 #include "hypervisor/paging/page_pool.hpp"
 #include "hypervisor/platform/apic.hpp"
 #include "hypervisor/platform/power.hpp"
+#include "hypervisor/platform/shutdown_code.hpp"
 
 namespace undercroft::core {
-
-class Machine;
-
-/// Table changes that take rights away reach every CPU before the change counts as made.
-class TlbShootdown {
-public:
-    explicit TlbShootdown(Machine& machine) : machine_{&machine} {}
-    void request_flush();
-
-private:
-    Machine* machine_;
-};
 
 /// What lies in a trapped page but belongs to no handler: other registers pass, the
 /// sensor's own memory and network card answer as if nothing were there.
@@ -53,9 +42,10 @@ private:
     Counters* counters_;
 };
 
-using NestedTable = paging::NestedTable<paging::NptFormat, paging::PagePool, TlbShootdown>;
+/// The sensor's own page tables: the same format on both vendors.
+using HostTable = paging::NestedTable<paging::NptFormat, paging::PagePool, TlbShootdown>;
 
-class Machine final : public ExitServices, public DeliveryHost, private TrapControl {
+class Machine final : public ExitServices, public DeliveryHost, private TrapControl, private TlbShootdown {
 public:
     Machine();
 
@@ -63,8 +53,8 @@ public:
     [[nodiscard]] static std::uint64_t required_bytes(Config const& config, std::uint32_t cpus);
     /// Builds everything. Touches no CPU state; may be refused.
     boot::StartResult prepare(boot::BootInfo const& info);
-    /// Makes the caller's state that CPU's guest. nullptr: no such CPU.
-    PerCpu* adopt(std::uint32_t index, CapturedState const& captured);
+    /// Makes the caller's state that CPU's guest. nullptr: refused, `result` says why.
+    PerCpu* adopt(std::uint32_t index, CapturedState const& captured, boot::StartResult& result);
     [[noreturn]] void run(PerCpu& cpu);
 
     /// Sends a physical NMI to a CPU and notes it in its mailbox.
@@ -78,7 +68,10 @@ public:
     [[nodiscard]] std::span<PerCpu* const> cpus() const { return {cpus_.data(), cpu_count_}; }
     /// Every CPU runs the operating system: its local APIC needs no watching any more.
     void stop_startup_watch();
+    /// A CPU is about to be started: INIT and SIPI must not reach the hardware.
+    void resume_startup_watch();
     [[nodiscard]] std::uint64_t utc_now_ns() const;
+    [[nodiscard]] std::uint64_t ticks(std::uint64_t ms) const { return info_->tsc_hz / 1000 * ms; }
     [[nodiscard]] bool os_started() const { return os_started_.load(std::memory_order_acquire); }
 
     // ExitServices
@@ -98,7 +91,8 @@ public:
     void efer_bits_set() override { note_bios_system("EFER"); }
     /// On a BIOS machine nothing tells that the operating system takes over but what it does first.
     void note_bios_system(std::string_view sign);
-    [[nodiscard]] bool kicked_recently(Mailbox const& mailbox) override;
+    [[nodiscard]] bool take_kick(Mailbox& mailbox) override;
+    void init_arrived() override;
     [[noreturn]] void guest_shutdown() override;
 
     // DeliveryHost
@@ -107,19 +101,23 @@ public:
     [[nodiscard]] bool commands_outstanding() const override;
 
 private:
+    // TlbShootdown
+    void request_flush() override { flush_all_cpus(); }
+
     // TrapControl
     [[nodiscard]] bool set_trap(Gpa first, std::uint64_t bytes, Trap trap) override;
     void trap_ports(std::uint16_t first, unsigned count, bool on) override;
 
+    void name_missing_features() const;
     [[nodiscard]] bool build_tables();
     [[nodiscard]] bool build_cpus();
     [[nodiscard]] bool build_intercepts();
     [[nodiscard]] boot::StartResult build_devices();
     [[nodiscard]] bool hide_card_registers();
     [[nodiscard]] bool watch_startup();
+    [[nodiscard]] bool allow_apic_writes(bool allow);
     [[nodiscard]] MsrAnswer write_apic_base(std::uint64_t value);
     void start_system();
-    [[nodiscard]] static WaitForRequest hardware_wait();
     /// Delivers what is left before the machine is switched off or reset (bounded).
     void drain_before_power_change();
 
@@ -131,17 +129,16 @@ private:
     AbsentMemory absent_;
     MmioRouter router_;
     paging::PagePool pool_;
-    TlbShootdown shootdown_;
-    NestedTable* nested_ = nullptr; ///< the guest's view
-    NestedTable* open_ = nullptr; ///< the view while single-stepping: the watched controllers' registers may be written
-    NestedTable* host_ = nullptr; ///< the sensor's own page tables: everything
+    backend::Vendor* vendor_ = nullptr;
+    GuestMap* guest_map_ = nullptr; ///< stepping, the watched controllers' registers may be written
+    HostTable* host_ = nullptr;     ///< everything
     Spinlock tables_lock_;
-    svm::SharedState svm_;
     StartupWatch startup_watch_;
     std::array<PerCpu*, boot::max_cpus> cpus_{};
     std::uint32_t cpu_count_ = 0;
     std::atomic<bool> os_started_{false};
-    std::atomic<bool> watching_startup_{true};
+    bool watching_startup_ = true; ///< guarded by tables_lock_
+    platform::ShutdownCode shutdown_code_;
     HardwarePortIo ports_;
     SystemClock clock_; ///< the firmware's time and the TSC
     platform::AcpiTables acpi_;

@@ -5,9 +5,11 @@
 
 namespace undercroft::core {
 
-void SystemMemory::configure(boot::BootInfo const& info)
+bool SystemMemory::configure(boot::BootInfo const& info)
 {
-    std::size_t const given = std::min<std::size_t>(info.memory_ranges, ram_.size());
+    std::size_t const given = info.memory_ranges;
+    if (given > ram_.size())
+        return false;
     std::copy_n(info.memory, given, ram_.begin());
     std::sort(ram_.begin(), ram_.begin() + static_cast<std::ptrdiff_t>(given),
               [](auto const& a, auto const& b) { return a.start < b.start; });
@@ -18,25 +20,40 @@ void SystemMemory::configure(boot::BootInfo const& info)
         else
             ram_[ranges_++] = range;
     }
-    protect(Gpa{info.region_start}, info.region_bytes);
+    return protect(Gpa{info.region_start}, info.region_bytes);
 }
 
-void SystemMemory::protect(Gpa at, std::uint64_t bytes)
+bool SystemMemory::protect(Gpa at, std::uint64_t bytes)
 {
-    if (own_ranges_ < own_.size())
-        own_[own_ranges_++] = {at.value, bytes};
+    if (own_ranges_ == own_.size())
+        return false;
+    own_[own_ranges_++] = {at.value, bytes};
+    return true;
+}
+
+bool SystemMemory::in_range(std::size_t index, std::uint64_t at, std::uint64_t bytes) const
+{
+    boot::MemoryRange const& range = ram_[index];
+    std::uint64_t const inside = at - range.start; // huge below the range
+    return inside <= range.bytes && bytes <= range.bytes - inside;
 }
 
 bool SystemMemory::is_ram(std::uint64_t at, std::uint64_t bytes) const
 {
+    if (!reachable(Gpa{at}, bytes))
+        return false;
+    if (in_range(last_hit_.load(std::memory_order_relaxed), at, bytes))
+        return true;
     auto const* const end = ram_.begin() + ranges_;
     auto const* const after =
         std::upper_bound(ram_.begin(), end, at, [](std::uint64_t a, auto const& range) { return a < range.start; });
-    if (after == ram_.begin() || !reachable(Gpa{at}, bytes))
+    if (after == ram_.begin())
         return false;
-    boot::MemoryRange const& range = *(after - 1);
-    std::uint64_t const inside = at - range.start;
-    return inside <= range.bytes && bytes <= range.bytes - inside;
+    auto const index = static_cast<std::size_t>(after - 1 - ram_.begin());
+    if (!in_range(index, at, bytes))
+        return false;
+    last_hit_.store(index, std::memory_order_relaxed);
+    return true;
 }
 
 bool SystemMemory::read(Gpa from, std::span<std::byte> into) const

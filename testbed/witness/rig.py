@@ -59,7 +59,7 @@ class Build:
         return self.file("testbed/probe.so")
 
     def guest_program(self, name: str) -> Path:
-        return self.file(f"testbed/guest/{name}")
+        return self.file("bin/ucctl" if name == "ucctl" else f"testbed/guest/{name}")
 
     def sensor(self, config: Path) -> Sensor:
         return Sensor(self.file("bin/undercroft.efi"), self.file("bin/core.elf"), config)
@@ -80,14 +80,17 @@ class Setup:
     policy: str = "hold"
     buffer_kib: int = 65536
     mtu: int = 1500
+    nic: str = "e1000e"  # of machine.SENSOR_NICS
     faults: Faults | None = None
     kills: tuple[int, ...] = ()
     log_writes: bool = True
     trace: bool = True
     probe: bool = True
     count_instructions: bool = False
+    profile: Path | None = None  # where the probe writes how often each block of the sensor ran
     guest_programs: tuple[str, ...] = ()
     kernel_options: str = ""
+    xen: bool = False  # Xen first, and Linux as its first domain
     payload: Path | None = None
     payload_options: str = ""
     payload_until: str = ""  # ends when the console shows this (regular expression) ...
@@ -154,7 +157,7 @@ def config_text(setup: Setup, collector_port: int) -> str:
     values = {
         "machine_id": MACHINE_ID, "key": KEY, "control_key": CONTROL_KEY, "capture": "on", "mode": setup.mode,
         "policy": setup.policy, "buffer_kib": setup.buffer_kib, "address": "10.0.2.15", "netmask": "255.255.255.0",
-        "gateway": "10.0.2.2", "collector": f"10.0.2.2:{collector_port}", "mtu": setup.mtu, "log_serial": "0x3e8",
+        "gateway": "10.0.2.2", "collector": f"10.0.2.2:{collector_port}", "mtu": setup.mtu, "nic": setup.nic, "log_serial": "0x3e8",
         "log_level": "info", **setup.config}
     return "".join(f"{name} = {value}\n" for name, value in values.items())
 
@@ -263,7 +266,8 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
     machine = run.folder / "machine"
     arguments = ["-msg", "timestamp=on", "-D", str(run.qemu_log)]
     if setup.probe:
-        arguments += ["-d", "plugin", "-plugin", f"file={build.probe}" + (",count=on" if setup.count_instructions else "")]
+        arguments += ["-d", "plugin", "-plugin", f"file={build.probe}" + (",count=on" if setup.count_instructions else "")
+                      + (f",profile={setup.profile}" if setup.profile else "")]
     arguments += [item for device in setup.devices for item in ("-device", device)]
     if setup.trace:
         arguments += [item for event in qemu_trace.EVENTS for item in ("-trace", f"enable={event}")]
@@ -273,7 +277,7 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
         sensor=build.sensor(config) if setup.sensor else None, settings=dict(setup.settings), timeout=setup.timeout_s,
         kernel_options=setup.kernel_options,
         guest_files={f"bin/{name}": build.guest_program(name) for name in setup.guest_programs},
-        payload=setup.payload, payload_options=setup.payload_options,
+        nic_model=setup.nic, beneath_xen=setup.xen, payload=setup.payload, payload_options=setup.payload_options,
         qemu_arguments=arguments)
 
 

@@ -8,11 +8,14 @@
 
 #include "hypervisor/core/counters.hpp"
 #include "hypervisor/core/mmio.hpp"
-#include "hypervisor/mediate/ahci/identify.hpp"
 #include "hypervisor/mediate/ahci/registers.hpp"
 #include "hypervisor/mediate/ahci/table.hpp"
+#include "hypervisor/mediate/ata/identify.hpp"
 
 namespace undercroft::ahci {
+
+using ata::identify_bytes;
+using ata::Identity;
 
 /// What the ports of one HBA share.
 struct HbaContext {

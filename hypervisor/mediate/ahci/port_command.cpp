@@ -5,9 +5,12 @@
 
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/mediate/ahci/port.hpp"
-#include "hypervisor/mediate/ahci/trim.hpp"
+#include "hypervisor/mediate/ata/trim.hpp"
 
 namespace undercroft::ahci {
+
+using ata::TrimRange;
+using ata::TrimRanges;
 namespace {
 
 /// What the device will move at most; 0 = not known from the command alone.

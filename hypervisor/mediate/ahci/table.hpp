@@ -8,10 +8,14 @@
 
 #include "hypervisor/core/guest_memory.hpp"
 #include "hypervisor/core/spinlock.hpp"
-#include "hypervisor/mediate/ahci/command.hpp"
+#include "hypervisor/mediate/ata/command.hpp"
 #include "hypervisor/observe/disk_command.hpp"
 
 namespace undercroft::ahci {
+
+using ata::Command;
+using ata::CommandFis;
+using ata::Operation;
 
 /// A PRDT entry as two little-endian words.
 struct PrdtEntry {

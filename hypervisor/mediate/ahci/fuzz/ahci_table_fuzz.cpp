@@ -4,9 +4,8 @@
 #include <cstdlib>
 #include <span>
 
-#include "hypervisor/mediate/ahci/trim.hpp"
-
 #include "hypervisor/mediate/ahci/tests/fake_hba.hpp"
+#include "hypervisor/mediate/ata/trim.hpp"
 
 namespace undercroft::ahci::fake {
 namespace {
@@ -39,7 +38,7 @@ public:
     void observe(observe::DiskCommand const& command, observe::ExtentSource& data) override
     {
         require(command.bytes <= 65536ULL * 32768);
-        require(++commands <= 32 * TrimRanges::max_ranges);
+        require(++commands <= 32 * ata::TrimRanges::max_ranges);
         observe::Extent extent{};
         std::uint64_t total = 0;
         while (command.kind == wire::Kind::storage_write && data.next(extent)) {

@@ -1,7 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/mediate/ahci/identify.hpp"
+#include "hypervisor/mediate/ata/identify.hpp"
 
-namespace undercroft::ahci {
+namespace undercroft::ata {
 namespace {
 
 class Words {
@@ -81,4 +81,4 @@ bool parse_identify(std::span<std::byte const, identify_bytes> data, Identity& i
     return true;
 }
 
-} // namespace undercroft::ahci
+} // namespace undercroft::ata

@@ -1,10 +1,10 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/mediate/ahci/trim.hpp"
+#include "hypervisor/mediate/ata/trim.hpp"
 
 #include <algorithm>
 #include <span>
 
-namespace undercroft::ahci {
+namespace undercroft::ata {
 
 bool TrimRanges::fill()
 {
@@ -46,4 +46,4 @@ bool TrimRanges::next(TrimRange& range)
     }
 }
 
-} // namespace undercroft::ahci
+} // namespace undercroft::ata

@@ -1,7 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/mediate/ahci/command.hpp"
+#include "hypervisor/mediate/ata/command.hpp"
 
-namespace undercroft::ahci {
+namespace undercroft::ata {
 namespace {
 
 constexpr std::uint8_t host_to_device = 0x27;
@@ -167,4 +167,4 @@ Command parse_command(CommandFis const& fis, Geometry geometry)
     return command;
 }
 
-} // namespace undercroft::ahci
+} // namespace undercroft::ata

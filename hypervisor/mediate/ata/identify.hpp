@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <span>
 
-#include "hypervisor/mediate/ahci/command.hpp"
+#include "hypervisor/mediate/ata/command.hpp"
 
-namespace undercroft::ahci {
+namespace undercroft::ata {
 
 inline constexpr std::size_t identify_bytes = 512;
 
@@ -23,4 +23,4 @@ struct Identity {
 /// False: not an ATA disk's answer, its checksum is wrong, or its sector size is absurd; `identity` is unchanged.
 [[nodiscard]] bool parse_identify(std::span<std::byte const, identify_bytes> data, Identity& identity);
 
-} // namespace undercroft::ahci
+} // namespace undercroft::ata

@@ -1,10 +1,10 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // Expectations are from the ATA/ATAPI command tables (ACS-4, ATA8-ACS, ATA/ATAPI-7), field by field.
-#include "hypervisor/mediate/ahci/command.hpp"
+#include "hypervisor/mediate/ata/command.hpp"
 
 #include <gtest/gtest.h>
 
-namespace undercroft::ahci {
+namespace undercroft::ata {
 namespace {
 
 CommandFis fis(std::initializer_list<unsigned> bytes)
@@ -150,4 +150,4 @@ TEST(Command, ControlFisAndForeignTypes)
 }
 
 } // namespace
-} // namespace undercroft::ahci
+} // namespace undercroft::ata

@@ -4,7 +4,7 @@
 #include <array>
 #include <cstdint>
 
-namespace undercroft::ahci {
+namespace undercroft::ata {
 
 /// The command FIS as copied from the command table; bytes past its stated length are 0.
 using CommandFis = std::array<std::uint8_t, 64>;
@@ -41,4 +41,4 @@ struct Command {
 /// Never fails: whatever the bytes, the answer is one of the operations above.
 [[nodiscard]] Command parse_command(CommandFis const& fis, Geometry geometry);
 
-} // namespace undercroft::ahci
+} // namespace undercroft::ata

@@ -7,7 +7,7 @@
 #include "hypervisor/core/guest_memory.hpp"
 #include "hypervisor/observe/disk_command.hpp"
 
-namespace undercroft::ahci {
+namespace undercroft::ata {
 
 struct TrimRange {
     std::uint64_t lba = 0;     ///< logical sectors
@@ -43,4 +43,4 @@ private:
     std::size_t at_ = 512;
 };
 
-} // namespace undercroft::ahci
+} // namespace undercroft::ata
