@@ -32,7 +32,7 @@ void MachineMap::read()
     ram = find_ram(map, &is_cached, &acpi);
     for (boot::MemoryRange const& range : ram.ranges())
         ranges_only.memory[ranges_only.memory_ranges++] = range;
-    memory_.configure(ranges_only);
+    (void)memory_.configure(ranges_only); // there is no region yet to protect
     memory_.set_end(1ULL << 32);
     rsdp = find_rsdp(memory_);
     if (rsdp == 0 || !platform::read_acpi(memory_, Gpa{rsdp}, acpi) || acpi.cpus.empty())
