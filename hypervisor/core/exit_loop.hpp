@@ -243,6 +243,8 @@ private:
         if (number == msr_efer) {
             if (!valid_efer(value))
                 return cpu_->inject_general_protection();
+            if ((value & ~cpu_->guest_efer()) != 0)
+                services_->efer_bits_set();
             cpu_->set_guest_efer(value);
         } else if (services_->msr_write(number, value) == MsrAnswer::fault) {
             return cpu_->inject_general_protection();

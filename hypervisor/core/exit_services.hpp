@@ -42,6 +42,8 @@ public:
     }
     /// CPUID 80000001h ECX bit 12.
     [[nodiscard]] virtual bool has_skinit() const { return false; }
+    /// The guest sets a bit of EFER: no BIOS and few boot loaders do, systems with 64-bit or no-execute pages begin so.
+    virtual void efer_bits_set() {}
     /// Mailbox::take_kick with the time.
     [[nodiscard]] virtual bool take_kick(Mailbox& mailbox) = 0;
     /// A hardware INIT has reached the guest's CPU: a SIPI will follow.

@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <string_view>
 
 #include "hypervisor/backend/vendor.hpp"
 #include "hypervisor/boot/boot_info.hpp"
@@ -92,6 +93,9 @@ public:
     void after_open_step() override;
     [[nodiscard]] std::uint64_t efer_bits() const override;
     [[nodiscard]] bool has_skinit() const override;
+    void efer_bits_set() override { note_bios_system("EFER"); }
+    /// On a BIOS machine nothing tells that the operating system takes over but what it does first.
+    void note_bios_system(std::string_view sign);
     [[nodiscard]] bool take_kick(Mailbox& mailbox) override;
     void init_arrived() override;
     [[noreturn]] void guest_shutdown() override;
@@ -120,6 +124,7 @@ private:
     [[nodiscard]] MsrAnswer write_apic_base(std::uint64_t value);
     void wind_up();
     [[noreturn]] static void reset_machine();
+    void start_system();
     /// Delivers what is left before the machine is switched off or reset (bounded).
     void drain_before_power_change();
 

@@ -179,6 +179,8 @@ backend::Exit SvmCpu::run()
     vmcb_->tlb_control = static_cast<std::uint8_t>(TlbControl::none);
     vmcb_->event_injection = 0;
     vmcb_->clean_bits = 0;
+    // A BIOS may leave system management mode with an EFER of its own (SeaBIOS does): VMRUN wants the bit.
+    vmcb_->efer |= efer_svme;
     keep_interrupted_event();
     if (vmcb_->exit_code == exit_code::init)
         consume_nmi(); // it stays pending, and would exit for ever, until GIF lets it become #SX
