@@ -18,7 +18,7 @@ from . import cache, cpio, esp, kernel
 
 ESP_MIB = 128
 TOOLS_SERIAL = "tools"
-MODULES = ["virtio_pci", "virtio_blk", "sd_mod", "ahci", "nvme", "crc32c_generic", "ext4", "vfat", "nls_ascii",
+MODULES = ["virtio_pci", "virtio_blk", "sd_mod", "ahci", "ata_piix", "nvme", "crc32c_generic", "ext4", "vfat", "nls_ascii",
            "nls_cp437", "msr", "cpuid", "e1000e"]
 PROGRAMS = ["fio", "openssl", "gpg", "gpg-agent", "7z", "zip", "tar", "blkdiscard", "fstrim", "hdparm", "mkfs.ext4",
             "e2fsck", "systemd-detect-virt", "lscpu", "cpuid", "date", "bash"]

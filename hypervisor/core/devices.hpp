@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "hypervisor/core/delivery.hpp"
+#include "hypervisor/core/ide_guard.hpp"
 #include "hypervisor/core/mmio_router.hpp"
 #include "hypervisor/core/physical_bus.hpp"
 #include "hypervisor/core/region.hpp"
@@ -68,6 +69,7 @@ public:
 
     [[nodiscard]] SystemMemory const& memory() const { return *memory_; }
     [[nodiscard]] std::span<WatchedHba> hbas() { return {hbas_.data(), hba_count_}; }
+    [[nodiscard]] std::span<WatchedIde> ides() { return {ides_.data(), ide_count_}; }
     [[nodiscard]] platform::PciFunction const& nic_function() const { return nic_function_; }
     /// Every memory window of the sensor's card: registers, flash, MSI-X.
     [[nodiscard]] std::span<platform::Bar const> nic_memory() const
@@ -97,6 +99,7 @@ private:
                                              platform::PciFindings const& found);
     [[nodiscard]] bool build_delivery(Region& region);
     [[nodiscard]] bool watch_controllers(Region& region, platform::PciConfig& pci, platform::PciFindings const& found);
+    [[nodiscard]] bool watch_ide(Region& region, platform::PciFindings const& found);
     void bring_network_up();
 
     Config const* config_;
@@ -120,6 +123,9 @@ private:
     ahci::LargeTable* large_table_ = nullptr;
     std::array<WatchedHba, platform::max_storage_functions> hbas_{};
     std::size_t hba_count_ = 0;
+    HardwarePortIo ports_;
+    std::array<WatchedIde, max_ide_controllers> ides_{};
+    std::size_t ide_count_ = 0;
     std::atomic<bool> unsent_{false};
     std::atomic<std::uint64_t> seen_end_{0};
 };

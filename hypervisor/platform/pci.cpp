@@ -132,6 +132,8 @@ PciFindings find_devices(PciConfig& config, std::uint16_t segment, std::uint8_t 
         ++found.functions;
         if (function.class_code == class_ahci)
             found.ahci.push(function);
+        if (is_ide(function.class_code))
+            found.ide.push(function);
         if (is_supported_nic(function))
             found.nics.push(function);
     });

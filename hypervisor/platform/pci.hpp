@@ -104,6 +104,11 @@ struct PciFunction {
 };
 
 inline constexpr std::uint32_t class_ahci = 0x010601;
+/// Any programming interface.
+[[nodiscard]] constexpr bool is_ide(std::uint32_t class_code)
+{
+    return class_code >> 8 == 0x0101;
+}
 [[nodiscard]] bool is_supported_nic(PciFunction const& function);
 
 /// Reads one function's identity; nothing when it is absent.
@@ -136,6 +141,7 @@ inline constexpr std::size_t max_nic_candidates = 16;
 /// What the sensor looks for.
 struct PciFindings {
     FixedList<PciFunction, max_storage_functions> ahci;
+    FixedList<PciFunction, max_storage_functions> ide;
     FixedList<PciFunction, max_nic_candidates> nics; ///< cards that a driver of ours knows
     unsigned functions = 0;
 };
