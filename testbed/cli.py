@@ -77,6 +77,7 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--accel", choices=["auto", "tcg", "kvm"], default="auto",
                        help="auto takes KVM only if a guest with the svm flag really boots under it")
     group.add_argument("--cpu-model", default="", help="QEMU's -cpu; EPYC with SVM and nested paging by default")
+    group.add_argument("--sensor-nic", choices=machine.SENSOR_NICS, default="e1000e", help="the sensor's card")
     group.add_argument("--netdev", default="user", help="back end of the sensor's NIC, as QEMU's -netdev without id")
     group.add_argument("--nic", action="store_true", help="the sensor's NIC even without the sensor (identity tests)")
     group.add_argument("--nic-rom", action="store_true", help="give the NIC its firmware driver, as real cards have")
@@ -139,7 +140,8 @@ def _request(arguments: argparse.Namespace, sensor: Sensor | None) -> Request:
         out=arguments.out, workload=arguments.workload, cpus=arguments.cpus, memory=arguments.memory,
         accelerator=choice.accelerator, cpu_model=arguments.cpu_model, sensor=sensor, sensor_as=arguments.sensor_as,
         sensor_nic=True if arguments.nic else None,
-        disks=arguments.disk, log_writes=arguments.blklog, trace_reads=arguments.trace, nic_netdev=arguments.netdev,
+        disks=arguments.disk, log_writes=arguments.blklog, trace_reads=arguments.trace,
+        nic_model=arguments.sensor_nic, nic_netdev=arguments.netdev,
         nic_rom=arguments.nic_rom, guest_nic=arguments.guest_nic, timeout=arguments.timeout,
         kernel_options=arguments.kernel_options, settings=dict(arguments.set), qemu_arguments=arguments.qemu,
         guest_files={"bin/ucctl": arguments.ucctl} if arguments.ucctl else {},
@@ -154,7 +156,7 @@ def _run(arguments: argparse.Namespace) -> int:
             identity = Identity()
             collector = stack.enter_context(Collector(arguments.collector, arguments.out, identity))
             config = arguments.out / "undercroft.conf"
-            config.write_text(sensor_config(identity, collector.port, dict(arguments.sensor_set)), encoding="utf-8")
+            config.write_text(sensor_config(identity, collector.port, {"nic": arguments.sensor_nic, **dict(arguments.sensor_set)}), encoding="utf-8")
         request = _request(arguments, _sensor(arguments, config))
         if collector:
             request.drain = lambda: collector.wait_until_quiet(DRAIN_SECONDS)

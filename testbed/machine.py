@@ -11,6 +11,7 @@ OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 ESP_PORT = 0
 FIRST_DISK_PORT = 1
+SENSOR_NICS = {"e1000": "e1000", "e1000e": "e1000e", "virtio": "virtio-net-pci"}  # the sensor's name for it, QEMU's
 HOST_SEEN_BY_SENSOR = "10.0.2.2"
 PIIX = "pata"  # the PIIX3 controller of disks on bus ide
 
@@ -75,7 +76,7 @@ class Machine:
     disks: list[Disk] = field(default_factory=list)
     sensor_nic: bool = False
     guest_nic: bool = False
-    nic_model: str = "e1000e"
+    nic_model: str = "e1000e"  # of SENSOR_NICS
     nic_netdev: str = "user"
     nic_rom: bool = False
     video: bool = False  # memtest86+ refuses to start without a frame buffer
@@ -134,7 +135,7 @@ class Machine:
             result += disk.arguments(port)
         rom = "" if self.nic_rom else ",romfile="
         if self.sensor_nic:
-            result += ["-device", f"{self.nic_model},netdev=n1,mac=52:54:00:75:63:01{rom}",
+            result += ["-device", f"{SENSOR_NICS[self.nic_model]},netdev=n1,mac=52:54:00:75:63:01{rom}",
                        "-netdev", self._sensor_netdev()]
         if self.guest_nic:
             result += ["-device", f"virtio-net-pci,netdev=n2,mac=52:54:00:75:63:02{rom}",

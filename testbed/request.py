@@ -44,6 +44,7 @@ class Request:
     trace_reads: bool = False
     sensor_nic: bool | None = None
     guest_nic: bool = False
+    nic_model: str = "e1000e"
     nic_netdev: str = "user"
     nic_rom: bool = False
     timeout: float = 300.0

@@ -53,6 +53,8 @@ enum class StartResult : std::uint32_t {
     no_disk_controller,
     unsupported_paging, ///< firmware runs with 5-level paging
     too_many_cpus,
+    several_nics, ///< more than one card fits `nic`
+    nic_failed,   ///< the chosen card does not answer as it should
 };
 
 /// What is wrong with the configuration file.

@@ -98,8 +98,7 @@ bool set_sntp(std::string_view text, Config& config)
 
 bool set_nic(std::string_view text, Config& config)
 {
-    config.nic_first = text == "first";
-    if (config.nic_first)
+    if (set_choice(text, {"auto", "first", "e1000", "e1000e", "virtio"}, config.nic))
         return true;
     // pci:BB:DD.F
     if (text.size() != 11 || !text.starts_with("pci:") || text[6] != ':' || text[9] != '.')
@@ -109,6 +108,7 @@ bool set_nic(std::string_view text, Config& config)
     auto const function = parse_hex(slice(text, 10, 1), 7);
     if (!bus || !device || !function)
         return false;
+    config.nic = NicChoice::address;
     config.nic_bus = static_cast<std::uint8_t>(*bus);
     config.nic_device = static_cast<std::uint8_t>(*device);
     config.nic_function = static_cast<std::uint8_t>(*function);
@@ -162,7 +162,7 @@ constexpr Key keys[] = {
      [](std::string_view v, Config& c) { return set_number(v, 1, 86400, c.sntp_interval_s); }},
     {"mtu", "576 ... 9000", false, false,
      [](std::string_view v, Config& c) { return set_number(v, 576, 9000, c.mtu); }},
-    {"nic", "first or pci:BB:DD.F in hex", false, false, set_nic},
+    {"nic", "auto, first, e1000, e1000e, virtio or pci:BB:DD.F in hex", false, false, set_nic},
     {"log_serial", "off or a port such as 0x3e8", false, false, set_log_serial},
     {"log_level", "error, warning, info or debug", false, false,
      [](std::string_view v, Config& c) { return set_choice(v, {"error", "warning", "info", "debug"}, c.log_level); }},

@@ -11,6 +11,15 @@ namespace undercroft::core {
 
 enum class CaptureMode : std::uint8_t { header = 0, content = 1 };
 enum class Policy : std::uint8_t { drop = 0, hold = 1 };
+/// Which card the sensor takes for itself. All but `first` must fit exactly one.
+enum class NicChoice : std::uint8_t {
+    automatic, ///< the only one that a driver knows
+    first,     ///< the first one that a driver knows, in PCI order
+    e1000,     ///< of Intel's PRO/1000 family, for PCI
+    e1000e,    ///< of that family, for PCI Express
+    virtio,    ///< virtio-net
+    address    ///< the one at nic_bus, nic_device, nic_function
+};
 using Ipv4 = std::array<std::uint8_t, 4>;
 
 struct Config {
@@ -28,10 +37,9 @@ struct Config {
     Ipv4 sntp_server{}; ///< sntp = a.b.c.d[:port] | off (default: off)
     std::uint16_t sntp_port = 123;
     bool sntp = false;
-    std::uint32_t sntp_interval_s = 60; ///< sntp_interval_s = 1 ... 86400
-    std::uint16_t mtu = 1500;           ///< mtu = 576 ... 9000
-    /// nic = pci:BB:DD.F | first (first supported card that the PCI scan finds)
-    bool nic_first = true;
+    std::uint32_t sntp_interval_s = 60;   ///< sntp_interval_s = 1 ... 86400
+    std::uint16_t mtu = 1500;             ///< mtu = 576 ... 9000
+    NicChoice nic = NicChoice::automatic; ///< nic = auto | first | e1000 | e1000e | virtio | pci:BB:DD.F
     std::uint8_t nic_bus = 0, nic_device = 0, nic_function = 0;
     std::uint16_t log_port = 0;       ///< log_serial = off | 0x3e8 (I/O port of a 16550)
     std::uint8_t log_level = 2;       ///< log_level = error | warning | info | debug

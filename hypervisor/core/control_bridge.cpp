@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/core/control_bridge.hpp"
 
+#include "hypervisor/backend/vendor.hpp"
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/core/log_reader.hpp"
 #include "hypervisor/core/version.hpp"
@@ -39,7 +40,7 @@ ControlBridge::ControlBridge(Config const& config, boot::BootInfo const& info, D
     __builtin_memcpy(identity.boot_id.data(), info.boot_id, sizeof(info.boot_id));
     identity.machine_id = config.machine_id;
     identity.sensor_version = version;
-    identity.cpu_backend = "svm";
+    identity.cpu_backend = backend::find_vendor()->name();
     identity.start = UtcNs{info.firmware_utc_ns};
     server_.set_up(identity, *this, counters);
 }

@@ -82,7 +82,7 @@ public:
         if (kind == backend::ExitKind::interrupt) {
             // Let this interrupt through; what was unsent is sent now.
             work_->poll(now, true);
-            last_interrupt_ = now;
+            last_poll_ = last_interrupt_ = now;
             arm(true, false);
             return;
         }

@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/core/devices.hpp"
 
+#include "hypervisor/backend/vendor.hpp"
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/core/version.hpp"
 
@@ -10,27 +11,6 @@ namespace {
 /// How long the start waits for link, address and collector before the system boots on.
 constexpr std::uint64_t network_wait_ms = 1500;
 constexpr unsigned ahci_bar = 5; // ABAR: AHCI 1.3.1, 2.1.11
-
-std::string_view name_of(platform::Bdf bdf, char (&text)[12])
-{
-    constexpr char digits[] = "0123456789abcdef";
-    char const result[12] = {digits[bdf.bus >> 4],    digits[bdf.bus & 15],    ':',
-                             digits[bdf.device >> 4], digits[bdf.device & 15], '.',
-                             digits[bdf.function & 7]};
-    __builtin_memcpy(text, result, sizeof(text));
-    return {text, 7};
-}
-
-/// Memory decoding and bus mastering on, INTx off; port decoding off, because a port window to
-/// the registers could not be hidden from a guest that knows where it is.
-void enable(platform::PciConfig& pci, platform::Bdf function)
-{
-    constexpr std::uint32_t intx_disable = 1U << 10;
-    std::uint32_t const command =
-        pci.read(function, platform::pci_reg::command, 2) & ~std::uint32_t{platform::pci_command::io};
-    pci.write(function, platform::pci_reg::command, 2,
-              command | platform::pci_command::memory | platform::pci_command::bus_master | intx_disable);
-}
 
 } // namespace
 
@@ -51,62 +31,16 @@ boot::StartResult Devices::build(Region& region, platform::PciConfig& pci, std::
 {
     platform::PciFindings const found = platform::find_devices(pci, 0, 0, last_bus);
     log(LogLevel::info, str("PCI: "), dec(found.functions), str(" functions, "), dec(found.ahci.size()), str(" AHCI, "),
-        dec(found.ide.size()), str(" IDE, "), dec(found.nics.size()), str(" usable network cards"));
+        dec(found.ide.size()), str(" IDE, "), dec(found.ethernet.size()), str(" Ethernet"));
     if (found.ahci.empty() && found.ide.empty())
         return boot::StartResult::no_disk_controller;
-    if (auto const result = take_nic(region, pci, found); result != boot::StartResult::ok)
+    if (auto const result = card_.take(found.ethernet, *config_, pci, region, *memory_, *clock_);
+        result != boot::StartResult::ok)
         return result;
     if (!build_delivery(region) || !watch_controllers(region, pci, found) || !watch_ide(region, found))
         return boot::StartResult::out_of_memory;
     bring_network_up();
     return boot::StartResult::ok;
-}
-
-boot::StartResult Devices::take_nic(Region& region, platform::PciConfig& pci, platform::PciFindings const& found)
-{
-    platform::PciFunction const* chosen = nullptr;
-    platform::Bdf const wanted{config_->nic_bus, config_->nic_device, config_->nic_function, 0};
-    for (auto const& function : found.nics)
-        if (config_->nic_first ? chosen == nullptr : function.bdf == wanted)
-            chosen = &function;
-    if (chosen == nullptr)
-        return boot::StartResult::no_nic;
-    nic_function_ = *chosen;
-    nic_registers_ = platform::size_bar(pci, chosen->bdf, 0);
-    auto const* const chip = net::find_e1000e_chip(chosen->vendor, chosen->device);
-    std::size_t const bytes = net::E1000eMemory::bytes(config_->mtu);
-    auto* const memory = static_cast<std::byte*>(region.allocate(bytes, page_bytes));
-    if (memory == nullptr)
-        return boot::StartResult::out_of_memory;
-    if (chip == nullptr || nic_registers_.size == 0 || nic_registers_.base == 0)
-        return boot::StartResult::no_nic;
-    for (unsigned index = 0; index < platform::max_bars; ++index) {
-        platform::Bar const bar = platform::size_bar(pci, chosen->bdf, index);
-        if (bar.kind == platform::Bar::Kind::memory64)
-            ++index;
-        if (bar.kind == platform::Bar::Kind::none || bar.kind == platform::Bar::Kind::io || bar.base == 0 ||
-            bar.size == 0)
-            continue;
-        nic_memory_.push(bar);
-        memory_->protect(Gpa{bar.base}, bar.size);
-    }
-    enable(pci, chosen->bdf);
-    nic_bus_.set_base(nic_registers_.base);
-    nic_ = region.make<net::E1000e>(*chip, nic_bus_, *clock_, std::span{memory, bytes}, config_->mtu);
-    if (nic_ == nullptr)
-        return boot::StartResult::out_of_memory;
-    char text[12];
-    log(LogLevel::info, str("network card "), str(chip->name), str(" at "), str(name_of(chosen->bdf, text)));
-    return nic_->start() ? boot::StartResult::ok : boot::StartResult::no_nic;
-}
-
-void Devices::give_up(platform::PciConfig& pci)
-{
-    if (nic_ == nullptr)
-        return;
-    auto const command = pci.read(nic_function_.bdf, platform::pci_reg::command, 2);
-    pci.write(nic_function_.bdf, platform::pci_reg::command, 2,
-              command & ~std::uint32_t{platform::pci_command::bus_master});
 }
 
 bool Devices::build_delivery(Region& region)
@@ -128,7 +62,7 @@ bool Devices::build_delivery(Region& region)
     if (sntp_ == nullptr)
         return false;
     clock_ = sntp_;
-    stack_ = region.make<net::Stack>(stack_options, *nic_, *clock_, *counters_);
+    stack_ = region.make<net::Stack>(stack_options, card_.driver(), *clock_, *counters_);
     if (stack_ == nullptr)
         return false;
     if (config_->sntp)
@@ -153,7 +87,8 @@ bool Devices::build_delivery(Region& region)
     sender_->set_task(*sntp_);
     net::HelloInfo hello{};
     __builtin_memcpy(hello.sensor_version, version, sizeof(version));
-    __builtin_memcpy(hello.cpu_backend, "svm", 3);
+    std::string_view const backend = backend::find_vendor()->name();
+    __builtin_memcpy(hello.cpu_backend, backend.data(), backend.size());
     hello.mode = config_->mode;
     hello.policy = config_->policy;
     sender_->set_hello(hello);
@@ -174,7 +109,7 @@ bool Devices::watch_controllers(Region& region, platform::PciConfig& pci, platfo
         WatchedHba& hba = hbas_[hba_count_];
         hba.function = function;
         hba.registers = platform::size_bar(pci, function.bdf, ahci_bar);
-        char text[12];
+        platform::BdfText text;
         if (hba.registers.size == 0 || hba.registers.base == 0) {
             log(LogLevel::warning, str("AHCI controller "), str(name_of(function.bdf, text)),
                 str(" has no registers yet"));
@@ -330,7 +265,7 @@ void Devices::describe_network(wire::ControlStatus& status)
 {
     std::array<wire::DiskInfo, wire::max_hello_disks> disks{};
     status.disks = static_cast<std::uint16_t>(observer_->disks(disks));
-    status.link_up = static_cast<std::uint8_t>(nic_->link_up() ? 1 : 0);
+    status.link_up = static_cast<std::uint8_t>(card_.driver().link_up() ? 1 : 0);
     core::Ipv4 const address = stack_->address();
     __builtin_memcpy(status.address, address.data(), 4);
 }

@@ -9,12 +9,12 @@
 #include "hypervisor/core/delivery.hpp"
 #include "hypervisor/core/ide_guard.hpp"
 #include "hypervisor/core/mmio_router.hpp"
+#include "hypervisor/core/network_card.hpp"
 #include "hypervisor/core/physical_bus.hpp"
 #include "hypervisor/core/region.hpp"
 #include "hypervisor/core/system_clock.hpp"
 #include "hypervisor/core/system_memory.hpp"
 #include "hypervisor/mediate/ahci/mediator.hpp"
-#include "hypervisor/net/e1000e.hpp"
 #include "hypervisor/net/sender.hpp"
 #include "hypervisor/net/sntp_clock.hpp"
 #include "hypervisor/net/stack.hpp"
@@ -65,17 +65,12 @@ public:
     boot::StartResult build(Region& region, platform::PciConfig& pci, std::uint8_t last_bus);
 
     /// The sensor does not start: the card must not write into memory that is given back.
-    void give_up(platform::PciConfig& pci);
+    void give_up(platform::PciConfig& pci) { card_.give_up(pci); }
 
     [[nodiscard]] SystemMemory const& memory() const { return *memory_; }
     [[nodiscard]] std::span<WatchedHba> hbas() { return {hbas_.data(), hba_count_}; }
     [[nodiscard]] std::span<WatchedIde> ides() { return {ides_.data(), ide_count_}; }
-    [[nodiscard]] platform::PciFunction const& nic_function() const { return nic_function_; }
-    /// Every memory window of the sensor's card: registers, flash, MSI-X.
-    [[nodiscard]] std::span<platform::Bar const> nic_memory() const
-    {
-        return {nic_memory_.begin(), nic_memory_.size()};
-    }
+    [[nodiscard]] NetworkCard const& card() const { return card_; }
     [[nodiscard]] bool commands_outstanding();
     [[nodiscard]] Clock const& clock() const { return *clock_; }
     /// Sends everything and waits until it is acknowledged (true). Gives up when no slot was
@@ -95,8 +90,6 @@ public:
     bool poll(Tsc now, bool everything) override;
 
 private:
-    [[nodiscard]] boot::StartResult take_nic(Region& region, platform::PciConfig& pci,
-                                             platform::PciFindings const& found);
     [[nodiscard]] bool build_delivery(Region& region);
     [[nodiscard]] bool watch_controllers(Region& region, platform::PciConfig& pci, platform::PciFindings const& found);
     [[nodiscard]] bool watch_ide(Region& region, platform::PciFindings const& found);
@@ -109,11 +102,7 @@ private:
     Clock const* start_clock_; ///< the firmware's time and the TSC
     Clock const* clock_;       ///< the same, corrected by SNTP once that is built
 
-    PhysicalBus nic_bus_;
-    platform::PciFunction nic_function_;
-    platform::Bar nic_registers_;
-    platform::FixedList<platform::Bar, platform::max_bars> nic_memory_;
-    net::E1000e* nic_ = nullptr;
+    NetworkCard card_;
     net::Stack* stack_ = nullptr;
     net::Sender* sender_ = nullptr;
     net::SntpClock* sntp_ = nullptr;

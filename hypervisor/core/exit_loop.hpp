@@ -34,6 +34,7 @@ public:
     backend::Exit step()
     {
         backend::Exit const exit = cpu_->run();
+        mailbox_->withdraw_entry();
         count(wire::CounterId::exits_total);
         dispatch(exit);
         return exit;

@@ -16,13 +16,6 @@ Machine* the_machine = nullptr;
 constexpr std::uint64_t call_timeout_ms = 200;
 constexpr std::uint64_t kick_interval_us = 500;
 
-void wait_in_halt(Mailbox& mailbox)
-{
-    // An NMI that comes just before HLT is lost; the sender repeats it.
-    (void)mailbox;
-    asm volatile("stgi; hlt; clgi" : : : "memory");
-}
-
 } // namespace
 
 Machine& machine()
@@ -32,12 +25,7 @@ Machine& machine()
     return *the_machine;
 }
 
-Machine::Machine() : absent_{memory_, counters_}, router_{absent_}, shootdown_{*this}, startup_watch_{*this} {}
-
-void TlbShootdown::request_flush()
-{
-    machine_->flush_all_cpus();
-}
+Machine::Machine() : absent_{memory_, counters_}, router_{absent_}, startup_watch_{*this} {}
 
 Tsc Machine::now() const
 {
@@ -62,15 +50,18 @@ PerCpu* Machine::current()
     return nullptr;
 }
 
-PerCpu* Machine::adopt(std::uint32_t index, CapturedState const& captured)
+PerCpu* Machine::adopt(std::uint32_t index, CapturedState const& captured, boot::StartResult& result)
 {
+    result = boot::StartResult::too_many_cpus;
     if (index >= cpu_count_)
         return nullptr;
     PerCpu& cpu = *cpus_[index];
     cpu.apic_id = local_apic_id();
-    cpu.mailbox.startup.set_bootstrap((read_msr(svm::msr::apic_base) & 1U << 8) != 0);
+    cpu.mailbox.startup.set_bootstrap((read_msr(msr::apic_base) & 1U << 8) != 0);
     startup_watch_.add_cpu(cpu.index, cpu.apic_id);
-    cpu.cpu.capture(captured);
+    result = cpu.driver->capture(captured);
+    if (result != boot::StartResult::ok)
+        return nullptr;
     cpu.entered.store(true, std::memory_order_release);
     counters_.add(wire::CounterId::cpus_controlled);
     return &cpu;
@@ -78,20 +69,10 @@ PerCpu* Machine::adopt(std::uint32_t index, CapturedState const& captured)
 
 void Machine::run(PerCpu& cpu)
 {
-    asm volatile("clgi");
+    vendor_->hold_events();
     load_host_environment(host_->root());
     log(LogLevel::info, str("CPU "), dec(cpu.index), str(" (APIC id "), dec(cpu.apic_id), str(") is under the sensor"));
-    for (;;) {
-        cpu.cpu.announce_entry();
-        if (cpu.mailbox.pending()) {
-            cpu.cpu.withdraw_entry();
-            cpu.loop->serve_mailbox();
-            continue;
-        }
-        backend::Exit const exit = cpu.loop->step();
-        if (cpu.delivery != nullptr)
-            cpu.delivery->after_exit(exit.kind);
-    }
+    cpu.driver->run();
 }
 
 void Machine::kick(PerCpu& target)
@@ -108,7 +89,7 @@ void Machine::call_until(PerCpu& target, bool (*done)(PerCpu&))
     PerCpu* const self = current();
     std::atomic_thread_fence(std::memory_order_seq_cst); // the request first, then where the target is
     // A CPU in the sensor may be waiting for a lock that we hold, and looks at its requests before it goes on.
-    while (!done(target) && (target.cpu.in_guest() || target.mailbox.startup.needs_attention())) {
+    while (!done(target) && (target.mailbox.in_guest() || target.mailbox.startup.needs_attention())) {
         std::uint64_t const now = read_tsc();
         if (now - start > call_timeout_ms * ticks_per_ms) {
             log(LogLevel::warning, str("CPU "), dec(target.index), str(" does not answer a call"));
@@ -120,7 +101,7 @@ void Machine::call_until(PerCpu& target, bool (*done)(PerCpu&))
         }
         // Two CPUs that call each other must not wait for ever.
         if (self != nullptr && self->mailbox.take_flush())
-            self->cpu.flush_nested();
+            self->driver->flush_nested();
         __builtin_ia32_pause();
     }
 }
@@ -130,7 +111,7 @@ void Machine::flush_all_cpus()
     PerCpu* const self = current();
     for (PerCpu* const cpu : cpus()) {
         if (cpu == self)
-            cpu->cpu.flush_nested();
+            cpu->driver->flush_nested();
         else if (cpu->entered.load(std::memory_order_acquire))
             cpu->mailbox.post_flush();
     }
@@ -160,16 +141,11 @@ void Machine::guest_shutdown()
         asm volatile("hlt");
 }
 
-WaitForRequest Machine::hardware_wait()
-{
-    return &wait_in_halt;
-}
-
 extern "C" PerCpu* core_adopt_cpu(std::uint32_t cpu_index, CapturedState const* captured, std::uint32_t* result)
 {
-    PerCpu* const cpu = machine().adopt(cpu_index, *captured);
-    if (cpu == nullptr)
-        *result = static_cast<std::uint32_t>(boot::StartResult::too_many_cpus);
+    boot::StartResult why{};
+    PerCpu* const cpu = machine().adopt(cpu_index, *captured, why);
+    *result = static_cast<std::uint32_t>(why);
     return cpu;
 }
 

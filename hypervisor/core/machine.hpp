@@ -5,7 +5,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "hypervisor/backend/svm/svm_cpu.hpp"
+#include "hypervisor/backend/vendor.hpp"
 #include "hypervisor/boot/boot_info.hpp"
 #include "hypervisor/core/config.hpp"
 #include "hypervisor/core/control_bridge.hpp"
@@ -27,18 +27,6 @@
 
 namespace undercroft::core {
 
-class Machine;
-
-/// Table changes that take rights away reach every CPU before the change counts as made.
-class TlbShootdown {
-public:
-    explicit TlbShootdown(Machine& machine) : machine_{&machine} {}
-    void request_flush();
-
-private:
-    Machine* machine_;
-};
-
 /// What lies in a trapped page but belongs to no handler: other registers pass, the
 /// sensor's own memory and network card answer as if nothing were there.
 class AbsentMemory final : public MmioBus {
@@ -52,9 +40,10 @@ private:
     Counters* counters_;
 };
 
-using NestedTable = paging::NestedTable<paging::NptFormat, paging::PagePool, TlbShootdown>;
+/// The sensor's own page tables: the same format on both vendors.
+using HostTable = paging::NestedTable<paging::NptFormat, paging::PagePool, TlbShootdown>;
 
-class Machine final : public ExitServices, public DeliveryHost, private TrapControl {
+class Machine final : public ExitServices, public DeliveryHost, private TrapControl, private TlbShootdown {
 public:
     Machine();
 
@@ -62,8 +51,8 @@ public:
     [[nodiscard]] static std::uint64_t required_bytes(Config const& config, std::uint32_t cpus);
     /// Builds everything. Touches no CPU state; may be refused.
     boot::StartResult prepare(boot::BootInfo const& info);
-    /// Makes the caller's state that CPU's guest. nullptr: no such CPU.
-    PerCpu* adopt(std::uint32_t index, CapturedState const& captured);
+    /// Makes the caller's state that CPU's guest. nullptr: refused, `result` says why.
+    PerCpu* adopt(std::uint32_t index, CapturedState const& captured, boot::StartResult& result);
     [[noreturn]] void run(PerCpu& cpu);
 
     /// Sends a physical NMI to a CPU and notes it in its mailbox.
@@ -103,10 +92,14 @@ public:
     [[nodiscard]] bool commands_outstanding() const override;
 
 private:
+    // TlbShootdown
+    void request_flush() override { flush_all_cpus(); }
+
     // TrapControl
     [[nodiscard]] bool set_trap(Gpa first, std::uint64_t bytes, Trap trap) override;
     void trap_ports(std::uint16_t first, unsigned count, bool on) override;
 
+    void name_missing_features() const;
     [[nodiscard]] bool build_tables();
     [[nodiscard]] bool build_cpus();
     [[nodiscard]] bool build_intercepts();
@@ -114,7 +107,6 @@ private:
     [[nodiscard]] bool hide_card_registers();
     [[nodiscard]] bool watch_startup();
     [[nodiscard]] MsrAnswer write_apic_base(std::uint64_t value);
-    [[nodiscard]] static WaitForRequest hardware_wait();
     /// Delivers what is left before the machine is switched off or reset (bounded).
     void drain_before_power_change();
 
@@ -126,12 +118,10 @@ private:
     AbsentMemory absent_;
     MmioRouter router_;
     paging::PagePool pool_;
-    TlbShootdown shootdown_;
-    NestedTable* nested_ = nullptr; ///< the guest's view
-    NestedTable* open_ = nullptr; ///< the view while single-stepping: the watched controllers' registers may be written
-    NestedTable* host_ = nullptr; ///< the sensor's own page tables: everything
+    backend::Vendor* vendor_ = nullptr;
+    GuestMap* guest_map_ = nullptr; ///< stepping, the watched controllers' registers may be written
+    HostTable* host_ = nullptr;     ///< everything
     Spinlock tables_lock_;
-    svm::SharedState svm_;
     StartupWatch startup_watch_;
     std::array<PerCpu*, boot::max_cpus> cpus_{};
     std::uint32_t cpu_count_ = 0;

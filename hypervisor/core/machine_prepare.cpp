@@ -22,7 +22,8 @@ constexpr std::size_t split_pages = 512;
 /// is mapped when it is first touched.
 constexpr std::uint64_t first_map_without_giant_pages = 64ULL << 30;
 
-paging::TableCapabilities capabilities()
+/// Of the sensor's own page tables.
+paging::TableCapabilities host_capabilities()
 {
     paging::TableCapabilities result;
     result.pages_1g = (cpuid(0x80000001).edx & 1U << 26) != 0;
@@ -31,16 +32,16 @@ paging::TableCapabilities capabilities()
 }
 
 /// Bytes that the tables map at the start, and the pages which that takes for all three.
-std::uint64_t first_map_bytes(paging::TableCapabilities const& offered)
+std::uint64_t first_map_bytes(paging::TableCapabilities const& guest)
 {
-    std::uint64_t const limit = 1ULL << std::min<unsigned>(48, offered.address_bits);
-    return offered.pages_1g ? limit : std::min(limit, first_map_without_giant_pages);
+    std::uint64_t const limit = 1ULL << std::min<unsigned>(48, guest.address_bits);
+    return guest.pages_1g && host_capabilities().pages_1g ? limit : std::min(limit, first_map_without_giant_pages);
 }
-std::size_t table_pages(paging::TableCapabilities const& offered)
+std::size_t table_pages(paging::TableCapabilities const& guest)
 {
-    std::uint64_t const bytes = first_map_bytes(offered);
-    std::uint64_t const per_table = 2 + (bytes >> 39) + (offered.pages_1g ? 0 : bytes >> 30);
-    return 3 * per_table + split_pages;
+    std::uint64_t const bytes = first_map_bytes(guest);
+    auto const pages = [bytes](bool pages_1g) { return 2 + (bytes >> 39) + (pages_1g ? 0 : bytes >> 30); };
+    return 2 * pages(guest.pages_1g) + pages(host_capabilities().pages_1g) + split_pages;
 }
 
 /// Gives the sensor's log UTC once there is a clock.
@@ -63,8 +64,10 @@ constexpr std::uint64_t repeat_us = 50000;
 
 std::uint64_t Machine::required_bytes(Config const& config, std::uint32_t cpus)
 {
-    std::uint64_t const bytes = base_bytes + table_pages(capabilities()) * page_bytes + cpus * bytes_per_cpu +
-                                std::uint64_t{config.buffer_kib} * 1024;
+    backend::Vendor const* const vendor = backend::find_vendor();
+    std::size_t const pages = vendor != nullptr ? table_pages(vendor->table_capabilities()) : 0;
+    std::uint64_t const bytes =
+        base_bytes + pages * page_bytes + cpus * bytes_per_cpu + std::uint64_t{config.buffer_kib} * 1024;
     return (bytes + huge_page - 1) & ~(huge_page - 1);
 }
 
@@ -79,34 +82,40 @@ boot::StartResult Machine::prepare(boot::BootInfo const& info)
     set_log_time(&log_time);
     if (config_.log_port != 0)
         (void)set_log_serial(ports_, config_.log_port);
-    switch (svm::support()) {
-    case svm::Support::yes:
-        break;
-    case svm::Support::disabled_by_firmware:
-        return virtualisation_disabled;
-    default:
+    vendor_ = backend::find_vendor();
+    if (vendor_ == nullptr)
         return no_virtualisation;
-    }
+    boot::StartResult result = vendor_->support();
+    name_missing_features();
+    if (result != ok)
+        return result;
     std::uint64_t cr4;
     asm volatile("mov %%cr4, %0" : "=r"(cr4));
     if ((cr4 & 1ULL << 12) != 0)
         return unsupported_paging;
     region_ = Region{info.free_start, info.region_start + info.region_bytes};
     memory_.configure(info);
-    memory_.set_end(first_map_bytes(capabilities()));
+    memory_.set_end(first_map_bytes(vendor_->table_capabilities()));
     build_host_tables();
-    log(LogLevel::info, str("undercroft: "), dec(info.cpus), str(" CPUs, region "), hex(info.region_start), str(" + "),
-        hex(info.region_bytes), str(", TSC "), dec(info.tsc_hz / 1000000), str(" MHz, "), dec(info.memory_ranges),
-        str(" RAM ranges"));
+    log(LogLevel::info, str("undercroft: "), str(vendor_->name()), str(", "), dec(info.cpus), str(" CPUs, region "),
+        hex(info.region_start), str(" + "), hex(info.region_bytes), str(", TSC "), dec(info.tsc_hz / 1000000),
+        str(" MHz, "), dec(info.memory_ranges), str(" RAM ranges"));
     clock_.configure(info.tsc_hz, Tsc{info.firmware_tsc}, UtcNs{info.firmware_utc_ns});
     if (!build_tables() || !build_intercepts())
         return out_of_memory;
-    boot::StartResult result = build_devices();
+    result = build_devices();
     if (result == ok && !build_cpus())
         result = out_of_memory;
     if (result != ok && devices_ != nullptr)
         devices_->give_up(pci_);
     return result;
+}
+
+void Machine::name_missing_features() const
+{
+    for (backend::MissingFeature const& feature : vendor_->missing())
+        log(feature.required ? LogLevel::error : LogLevel::warning, str("this processor has no "), str(feature.name),
+            str(": "), str(feature.loss));
 }
 
 bool Machine::set_trap(Gpa first, std::uint64_t bytes, Trap trap)
@@ -117,14 +126,13 @@ bool Machine::set_trap(Gpa first, std::uint64_t bytes, Trap trap)
                                                               : paging::rights_none;
     // What must not even be read stays closed while an instruction is single-stepped.
     paging::Permissions const open_rights = trap == Trap::everything ? paging::rights_none : paging::rights_all;
-    return open_->set_permissions({first, bytes}, open_rights).has_value() &&
-           nested_->set_permissions({first, bytes}, rights).has_value();
+    return guest_map_->set_rights(first, bytes, rights, open_rights);
 }
 
 void Machine::trap_ports(std::uint16_t first, unsigned count, bool on)
 {
     for (unsigned i = 0; i < count; ++i)
-        svm::intercept_port(svm_.iopm, static_cast<std::uint16_t>(first + i), on);
+        vendor_->intercept_port(static_cast<std::uint16_t>(first + i), on);
 }
 
 boot::StartResult Machine::build_devices()
@@ -150,12 +158,11 @@ boot::StartResult Machine::build_devices()
 
 bool Machine::hide_card_registers()
 {
-    for (platform::Bar const& window : devices_->nic_memory()) {
+    for (platform::Bar const& window : devices_->card().windows()) {
         std::uint64_t const first = window.base & ~(page_bytes - 1);
         std::uint64_t const end = (window.base + window.size + page_bytes - 1) & ~(page_bytes - 1);
-        for (NestedTable* const table : {nested_, open_})
-            if (!table->unmap({Gpa{first}, end - first}))
-                return false;
+        if (!guest_map_->unmap(Gpa{first}, end - first))
+            return false;
         // The guest may set the MTRRs as it likes: its choice must not make the card's registers cacheable for the
         // sensor.
         if (!host_->map_identity({Gpa{first}, end - first}, paging::rights_all, paging::MemoryType::uncacheable))
@@ -166,64 +173,41 @@ bool Machine::hide_card_registers()
 
 bool Machine::build_tables()
 {
-    paging::TableCapabilities const offered = capabilities();
-    std::size_t const page_count = table_pages(offered);
+    paging::TableCapabilities const guest = vendor_->table_capabilities();
+    std::size_t const page_count = table_pages(guest);
     void* const pages = region_.allocate(page_count * page_bytes, page_bytes);
     if (pages == nullptr)
         return false;
     pool_ = paging::PagePool{pages, page_count};
-    NestedTable** const tables[] = {&nested_, &open_, &host_};
-    for (NestedTable** const table : tables) {
-        *table = region_.make<NestedTable>(pool_, shootdown_, offered);
-        if (*table == nullptr || !(*table)->create())
-            return false;
-        // On AMD the guest's PAT and the machine's MTRRs decide; write-back here leaves both as they are
-        // (APM volume 2, 15.25.8).
-        if (!(*table)->map_identity({Gpa{0}, first_map_bytes(offered)}, paging::rights_all,
-                                    paging::MemoryType::write_back))
-            return false;
-    }
-    for (NestedTable* const table : {nested_, open_})
-        if (!table->unmap({Gpa{info_->region_start}, info_->region_bytes}))
-            return false;
-    return true;
+    TlbShootdown& shootdown = *this;
+    host_ = region_.make<HostTable>(pool_, shootdown, host_capabilities());
+    if (host_ == nullptr || !host_->create() ||
+        !host_->map_identity({Gpa{0}, first_map_bytes(guest)}, paging::rights_all, paging::MemoryType::write_back))
+        return false;
+    guest_map_ = vendor_->make_guest_map(region_, pool_, shootdown, first_map_bytes(guest));
+    return guest_map_ != nullptr && guest_map_->unmap(Gpa{info_->region_start}, info_->region_bytes);
 }
 
 bool Machine::build_intercepts()
 {
-    svm_.iopm = static_cast<std::uint8_t*>(region_.allocate(svm::iopm_bytes, page_bytes));
-    svm_.msrpm = static_cast<std::uint8_t*>(region_.allocate(svm::msrpm_bytes, page_bytes));
-    if (svm_.iopm == nullptr || svm_.msrpm == nullptr)
+    if (!vendor_->build(region_, counters_))
         return false;
-    svm_.nested_root = nested_->root();
-    svm_.open_root = open_->root();
-    svm_.flush_by_asid = (cpuid(0x8000000A).edx & 1U << 6) != 0;
-    svm::intercept_msr(svm_.msrpm, svm::msr::efer, true, true);
-    svm::intercept_msr(svm_.msrpm, svm::msr::vm_cr, true, true);
-    svm::intercept_msr(svm_.msrpm, svm::msr::vm_hsave_pa, true, true);
-    svm::intercept_msr(svm_.msrpm, svm::msr::mmio_config_base, false, true);
-    svm::intercept_msr(svm_.msrpm, svm::msr::apic_base, false, true);
-    svm::intercept_msr(svm_.msrpm, svm::msr::tsc, false, true);
-    for (std::uint32_t number = 0xC0010000; number < 0xC0010020; ++number)
-        if (svm::routes_memory(number))
-            svm::intercept_msr(svm_.msrpm, number, false, true);
-    if (info_->cpus > 1 && !watch_startup())
-        return false;
-    return true;
+    vendor_->intercept_msr(msr::apic_base, false, true);
+    vendor_->intercept_msr(msr::tsc, false, true);
+    return info_->cpus == 1 || watch_startup();
 }
 
 bool Machine::watch_startup()
 {
     startup_watch_.set_page(local_apic_page());
-    svm::intercept_msr(svm_.msrpm, svm::msr::x2apic_icr, false, true);
-    svm::intercept_msr(svm_.msrpm, svm::msr::x2apic_eoi, false, true);
+    vendor_->intercept_msr(msr::x2apic_icr, false, true);
+    vendor_->intercept_msr(msr::x2apic_eoi, false, true);
     if (startup_watch_.page() == 0)
         return true; // x2APIC from the start
     Gpa const page{startup_watch_.page()};
     if (!router_.add({page, page_bytes, &startup_watch_, true}))
         return false;
-    return open_->set_permissions({page, page_bytes}, paging::rights_read).has_value() &&
-           nested_->set_permissions({page, page_bytes}, paging::rights_read).has_value();
+    return guest_map_->set_rights(page, page_bytes, paging::rights_read, paging::rights_read);
 }
 
 void Machine::stop_startup_watch()
@@ -231,11 +215,10 @@ void Machine::stop_startup_watch()
     if (!watching_startup_.exchange(false))
         return;
     // The x2APIC's command register stays watched: alone in its MSR it costs interrupts and EOIs nothing.
-    svm::intercept_msr(svm_.msrpm, svm::msr::x2apic_eoi, false, false);
+    vendor_->intercept_msr(msr::x2apic_eoi, false, false);
     if (startup_watch_.page() != 0) {
         SpinGuard const guard{tables_lock_};
-        for (NestedTable* const table : {open_, nested_})
-            (void)table->set_permissions({Gpa{startup_watch_.page()}, page_bytes}, paging::rights_all);
+        (void)guest_map_->set_rights(Gpa{startup_watch_.page()}, page_bytes, paging::rights_all, paging::rights_all);
     }
     log(LogLevel::info, str("all CPUs run the operating system: the local APIC is no longer watched"));
 }
@@ -245,26 +228,23 @@ bool Machine::build_cpus()
     cpu_count_ = info_->cpus;
     // One block, so that a CPU finds itself by its stack pointer.
     auto* const stacks = static_cast<std::byte*>(region_.allocate(cpu_count_ * stack_bytes, page_bytes));
+    if (stacks == nullptr)
+        return false;
+    DeliveryTiming const timing{.send_delay_ticks = config_.send_delay_ms * (info_->tsc_hz / 1000),
+                                .backlog_ticks = backlog_us * (info_->tsc_hz / 1000000),
+                                .repeat_ticks = repeat_us * (info_->tsc_hz / 1000000),
+                                .keep_alive_ticks = info_->tsc_hz,
+                                .idle_check_ticks = idle_check_us * (info_->tsc_hz / 1000000),
+                                .idle_slice_ticks = idle_slice_us * (info_->tsc_hz / 1000000)};
     for (std::uint32_t i = 0; i < cpu_count_; ++i) {
         auto* const cpu = region_.make<PerCpu>();
-        auto* const vmcb = static_cast<svm::Vmcb*>(region_.allocate(sizeof(svm::Vmcb), page_bytes));
-        void* const host_save = region_.allocate(page_bytes, page_bytes);
-        if (stacks == nullptr || cpu == nullptr || vmcb == nullptr || host_save == nullptr)
+        if (cpu == nullptr)
             return false;
         cpu->index = i;
         cpu->stack_top = reinterpret_cast<std::uint64_t>(stacks + (i + 1) * stack_bytes);
-        cpu->cpu.initialise(vmcb, host_save, &svm_);
-        cpu->loop = region_.make<ExitLoop<ActiveCpu>>(cpu->cpu, cpu->mailbox, static_cast<ExitServices&>(*this),
-                                                      hardware_wait());
-        DeliveryTiming const timing{.send_delay_ticks = config_.send_delay_ms * (info_->tsc_hz / 1000),
-                                    .backlog_ticks = backlog_us * (info_->tsc_hz / 1000000),
-                                    .repeat_ticks = repeat_us * (info_->tsc_hz / 1000000),
-                                    .keep_alive_ticks = info_->tsc_hz,
-                                    .idle_check_ticks = idle_check_us * (info_->tsc_hz / 1000000),
-                                    .idle_slice_ticks = idle_slice_us * (info_->tsc_hz / 1000000)};
-        cpu->delivery =
-            region_.make<Delivery<ActiveCpu>>(cpu->cpu, *devices_, static_cast<DeliveryHost&>(*this), timing);
-        if (cpu->loop == nullptr || cpu->delivery == nullptr)
+        cpu->driver = vendor_->make_cpu(
+            region_, {.mailbox = &cpu->mailbox, .services = this, .work = devices_, .host = this, .timing = timing});
+        if (cpu->driver == nullptr)
             return false;
         cpus_[i] = cpu;
     }

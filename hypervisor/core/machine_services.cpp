@@ -30,7 +30,7 @@ void AbsentMemory::store(std::uint64_t gpa, unsigned width, std::uint64_t value)
 
 bool Machine::may_open(Gpa gpa)
 {
-    return !memory_.touches_sensor(gpa, 8) && open_->lookup(gpa).rights.write;
+    return !memory_.touches_sensor(gpa, 8) && guest_map_->may_write_while_stepping(gpa);
 }
 
 std::uint64_t Machine::efer_bits() const
@@ -72,49 +72,30 @@ void Machine::port_write(std::uint16_t port, unsigned width, std::uint32_t value
 
 MsrAnswer Machine::msr_read(std::uint32_t number, std::uint64_t& value)
 {
-    switch (number) {
-    case svm::msr::vm_cr: // as where the firmware has switched SVM off
-        value = svm::vm_cr_lock | svm::vm_cr_svmdis;
-        return MsrAnswer::done;
-    case svm::msr::vm_hsave_pa:
-        return MsrAnswer::fault; // #GP without EFER.SVME (APM volume 2, 15.30.4)
-    default:
-        return try_read_msr(number, value) ? MsrAnswer::done : MsrAnswer::fault;
-    }
+    if (auto const answer = vendor_->msr_read(number, value))
+        return *answer;
+    // Outside the bitmap's ranges every access exits.
+    return try_read_msr(number, value) ? MsrAnswer::done : MsrAnswer::fault;
 }
 
 MsrAnswer Machine::msr_write(std::uint32_t number, std::uint64_t value)
 {
     switch (number) {
-    case svm::msr::vm_cr:
-        return MsrAnswer::done; // locked
-    case svm::msr::vm_hsave_pa:
-        return MsrAnswer::fault;
-    case svm::msr::x2apic_icr:
-    case svm::msr::x2apic_eoi:
+    case msr::x2apic_icr:
+    case msr::x2apic_eoi:
         if (startup_watch_.write_x2apic(number, value))
             return MsrAnswer::done;
         return try_write_msr(number, value) ? MsrAnswer::done : MsrAnswer::fault;
-    case svm::msr::mmio_config_base: // moving the configuration space would uncover the hidden card
-        counters_.add(wire::CounterId::pci_writes_refused);
-        return MsrAnswer::done;
-    case svm::msr::apic_base:
+    case msr::apic_base:
         return write_apic_base(value);
-    case svm::msr::tsc: // timestamps and timeouts of the sensor stay what they are
-        current()->cpu.set_guest_tsc(value);
+    case msr::tsc: // timestamps and timeouts of the sensor stay what they are
+        current()->driver->set_guest_tsc(value);
         return MsrAnswer::done;
     default:
         break;
     }
-    if (svm::routes_memory(number)) {
-        std::uint64_t now = 0;
-        if (!try_read_msr(number, now))
-            return MsrAnswer::fault;
-        if (now != value)
-            counters_.add(wire::CounterId::msr_writes_refused);
-        return MsrAnswer::done; // as if locked
-    }
-    // Outside the bitmap's ranges every access exits.
+    if (auto const answer = vendor_->msr_write(number, value))
+        return *answer;
     return try_write_msr(number, value) ? MsrAnswer::done : MsrAnswer::fault;
 }
 
@@ -123,11 +104,11 @@ MsrAnswer Machine::msr_write(std::uint32_t number, std::uint64_t value)
 MsrAnswer Machine::write_apic_base(std::uint64_t value)
 {
     constexpr std::uint64_t address = 0x000FFFFFFFFFF000;
-    if (((value ^ read_msr(svm::msr::apic_base)) & address) != 0) {
+    if (((value ^ read_msr(msr::apic_base)) & address) != 0) {
         counters_.add(wire::CounterId::msr_writes_refused);
         return MsrAnswer::fault;
     }
-    return try_write_msr(svm::msr::apic_base, value) ? MsrAnswer::done : MsrAnswer::fault;
+    return try_write_msr(msr::apic_base, value) ? MsrAnswer::done : MsrAnswer::fault;
 }
 
 bool Machine::hypercall(backend::Registers& registers, backend::PagingState const& paging)

@@ -30,7 +30,7 @@ bool PciGuard::start(platform::AcpiTables const& acpi)
         ecam_buses_[i].set_base(acpi.ecam[i].base);
         mediator_.add_ecam(*new (ecams + i) platform::EcamPciConfig{ecam_buses_[i], acpi.ecam[i]});
     }
-    if (!mediator_.hide(devices_->nic_function().bdf))
+    if (!mediator_.hide(devices_->card().function().bdf))
         return false;
     for (std::size_t i = 0; i < devices_->hbas().size(); ++i)
         if (!watch_controller(i))

@@ -4,15 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "hypervisor/backend/svm/svm_cpu.hpp"
-#include "hypervisor/core/delivery.hpp"
-#include "hypervisor/core/exit_loop.hpp"
+#include "hypervisor/core/cpu_driver.hpp"
 #include "hypervisor/core/startup.hpp"
 
 namespace undercroft::core {
-
-/// The backend that this build runs on hardware; the exit loop is a template over it.
-using ActiveCpu = svm::SvmCpu;
 
 struct PerCpu {
     std::uint64_t stack_top = 0; ///< first member: enter.cpp loads RSP from it
@@ -23,9 +18,7 @@ struct PerCpu {
     /// operating system, not the firmware, runs on it.
     std::atomic<bool> runs_os{false};
     Mailbox mailbox;
-    ActiveCpu cpu;
-    ExitLoop<ActiveCpu>* loop = nullptr;
-    Delivery<ActiveCpu>* delivery = nullptr;
+    CpuDriver* driver = nullptr;
 };
 // Of a type that is not standard-layout offsetof is conditionally supported: this compiler does.
 #pragma clang diagnostic push

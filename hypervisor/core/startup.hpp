@@ -25,8 +25,15 @@ struct Mailbox {
     void note_kick(std::uint64_t tsc) { last_kick_.store(tsc, std::memory_order_release); }
     [[nodiscard]] std::uint64_t last_kick() const { return last_kick_.load(std::memory_order_acquire); }
 
+    /// Before the last look at what other CPUs ask for: from here until the guest is left, a request needs an NMI.
+    void announce_entry() { in_guest_.store(true, std::memory_order_seq_cst); }
+    void withdraw_entry() { in_guest_.store(false, std::memory_order_release); }
+    /// False: this CPU looks at its requests before it enters the guest again.
+    [[nodiscard]] bool in_guest() const { return in_guest_.load(std::memory_order_seq_cst); }
+
 private:
     std::atomic<std::uint64_t> last_kick_{0};
+    std::atomic<bool> in_guest_{false};
     std::atomic<bool> flush_{false};
 };
 

@@ -27,9 +27,9 @@ void StartupWatch::write(std::uint64_t offset, unsigned width, std::uint64_t val
         interrupt_ended();
 }
 
-bool StartupWatch::write_x2apic(std::uint32_t msr, std::uint64_t value)
+bool StartupWatch::write_x2apic(std::uint32_t number, std::uint64_t value)
 {
-    if (msr == svm::msr::x2apic_eoi) {
+    if (number == msr::x2apic_eoi) {
         interrupt_ended();
         return false;
     }

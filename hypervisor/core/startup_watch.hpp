@@ -30,7 +30,7 @@ public:
     }
     void write(std::uint64_t offset, unsigned width, std::uint64_t value) override;
     /// x2APIC: writes to the ICR and EOI MSRs. False: let it reach the hardware.
-    [[nodiscard]] bool write_x2apic(std::uint32_t msr, std::uint64_t value);
+    [[nodiscard]] bool write_x2apic(std::uint32_t number, std::uint64_t value);
 
 private:
     void deliver(unsigned source, platform::Ipi const& ipi) override;

@@ -27,16 +27,29 @@ void SystemMemory::protect(Gpa at, std::uint64_t bytes)
         own_[own_ranges_++] = {at.value, bytes};
 }
 
+bool SystemMemory::in_range(std::size_t index, std::uint64_t at, std::uint64_t bytes) const
+{
+    boot::MemoryRange const& range = ram_[index];
+    std::uint64_t const inside = at - range.start; // huge below the range
+    return inside <= range.bytes && bytes <= range.bytes - inside;
+}
+
 bool SystemMemory::is_ram(std::uint64_t at, std::uint64_t bytes) const
 {
+    if (!reachable(Gpa{at}, bytes))
+        return false;
+    if (in_range(last_hit_.load(std::memory_order_relaxed), at, bytes))
+        return true;
     auto const* const end = ram_.begin() + ranges_;
     auto const* const after =
         std::upper_bound(ram_.begin(), end, at, [](std::uint64_t a, auto const& range) { return a < range.start; });
-    if (after == ram_.begin() || !reachable(Gpa{at}, bytes))
+    if (after == ram_.begin())
         return false;
-    boot::MemoryRange const& range = *(after - 1);
-    std::uint64_t const inside = at - range.start;
-    return inside <= range.bytes && bytes <= range.bytes - inside;
+    auto const index = static_cast<std::size_t>(after - 1 - ram_.begin());
+    if (!in_range(index, at, bytes))
+        return false;
+    last_hit_.store(index, std::memory_order_relaxed);
+    return true;
 }
 
 bool SystemMemory::read(Gpa from, std::span<std::byte> into) const

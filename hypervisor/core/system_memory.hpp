@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <span>
 
@@ -31,9 +32,11 @@ public:
 
 private:
     [[nodiscard]] bool is_ram(std::uint64_t at, std::uint64_t bytes) const;
+    [[nodiscard]] bool in_range(std::size_t index, std::uint64_t at, std::uint64_t bytes) const;
 
     std::array<boot::MemoryRange, boot::max_memory_ranges> ram_{}; ///< sorted, joined
     std::size_t ranges_ = 0;
+    mutable std::atomic<std::size_t> last_hit_{0}; ///< guests' tables and buffers lie together: tried first
     std::array<boot::MemoryRange, 8> own_{};
     std::size_t own_ranges_ = 0;
     std::uint64_t end_ = 0;

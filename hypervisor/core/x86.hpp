@@ -14,6 +14,11 @@ inline CpuidResult cpuid(std::uint32_t leaf, std::uint32_t subleaf = 0)
     asm volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
     return r;
 }
+/// MSRs that both vendors have.
+namespace msr {
+inline constexpr std::uint32_t tsc = 0x10, apic_base = 0x1B, pat = 0x277, x2apic_eoi = 0x80B, x2apic_icr = 0x830,
+                               efer = 0xC0000080;
+}
 inline std::uint64_t read_msr(std::uint32_t number)
 {
     std::uint32_t low, high;

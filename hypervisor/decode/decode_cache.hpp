@@ -23,11 +23,12 @@ public:
         Key key{};
         key.count = static_cast<std::uint8_t>(bytes.size() < 16 ? bytes.size() : 16);
         key.mode = static_cast<std::uint8_t>(mode) + 1;
-        if (key.count != 0)
+        if (key.count == sizeof(key.bytes))
+            __builtin_memcpy(key.bytes, bytes.data(), sizeof(key.bytes)); // the usual case, in place
+        else if (key.count != 0)
             std::memcpy(key.bytes, bytes.data(), key.count);
         Entry& entry = entries_[slot(key)];
-        // The builtins are expanded in place; freestanding, the functions are calls.
-        if (__builtin_memcmp(&entry.key, &key, sizeof(key)) != 0) {
+        if (!same(entry.key, key)) {
             ++misses_;
             (void)decoder(bytes.first(key.count), mode, entry.decoded);
             entry.key = key;
@@ -42,7 +43,14 @@ private:
         std::uint8_t count;
         std::uint8_t mode; ///< CodeMode + 1; 0 in entries never used
     };
-    static_assert(sizeof(Key) == 18, "compared as bytes: no padding");
+    /// As words: freestanding, memcmp is a call of a loop over bytes.
+    static bool same(Key const& a, Key const& b)
+    {
+        std::uint64_t x[2], y[2];
+        __builtin_memcpy(x, a.bytes, sizeof(x));
+        __builtin_memcpy(y, b.bytes, sizeof(y));
+        return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0 && a.count == b.count && a.mode == b.mode;
+    }
     struct Entry {
         Key key{};
         Decoded decoded;

@@ -147,26 +147,40 @@ struct MemoryPlace {
     std::uint64_t loaded;
 };
 
-std::optional<MemoryPlace> find_memory(RunAheadContext const& context, DecodedStep const& step)
+paging::SupervisorTranslation const* find_operand(RunAheadContext& context, std::uint64_t page)
+{
+    for (OperandPages::Entry const& entry : context.operands.entries)
+        if (entry.page == page)
+            return &entry.where;
+    auto const where = paging::translate_supervisor(context.memory, context.paging, Gva{page});
+    if (!where)
+        return nullptr;
+    OperandPages::Entry& entry = context.operands.entries[context.operands.next++ % 4];
+    entry = {page, *where};
+    return &entry.where;
+}
+
+std::optional<MemoryPlace> find_memory(RunAheadContext& context, DecodedStep const& step)
 {
     Gva const linear{address(context, step)};
     unsigned const width = step.access.width;
-    if ((linear.value & offset_in_page) + width > page_bytes)
+    std::uint64_t const inside = linear.value & offset_in_page;
+    if (inside + width > page_bytes)
         return {};
-    auto const where = paging::translate_supervisor(context.memory, context.paging, linear);
+    auto const* const where = find_operand(context, linear.value - inside);
     bool const store = step.access.operation == Operation::store;
-    if (!where || (store && !where->writable))
+    if (where == nullptr || (store && !where->writable))
         return {};
-    if (std::byte const* const ram = context.memory.view(where->gpa, width); ram != nullptr) {
+    Gpa const gpa = where->gpa + inside;
+    if (std::byte const* const ram = context.memory.view(gpa, width); ram != nullptr) {
         if (store || !where->plain_type)
             return {};
-        return MemoryPlace{false, where->gpa, load(ram, width)};
+        return MemoryPlace{false, gpa, load(ram, width)};
     }
     // Both ends: a range may begin or end within the operand.
-    if (!context.is_watched(context.owner, where->gpa) ||
-        !context.is_watched(context.owner, Gpa{where->gpa.value + width - 1}))
+    if (!context.is_watched(context.owner, gpa) || !context.is_watched(context.owner, gpa + (width - 1)))
         return {};
-    return MemoryPlace{true, where->gpa, 0};
+    return MemoryPlace{true, gpa, 0};
 }
 
 StepResult perform_access(RunAheadContext& context, DecodedStep const& step)

@@ -13,6 +13,7 @@
 #include "hypervisor/decode/decode_cache.hpp"
 #include "hypervisor/decode/emulate.hpp"
 #include "hypervisor/decode/step_decode.hpp"
+#include "hypervisor/paging/supervisor_walk.hpp"
 
 namespace undercroft::decode {
 
@@ -45,6 +46,16 @@ struct RunAheadLimits {
     unsigned accesses = 8;              ///< per run
 };
 
+/// Pages that a run has used, as a processor's TLB would hold them for as long.
+struct OperandPages {
+    struct Entry {
+        std::uint64_t page = ~0ULL; ///< linear
+        paging::SupervisorTranslation where{};
+    };
+    std::array<Entry, 4> entries{};
+    unsigned next = 0;
+};
+
 /// Everything a step needs, without the backend's type.
 struct RunAheadContext {
     backend::Registers& registers;
@@ -56,6 +67,7 @@ struct RunAheadContext {
     void const* owner;
     std::uint64_t code_page = ~0ULL; ///< linear address of the page that code_gpa is for
     Gpa code_gpa{};
+    OperandPages operands{};
 };
 
 enum class StepResult : std::uint8_t { stopped, done, device_access };

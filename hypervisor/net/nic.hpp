@@ -10,6 +10,19 @@ namespace undercroft::net {
 
 using MacAddress = std::array<std::uint8_t, 6>;
 
+constexpr std::uint64_t to_number(MacAddress const& mac)
+{
+    std::uint64_t number = 0;
+    for (std::uint8_t const byte : mac)
+        number = number << 8 | byte;
+    return number;
+}
+/// Neither a group's nor none.
+constexpr bool is_station_address(MacAddress const& mac)
+{
+    return (mac[0] & 1) == 0 && to_number(mac) != 0;
+}
+
 class Nic {
 public:
     [[nodiscard]] virtual MacAddress mac() const = 0;
@@ -21,6 +34,8 @@ public:
     /// Next received frame, valid until the next call; empty when there is none.
     [[nodiscard]] virtual std::span<std::byte const> receive() = 0;
     [[nodiscard]] virtual bool link_up() = 0;
+    /// No DMA and no link after this: before its memory is handed back.
+    virtual void stop() = 0;
     /// Frames the card dropped since the last call, for counters.
     [[nodiscard]] virtual std::uint64_t take_rx_dropped() = 0;
 

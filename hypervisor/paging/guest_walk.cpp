@@ -35,13 +35,17 @@ WalkError refusal(std::uint64_t entry)
     return entry & present ? WalkError::forbidden : WalkError::not_present;
 }
 
+/// One load: another CPU may be changing the entry.
 template <typename Entry>
 bool read_entry(core::GuestMemory const& memory, std::uint64_t table, unsigned index, std::uint64_t& entry)
 {
-    Entry raw{};
-    if (!memory.read(Gpa{table + index * sizeof(Entry)}, std::as_writable_bytes(std::span{&raw, 1})))
+    std::byte const* const place = memory.view(Gpa{table + index * sizeof(Entry)}, sizeof(Entry));
+    if (place == nullptr)
         return false;
-    entry = raw;
+    struct [[gnu::packed, gnu::may_alias]] Cell {
+        Entry value;
+    };
+    entry = reinterpret_cast<Cell const volatile*>(place)->value;
     return true;
 }
 
@@ -180,6 +184,15 @@ std::size_t fetch_instruction(core::GuestMemory const& memory, backend::PagingSt
 {
     bool const wide = in_long_mode(paging) && paging.cs_long;
     Gva const start = wrap_linear(paging, wide ? rip : cs_base + (rip & 0xFFFF'FFFF));
+    // Nearly always one page: in place, without a call for the copy.
+    if (start.value % page_bytes <= page_bytes - into.size()) {
+        auto const where = translate(memory, paging, start, WalkAccess::read);
+        std::byte const* const code = where ? memory.view(where->gpa, into.size()) : nullptr;
+        if (code == nullptr)
+            return 0;
+        __builtin_memcpy(into.data(), code, into.size());
+        return into.size();
+    }
     std::size_t got = 0;
     (void)for_each_page(memory, paging, start, into.size(), WalkAccess::read,
                         [&](Gpa gpa, std::size_t offset, std::size_t bytes) {

@@ -21,6 +21,16 @@ bool port_reaches(Bdf function, std::uint16_t offset, unsigned width)
 
 } // namespace
 
+std::string_view name_of(Bdf bdf, BdfText& text)
+{
+    constexpr char digits[] = "0123456789abcdef";
+    char const result[12] = {digits[bdf.bus >> 4],    digits[bdf.bus & 15],    ':',
+                             digits[bdf.device >> 4], digits[bdf.device & 15], '.',
+                             digits[bdf.function & 7]};
+    __builtin_memcpy(text, result, sizeof(text));
+    return {text, 7};
+}
+
 std::uint32_t PortPciConfig::read(Bdf function, std::uint16_t offset, unsigned width)
 {
     if (!port_reaches(function, offset, width))
@@ -92,20 +102,6 @@ void EcamPciConfig::write(Bdf function, std::uint16_t offset, unsigned width, st
         bus_->store(ecam_offset(function) + offset, width, value);
 }
 
-bool is_supported_nic(PciFunction const& function)
-{
-    struct Card {
-        std::uint16_t vendor, device;
-    };
-    static constexpr Card cards[] = {
-        {0x8086, 0x10d3}, // Intel 82574L
-    };
-    for (Card const& card : cards)
-        if (card.vendor == function.vendor && card.device == function.device)
-            return true;
-    return false;
-}
-
 std::optional<PciFunction> identify(PciConfig& config, Bdf bdf)
 {
     std::uint32_t const id = config.read(bdf, pci_reg::vendor_id, 4);
@@ -134,8 +130,8 @@ PciFindings find_devices(PciConfig& config, std::uint16_t segment, std::uint8_t 
             found.ahci.push(function);
         if (is_ide(function.class_code))
             found.ide.push(function);
-        if (is_supported_nic(function))
-            found.nics.push(function);
+        if (function.class_code == class_ethernet)
+            found.ethernet.push(function);
     });
     return found;
 }
@@ -207,16 +203,12 @@ Bar size_bar(PciConfig& config, Bdf function, unsigned index)
 
 std::uint8_t find_capability(PciConfig& config, Bdf function, std::uint8_t id)
 {
-    constexpr std::uint16_t has_list = 1U << 4;
-    if ((config.read(function, pci_reg::status, 2) & has_list) == 0)
-        return 0;
-    auto at = static_cast<std::uint8_t>(config.read(function, pci_reg::capabilities, 1) & 0xfc);
-    for (unsigned i = 0; i < 48 && at >= 0x40; ++i) {
-        if (config.read(function, at, 1) == id)
-            return at;
-        at = static_cast<std::uint8_t>(config.read(function, static_cast<std::uint16_t>(at + 1), 1) & 0xfc);
-    }
-    return 0;
+    std::uint8_t found = 0;
+    for_each_capability(config, function, [&](std::uint8_t kind, std::uint8_t at) {
+        found = kind == id ? at : found;
+        return found == 0;
+    });
+    return found;
 }
 
 } // namespace undercroft::platform

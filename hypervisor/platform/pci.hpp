@@ -5,6 +5,7 @@
 #include <compare>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "hypervisor/core/mmio.hpp"
 #include "hypervisor/core/port_io.hpp"
@@ -20,6 +21,10 @@ struct Bdf {
     std::uint16_t segment = 0;
     constexpr auto operator<=>(Bdf const&) const = default;
 };
+
+/// BB:DD.F in hexadecimal, as lspci has it, in `text`.
+using BdfText = char[12];
+std::string_view name_of(Bdf bdf, BdfText& text);
 
 /// Offsets of configuration registers.
 namespace pci_reg {
@@ -103,13 +108,12 @@ struct PciFunction {
     [[nodiscard]] bool is_bridge() const { return header_type == 1; }
 };
 
-inline constexpr std::uint32_t class_ahci = 0x010601;
+inline constexpr std::uint32_t class_ahci = 0x010601, class_ethernet = 0x020000;
 /// Any programming interface.
 [[nodiscard]] constexpr bool is_ide(std::uint32_t class_code)
 {
     return class_code >> 8 == 0x0101;
 }
-[[nodiscard]] bool is_supported_nic(PciFunction const& function);
 
 /// Reads one function's identity; nothing when it is absent.
 [[nodiscard]] std::optional<PciFunction> identify(PciConfig& config, Bdf bdf);
@@ -136,13 +140,15 @@ void for_each_function(PciConfig& config, std::uint16_t segment, std::uint8_t fi
 }
 
 inline constexpr std::size_t max_storage_functions = 16;
-inline constexpr std::size_t max_nic_candidates = 16;
+inline constexpr std::size_t max_ethernet_functions = 16;
+
+using EthernetFunctions = FixedList<PciFunction, max_ethernet_functions>;
 
 /// What the sensor looks for.
 struct PciFindings {
     FixedList<PciFunction, max_storage_functions> ahci;
     FixedList<PciFunction, max_storage_functions> ide;
-    FixedList<PciFunction, max_nic_candidates> nics; ///< cards that a driver of ours knows
+    EthernetFunctions ethernet;
     unsigned functions = 0;
 };
 [[nodiscard]] PciFindings find_devices(PciConfig& config, std::uint16_t segment, std::uint8_t first_bus,
@@ -174,7 +180,23 @@ inline constexpr unsigned max_bars = 6;
 /// The same with its size. Decoding is off meanwhile: nobody may use the device.
 [[nodiscard]] Bar size_bar(PciConfig& config, Bdf function, unsigned index);
 
-/// Offset of a capability (list at 34h), or 0. Bounded, whatever the list looks like.
+/// Calls visit(id, offset) for each capability (list at 34h) until it returns false. Bounded, whatever the list looks
+/// like; offset is at most FCh.
+template <typename Visit>
+void for_each_capability(PciConfig& config, Bdf function, Visit visit)
+{
+    constexpr std::uint16_t has_list = 1U << 4;
+    if ((config.read(function, pci_reg::status, 2) & has_list) == 0)
+        return;
+    auto at = static_cast<std::uint8_t>(config.read(function, pci_reg::capabilities, 1) & 0xfc);
+    for (unsigned i = 0; i < 48 && at >= 0x40; ++i) {
+        if (!visit(static_cast<std::uint8_t>(config.read(function, at, 1)), at))
+            return;
+        at = static_cast<std::uint8_t>(config.read(function, static_cast<std::uint16_t>(at + 1), 1) & 0xfc);
+    }
+}
+
+/// Offset of the first capability of that kind, or 0.
 [[nodiscard]] std::uint8_t find_capability(PciConfig& config, Bdf function, std::uint8_t id);
 
 } // namespace undercroft::platform

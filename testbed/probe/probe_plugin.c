@@ -5,7 +5,8 @@
 // CPU, but for blocks left by a fault). A program in the guest marks phases with a NOP
 // that neither the sensor nor the processor can notice (testbed/guest/mark.c); at each
 // mark, and at the end, the counts are written into QEMU's log (-d plugin -D FILE).
-// Argument count=on asks for instruction counts as well (firmware then runs slower).
+// Argument count=on asks for instruction counts as well (firmware then runs slower); profile=FILE
+// also writes, at each mark, how often each block of the sensor was entered so far.
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -33,6 +34,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_uint_fast64_t vmrun_address; // 0: none seen yet
 static atomic_uint_fast64_t vmruns;
 static bool count_instructions;
+static FILE* profile;
 
 static bool near_vmrun(uint64_t address)
 {
@@ -71,10 +73,27 @@ static void on_vmrun(unsigned cpu, void* address)
     }
 }
 
+// One line a block: offset from the VMRUN instruction, length in instructions, times entered.
+static void write_profile(unsigned number)
+{
+    int64_t const middle = (int64_t)atomic_load(&vmrun_address);
+    fprintf(profile, "mark %u\n", number);
+    pthread_mutex_lock(&lock);
+    for (struct chunk const* chunk = chunks; chunk; chunk = chunk->next)
+        for (size_t i = 0; i < chunk->used; ++i)
+            if (chunk->cells[i].entered && near_vmrun(chunk->cells[i].address))
+                fprintf(profile, "%lld %llu %llu\n", (long long)((int64_t)chunk->cells[i].address - middle),
+                        (unsigned long long)chunk->cells[i].length, (unsigned long long)chunk->cells[i].entered);
+    pthread_mutex_unlock(&lock);
+    fflush(profile);
+}
+
 static void on_mark(unsigned cpu, void* number)
 {
     (void)cpu;
     report("mark", (unsigned)(uintptr_t)number);
+    if (profile && atomic_load(&vmrun_address))
+        write_profile((unsigned)(uintptr_t)number);
 }
 
 static struct cell* new_cell(uint64_t address, uint64_t length)
@@ -138,6 +157,13 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, struct qemu_plug
     for (int i = 0; i < argc; ++i) {
         if (!strcmp(argv[i], "count=on")) {
             count_instructions = true;
+        } else if (!strncmp(argv[i], "profile=", 8)) {
+            count_instructions = true;
+            profile = fopen(argv[i] + 8, "w");
+            if (!profile) {
+                fprintf(stderr, "probe plugin: cannot write %s\n", argv[i] + 8);
+                return -1;
+            }
         } else {
             fprintf(stderr, "probe plugin: unknown argument %s\n", argv[i]);
             return -1;

@@ -76,16 +76,19 @@ class Setup:
     memory: str = "2G"
     disk_bytes: int = 256 << 20
     sector_bytes: int = 512
+    disk_bus: str = "ahci"  # or ide
     mode: str = "content"
     policy: str = "hold"
     buffer_kib: int = 65536
     mtu: int = 1500
+    nic: str = "e1000e"  # of machine.SENSOR_NICS
     faults: Faults | None = None
     kills: tuple[int, ...] = ()
     log_writes: bool = True
     trace: bool = True
     probe: bool = True
     count_instructions: bool = False
+    profile: Path | None = None  # where the probe writes how often each block of the sensor ran
     guest_programs: tuple[str, ...] = ()
     kernel_options: str = ""
     payload: Path | None = None
@@ -129,7 +132,12 @@ class Run:
         return json.loads((self.folder / "machine" / "report.json").read_text(encoding="utf-8"))
 
     def trace(self) -> qemu_trace.Trace:
-        return qemu_trace.read_trace(self.qemu_log, {DISK_PORT: int(self.facts["setup"]["sector_bytes"])})
+        return qemu_trace.read_trace(self.qemu_log, {self.disk_port: int(self.facts["setup"]["sector_bytes"])})
+
+    @property
+    def disk_port(self) -> int:
+        """The test disk's."""
+        return qemu_trace.IDE_PORTS if self.facts["setup"].get("disk_bus") == "ide" else DISK_PORT
 
     def save(self) -> None:
         (self.folder / "run.json").write_text(json.dumps(self.facts, indent=1, default=str), encoding="utf-8")
@@ -154,7 +162,7 @@ def config_text(setup: Setup, collector_port: int) -> str:
     values = {
         "machine_id": MACHINE_ID, "key": KEY, "control_key": CONTROL_KEY, "capture": "on", "mode": setup.mode,
         "policy": setup.policy, "buffer_kib": setup.buffer_kib, "address": "10.0.2.15", "netmask": "255.255.255.0",
-        "gateway": "10.0.2.2", "collector": f"10.0.2.2:{collector_port}", "mtu": setup.mtu, "log_serial": "0x3e8",
+        "gateway": "10.0.2.2", "collector": f"10.0.2.2:{collector_port}", "mtu": setup.mtu, "nic": setup.nic, "log_serial": "0x3e8",
         "log_level": "info", **setup.config}
     return "".join(f"{name} = {value}\n" for name, value in values.items())
 
@@ -263,17 +271,19 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
     machine = run.folder / "machine"
     arguments = ["-msg", "timestamp=on", "-D", str(run.qemu_log)]
     if setup.probe:
-        arguments += ["-d", "plugin", "-plugin", f"file={build.probe}" + (",count=on" if setup.count_instructions else "")]
+        arguments += ["-d", "plugin", "-plugin", f"file={build.probe}" + (",count=on" if setup.count_instructions else "")
+                      + (f",profile={setup.profile}" if setup.profile else "")]
     arguments += [item for device in setup.devices for item in ("-device", device)]
+    events = qemu_trace.EVENTS + (qemu_trace.IDE_EVENTS if setup.disk_bus == "ide" else ())
     if setup.trace:
-        arguments += [item for event in qemu_trace.EVENTS for item in ("-trace", f"enable={event}")]
-    disks = [DiskWish(setup.disk_bytes, sector=setup.sector_bytes, base=run.base_image)] if setup.disk_bytes else []
+        arguments += [item for event in events for item in ("-trace", f"enable={event}")]
+    disks = [DiskWish(setup.disk_bytes, sector=setup.sector_bytes, bus=setup.disk_bus, base=run.base_image)] if setup.disk_bytes else []
     return Request(
         out=machine, workload=setup.workload, cpus=setup.cpus, memory=setup.memory, disks=disks, log_writes=setup.log_writes,
         sensor=build.sensor(config) if setup.sensor else None, settings=dict(setup.settings), timeout=setup.timeout_s,
         kernel_options=setup.kernel_options,
         guest_files={f"bin/{name}": build.guest_program(name) for name in setup.guest_programs},
-        payload=setup.payload, payload_options=setup.payload_options,
+        nic_model=setup.nic, payload=setup.payload, payload_options=setup.payload_options,
         qemu_arguments=arguments)
 
 

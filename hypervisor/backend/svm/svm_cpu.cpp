@@ -60,17 +60,6 @@ void intercept_port(std::uint8_t* iopm, std::uint16_t port, bool on)
         iopm[port / 8] = static_cast<std::uint8_t>(iopm[port / 8] & ~bit);
 }
 
-Support support()
-{
-    if (core::cpuid(0x80000000).eax < 0x8000000A || (core::cpuid(0x80000001).ecx & 1U << 2) == 0)
-        return Support::no_svm;
-    if ((core::cpuid(0x8000000A).edx & 1) == 0)
-        return Support::no_nested_paging;
-    if ((core::read_msr(msr::vm_cr) & vm_cr_svmdis) != 0)
-        return Support::disabled_by_firmware;
-    return Support::yes;
-}
-
 void SvmCpu::initialise(Vmcb* vmcb, void* host_save, SharedState const* shared)
 {
     vmcb_ = vmcb;
@@ -88,7 +77,7 @@ void SvmCpu::initialise(Vmcb* vmcb, void* host_save, SharedState const* shared)
     vmcb_->nested_cr3 = shared->nested_root;
 }
 
-void SvmCpu::capture(core::CapturedState const& captured)
+boot::StartResult SvmCpu::capture(core::CapturedState const& captured)
 {
     TablePointer gdt, idt;
     std::uint16_t es, cs, ss, ds;
@@ -111,10 +100,10 @@ void SvmCpu::capture(core::CapturedState const& captured)
     asm volatile("mov %%cr4, %0" : "=r"(vmcb_->cr4));
     asm volatile("mov %%dr6, %0" : "=r"(vmcb_->dr6));
     asm volatile("mov %%dr7, %0" : "=r"(vmcb_->dr7));
-    vmcb_->pat = core::read_msr(msr::pat);
+    vmcb_->pat = core::read_msr(core::msr::pat);
     // An INIT that reaches this CPU becomes an exception in the sensor instead of a reset out of it (APM 15.30.1).
     core::write_msr(msr::vm_cr, core::read_msr(msr::vm_cr) | vm_cr_redirect_init);
-    std::uint64_t const efer = core::read_msr(msr::efer) | efer_svme;
+    std::uint64_t const efer = core::read_msr(core::msr::efer) | efer_svme;
     vmcb_->efer = efer;
     vmcb_->rip = captured.rip;
     vmcb_->rflags = captured.rflags;
@@ -126,8 +115,9 @@ void SvmCpu::capture(core::CapturedState const& captured)
     registers_.gpr[13] = captured.r13;
     registers_.gpr[14] = captured.r14;
     registers_.gpr[15] = captured.r15;
-    core::write_msr(msr::efer, efer);
+    core::write_msr(core::msr::efer, efer);
     core::write_msr(msr::vm_hsave_pa, reinterpret_cast<std::uint64_t>(host_save_));
+    return boot::StartResult::ok;
 }
 
 // Enters the guest with its general registers (RAX and RSP travel in the VMCB) and leaves
@@ -176,7 +166,6 @@ backend::Exit SvmCpu::run()
     vmcb_->rax = registers_.gpr[0];
     vmcb_->rsp = registers_.gpr[4];
     enter_guest(registers_.gpr, reinterpret_cast<std::uint64_t>(vmcb_));
-    in_guest_.store(false, std::memory_order_release);
     registers_.gpr[0] = vmcb_->rax;
     registers_.gpr[4] = vmcb_->rsp;
     vmcb_->tlb_control = static_cast<std::uint8_t>(TlbControl::none);

@@ -1,11 +1,11 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 // One CPU under AMD SVM: satisfies backend::VirtualCpu. APM = AMD64 APM volume 2.
-#include <atomic>
 #include <cstdint>
 
 #include "hypervisor/backend/backend.hpp"
 #include "hypervisor/backend/svm/vmcb.hpp"
+#include "hypervisor/boot/boot_info.hpp"
 #include "hypervisor/core/x86.hpp"
 
 namespace undercroft::svm {
@@ -23,23 +23,14 @@ struct SharedState {
 void intercept_msr(std::uint8_t* msrpm, std::uint32_t number, bool read, bool write);
 void intercept_port(std::uint8_t* iopm, std::uint16_t port, bool on);
 
-enum class Support { yes, no_svm, no_nested_paging, disabled_by_firmware };
-[[nodiscard]] Support support();
-
 class SvmCpu {
 public:
     /// vmcb, host_save: one zeroed page each.
     void initialise(Vmcb* vmcb, void* host_save, SharedState const* shared);
     /// Switches SVM on and makes the caller's own state the guest's; `captured` is where it goes on.
-    void capture(core::CapturedState const& captured);
+    boot::StartResult capture(core::CapturedState const& captured);
 
     backend::Exit run();
-    /// Before the last look at what other CPUs ask for: from here until run() has left the guest, a request needs an
-    /// NMI.
-    void announce_entry() { in_guest_.store(true, std::memory_order_seq_cst); }
-    void withdraw_entry() { in_guest_.store(false, std::memory_order_release); }
-    /// False: this CPU looks at its requests before it enters the guest again.
-    [[nodiscard]] bool in_guest() const { return in_guest_.load(std::memory_order_seq_cst); }
     /// The guest writes its time-stamp counter: the sensor's own time goes on as before.
     void set_guest_tsc(std::uint64_t value) { vmcb_->tsc_offset = value - core::read_tsc(); }
     backend::Registers& registers() { return registers_; }
@@ -93,7 +84,6 @@ private:
     bool stepping_ = false;
     std::uint64_t guest_flags_ = 0; ///< TF and IF as the guest had them before a single step
     std::uint64_t guest_dr6_ = 0;   ///< likewise
-    std::atomic<bool> in_guest_{false};
     backend::Registers registers_{};
 };
 static_assert(backend::VirtualCpu<SvmCpu>);

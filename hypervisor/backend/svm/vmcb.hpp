@@ -121,9 +121,7 @@ inline constexpr std::uint64_t valid = 1ULL << 31, error_code = 1ULL << 11, type
 
 // MSRs, appendix A.
 namespace msr {
-inline constexpr std::uint32_t tsc = 0x10, apic_base = 0x1B, pat = 0x277, x2apic_icr = 0x830, x2apic_eoi = 0x80B,
-                               efer = 0xC0000080, mmio_config_base = 0xC0010058, vm_cr = 0xC0010114,
-                               vm_hsave_pa = 0xC0010117;
+inline constexpr std::uint32_t mmio_config_base = 0xC0010058, vm_cr = 0xC0010114, vm_hsave_pa = 0xC0010117;
 }
 /// Decides where physical addresses lead (SYSCFG, IORRs, TOP_MEM, TOP_MEM2: APM volume 2, 7.9): whoever changes it can
 /// lay other memory over the sensor's. Firmware sets these once.

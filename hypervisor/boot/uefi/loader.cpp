@@ -37,7 +37,11 @@ char const* explain(StartResult result)
     case StartResult::bad_config:
         return "the configuration was refused";
     case StartResult::no_nic:
-        return "no supported network card found (nic = ... in undercroft.conf)";
+        return "no network card found that a driver knows and that fits nic = ... in undercroft.conf";
+    case StartResult::several_nics:
+        return "more than one network card fits: name one with nic = pci:BB:DD.F in undercroft.conf";
+    case StartResult::nic_failed:
+        return "the network card cannot be used as it is; its log line says why";
     case StartResult::no_disk_controller:
         return "no AHCI controller found";
     case StartResult::unsupported_paging:

@@ -56,7 +56,7 @@ TEST(Config, RequiredKeysAloneGiveDocumentedDefaults)
     EXPECT_FALSE(config.sntp);
     EXPECT_EQ(60U, config.sntp_interval_s);
     EXPECT_EQ(1500, config.mtu);
-    EXPECT_TRUE(config.nic_first);
+    EXPECT_EQ(NicChoice::automatic, config.nic);
     EXPECT_EQ(0, config.log_port);
     EXPECT_EQ(2, config.log_level);
     EXPECT_EQ(10U, config.send_delay_ms);
@@ -82,7 +82,7 @@ TEST(Config, EveryKeyIsRead)
     EXPECT_EQ(1123, config.sntp_port);
     EXPECT_EQ(86400U, config.sntp_interval_s);
     EXPECT_EQ(9000, config.mtu);
-    EXPECT_FALSE(config.nic_first);
+    EXPECT_EQ(NicChoice::address, config.nic);
     EXPECT_EQ(0x0a, config.nic_bus);
     EXPECT_EQ(0x1f, config.nic_device);
     EXPECT_EQ(7, config.nic_function);
@@ -161,8 +161,14 @@ TEST(Config, NicAndSerialForms)
 {
     for (char const* bad :
          {"pci:00:20.0", "pci:00:1f.8", "pci:0:1f.0", "pci:00-1f.0", "00:1f.0", "pci:00:1f.0x", "last"})
-        EXPECT_EQ("5: nic = '" + std::string(bad) + "': allowed is first or pci:BB:DD.F in hex",
+        EXPECT_EQ("5: nic = '" + std::string(bad) +
+                      "': allowed is auto, first, e1000, e1000e, virtio or pci:BB:DD.F in hex",
                   error_with("nic = " + std::string(bad)));
+    EXPECT_EQ(NicChoice::automatic, parsed(required + "nic = auto\n").nic);
+    EXPECT_EQ(NicChoice::first, parsed(required + "nic = first\n").nic);
+    EXPECT_EQ(NicChoice::e1000, parsed(required + "nic = e1000\n").nic);
+    EXPECT_EQ(NicChoice::virtio, parsed(required + "nic = virtio\n").nic);
+    EXPECT_EQ(NicChoice::e1000e, parsed(required + "nic = e1000e\n").nic);
     for (char const* bad : {"3e8", "0x", "0x0", "0x3e9", "0x10000", "com1", "on"})
         EXPECT_EQ("5: log_serial = '" + std::string(bad) + "': allowed is off or a port such as 0x3e8",
                   error_with("log_serial = " + std::string(bad)));

@@ -47,6 +47,7 @@ struct FakeNic final : Nic {
         return std::as_bytes(std::span{current});
     }
     bool link_up() override { return up; }
+    void stop() override { up = false; }
     std::uint64_t take_rx_dropped() override { return 0; }
 };
 

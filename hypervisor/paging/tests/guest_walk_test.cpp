@@ -69,6 +69,7 @@ TEST(GuestWalk, LongModeFourLevelsAllSizes)
     ram.put<std::uint64_t>(0x3000 + 43 * 8, 0x4027);
     ram.put<std::uint64_t>(0x4000 + 120 * 8, 0x8000'0AB1'2345'6067ULL); // NX is no obstacle
     auto const state = long_mode(0x1018);                               // CR3's low bits are no address
+    ram.reads = 0;
     EXPECT_EQ(gpa_of(ram, state, linear), 0x0AB1'2345'69ABU);
     EXPECT_EQ(ram.reads, 4U);
     ram.put<std::uint64_t>(0x3000 + 43 * 8, 0x1234'4000'00E7ULL | 1ULL << 12); // 2 MiB; bit 12 is PAT
@@ -148,6 +149,7 @@ TEST(GuestWalk, HostileTables)
 {
     Ram ram{0x10000};
     ram.put<std::uint64_t>(0x1000, 0x1007); // the table is its own child
+    ram.reads = 0;
     EXPECT_EQ(gpa_of(ram, long_mode(0x1000), 0), 0x1000U);
     EXPECT_LE(ram.reads, 4U);
     ram.put<std::uint64_t>(0x1000, 0x000F'FFFF'FFFF'F007ULL);

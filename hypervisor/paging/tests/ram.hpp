@@ -7,14 +7,13 @@
 
 namespace undercroft::paging::testing {
 
-/// Guest RAM [base, base + bytes); counts reads so that a test can bound them.
+/// Guest RAM [base, base + bytes); counts looks at it so that a test can bound them.
 class Ram final : public core::GuestMemory {
 public:
     explicit Ram(std::size_t bytes, std::uint64_t base = 0) : bytes_(bytes), base_{base} {}
 
     bool read(Gpa from, std::span<std::byte> into) const override
     {
-        ++reads;
         auto const* at = view(from, into.size());
         if (at == nullptr)
             return false;
@@ -30,6 +29,7 @@ public:
     }
     std::byte const* view(Gpa at, std::size_t bytes) const override
     {
+        ++reads;
         if (at.value < base_ || at.value - base_ > bytes_.size() || bytes > bytes_.size() - (at.value - base_))
             return nullptr;
         return bytes_.data() + (at.value - base_);

@@ -48,8 +48,9 @@ TEST_F(Pci, FindsDevicesThroughEitherMechanism)
         EXPECT_EQ(7U, found.functions);
         ASSERT_EQ(1U, found.ahci.size());
         EXPECT_EQ((Bdf{0, 31, 2}), found.ahci[0].bdf);
-        ASSERT_EQ(1U, found.nics.size());
-        EXPECT_EQ((Bdf{2, 4, 0}), found.nics[0].bdf);
+        ASSERT_EQ(2U, found.ethernet.size());
+        EXPECT_EQ((Bdf{0, 5, 0}), found.ethernet[0].bdf);
+        EXPECT_EQ((Bdf{2, 4, 0}), found.ethernet[1].bdf);
     }
 }
 

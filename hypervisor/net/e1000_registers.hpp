@@ -8,7 +8,7 @@
 
 #include "base/reg.hpp"
 
-namespace undercroft::net::e1000e {
+namespace undercroft::net::e1000 {
 
 template <std::size_t Offset>
 using Rw = Reg<Offset, std::uint32_t, Access::read_write>;
@@ -116,4 +116,4 @@ inline constexpr std::uint8_t tx_end_of_packet = 1U << 0;
 inline constexpr std::uint8_t tx_insert_crc = 1U << 1;
 inline constexpr std::uint8_t tx_report_status = 1U << 3;
 
-} // namespace undercroft::net::e1000e
+} // namespace undercroft::net::e1000

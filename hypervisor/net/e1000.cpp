@@ -1,21 +1,19 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/net/e1000e.hpp"
-
-#include <atomic>
+#include "hypervisor/net/e1000.hpp"
 
 #include "hypervisor/core/log.hpp"
 
 namespace undercroft::net {
 
-using namespace e1000e;
+using namespace e1000;
 
 namespace {
 
-constexpr std::size_t rx_count = E1000eMemory::rx_descriptors, tx_count = E1000eMemory::tx_descriptors;
+constexpr std::size_t rx_count = E1000Memory::rx_descriptors, tx_count = E1000Memory::tx_descriptors;
 /// Receive descriptors are given back in groups: one register write for as many frames.
 constexpr std::size_t rx_batch = 32;
 
-constexpr E1000eChip chips[] = {
+constexpr E1000Chip chips[] = {
     {.pci_device = 0x10D3,
      .name = "82574L",
      .pci_express = true,
@@ -37,34 +35,32 @@ constexpr E1000eChip chips[] = {
      .tx_descriptor_control = (1U << 24) | (1U << 16),
      .eeprom_done = 1U << 4,
      .eeprom_address_shift = 8},
+    {.pci_device = 0x100F,
+     .name = "82545EM",
+     .pci_express = false,
+     .control_set = control::set_link_up | control::auto_speed | control::full_duplex,
+     .control_clear = control::force_speed | control::force_duplex | control::invert_loss_of_signal |
+                      control::phy_reset | control::vlan_mode | control::link_reset,
+     .transmit_gap = 10U | (8U << 10) | (6U << 20),
+     .tx_descriptor_control = (1U << 24) | (1U << 16),
+     .eeprom_done = 1U << 4,
+     .eeprom_address_shift = 8},
 };
-
-std::uint64_t physical(void const volatile* address)
-{
-    return reinterpret_cast<std::uintptr_t>(address);
-}
-
-/// Descriptor contents before the doorbell and after "done" must not be moved across it by
-/// the compiler; x86 keeps stores, and loads, in order.
-void compiler_barrier()
-{
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-}
 
 } // namespace
 
-E1000eChip const* find_e1000e_chip(std::uint16_t vendor, std::uint16_t device)
+E1000Chip const* find_e1000_chip(std::uint16_t vendor, std::uint16_t device)
 {
-    for (E1000eChip const& chip : chips)
+    for (E1000Chip const& chip : chips)
         if (vendor == 0x8086 && device == chip.pci_device)
             return &chip;
     return nullptr;
 }
 
-E1000e::E1000e(E1000eChip const& chip, core::MmioBus& bus, core::Clock const& clock, std::span<std::byte> memory,
-               std::uint16_t mtu)
+E1000::E1000(E1000Chip const& chip, core::MmioBus& bus, core::Clock const& clock, std::span<std::byte> memory,
+             std::uint16_t mtu)
     : chip_{&chip}, bus_{&bus}, registers_{bus_}, clock_{&clock}, mtu_{mtu},
-      rx_buffer_bytes_{E1000eMemory::rx_buffer_bytes(mtu)}, tx_buffer_bytes_{E1000eMemory::tx_buffer_bytes(mtu)},
+      rx_buffer_bytes_{E1000Memory::rx_buffer_bytes(mtu)}, tx_buffer_bytes_{E1000Memory::tx_buffer_bytes(mtu)},
       rx_ring_{reinterpret_cast<RxDescriptor*>(memory.data())},
       tx_ring_{reinterpret_cast<TxDescriptor*>(memory.data() + rx_count * sizeof(RxDescriptor))},
       rx_buffers_{memory.data() + rx_count * sizeof(RxDescriptor) + tx_count * sizeof(TxDescriptor)},
@@ -72,34 +68,29 @@ E1000e::E1000e(E1000eChip const& chip, core::MmioBus& bus, core::Clock const& cl
 {
 }
 
-void E1000e::wait_us(std::uint64_t microseconds) const
-{
-    std::uint64_t const ticks = microseconds * (clock_->tsc_hz() / 1'000'000);
-    for (Tsc const start = clock_->tsc(); clock_->tsc().value - start.value < ticks;)
-        __builtin_ia32_pause();
-}
-
-void E1000e::quiesce()
+void E1000::quiesce()
 {
     registers_.write<InterruptMaskClear>(0xFFFFFFFF);
     registers_.write<ReceiveControl>(0);
     registers_.write<TransmitControl>(transmit::pad_short);
-    if (!chip_->pci_express)
+    if (!chip_->pci_express) {
+        wait_us(*clock_, 10'000); // it does not say when its last bus transaction is over
         return;
+    }
     // [82574] 5.2.3.3: no master request may be pending when the card is reset.
     registers_.write<DeviceControl>(registers_.read<DeviceControl>() | control::master_disable);
     for (int i = 0; i < 100 && (registers_.read<DeviceStatus>() & status::master_enabled) != 0; ++i)
-        wait_us(100);
+        wait_us(*clock_, 100);
 }
 
-bool E1000e::reset()
+bool E1000::reset()
 {
     quiesce();
     registers_.write<DeviceControl>(registers_.read<DeviceControl>() | control::reset);
-    wait_us(10); // [8254x] 13.4.1: at least 1 us before the next access
-    for (int i = 0; i < 100; ++i, wait_us(1000))
+    wait_us(*clock_, 10); // [8254x] 13.4.1: at least 1 us before the next access
+    for (int i = 0; i < 100; ++i, wait_us(*clock_, 1000))
         if ((registers_.read<DeviceControl>() & control::reset) == 0) {
-            wait_us(5000); // the card loads its EEPROM
+            wait_us(*clock_, 5000); // the card loads its EEPROM
             registers_.write<InterruptMaskClear>(0xFFFFFFFF);
             (void)registers_.read<InterruptCause>();
             return true;
@@ -107,10 +98,10 @@ bool E1000e::reset()
     return false;
 }
 
-bool E1000e::read_eeprom(unsigned word, std::uint16_t& value)
+bool E1000::read_eeprom(unsigned word, std::uint16_t& value)
 {
     registers_.write<EepromRead>(1U | (word << chip_->eeprom_address_shift));
-    for (int i = 0; i < 100; ++i, wait_us(50)) {
+    for (int i = 0; i < 100; ++i, wait_us(*clock_, 50)) {
         std::uint32_t const answer = registers_.read<EepromRead>();
         if ((answer & chip_->eeprom_done) != 0) {
             value = static_cast<std::uint16_t>(answer >> 16);
@@ -120,7 +111,7 @@ bool E1000e::read_eeprom(unsigned word, std::uint16_t& value)
     return false;
 }
 
-bool E1000e::read_mac()
+bool E1000::read_mac()
 {
     std::uint32_t low = registers_.read<ReceiveAddressLow>();
     std::uint32_t high = registers_.read<ReceiveAddressHigh>();
@@ -139,11 +130,10 @@ bool E1000e::read_mac()
     mac_[5] = static_cast<std::uint8_t>(high >> 8);
     registers_.write<ReceiveAddressLow>(low);
     registers_.write<ReceiveAddressHigh>((high & 0xFFFF) | address_valid);
-    bool const multicast = (mac_[0] & 1) != 0;
-    return !multicast && (low | (high & 0xFFFF)) != 0;
+    return is_station_address(mac_);
 }
 
-bool E1000e::start()
+bool E1000::start()
 {
     if (registers_.read<DeviceStatus>() == 0xFFFFFFFF || !reset() || !read_mac()) {
         core::log(core::LogLevel::error, core::str("network card "), core::str(chip_->name),
@@ -157,19 +147,17 @@ bool E1000e::start()
     set_up_receive();
     set_up_transmit();
     core::log(core::LogLevel::info, core::str("network card "), core::str(chip_->name), core::str(", MAC "),
-              core::hex((static_cast<std::uint64_t>(mac_[0]) << 40) | (static_cast<std::uint64_t>(mac_[1]) << 32) |
-                        (static_cast<std::uint64_t>(mac_[2]) << 24) | (static_cast<std::uint64_t>(mac_[3]) << 16) |
-                        (static_cast<std::uint64_t>(mac_[4]) << 8) | mac_[5]));
+              core::hex(to_number(mac_)));
     return true;
 }
 
-void E1000e::stop()
+void E1000::stop()
 {
     quiesce();
     (void)reset();
 }
 
-void E1000e::set_up_receive()
+void E1000::set_up_receive()
 {
     for (std::size_t i = 0; i < rx_count; ++i) {
         rx_ring_[i].address = physical(rx_buffer(i));
@@ -190,7 +178,7 @@ void E1000e::set_up_receive()
     registers_.write<RxTail>(rx_count - 1); // one stays with us: head == tail means empty
 }
 
-void E1000e::set_up_transmit()
+void E1000::set_up_transmit()
 {
     for (std::size_t i = 0; i < tx_count; ++i) {
         tx_ring_[i].address = physical(tx_buffer(i));
@@ -210,7 +198,7 @@ void E1000e::set_up_transmit()
                                       transmit::collision_distance_full_duplex);
 }
 
-bool E1000e::queue(std::span<std::byte const> frame)
+bool E1000::queue(std::span<std::byte const> frame)
 {
     // The card works in order, so when the next but one is done all before it are; one
     // descriptor always stays unused, because a full ring would look empty (TDH == TDT).
@@ -231,13 +219,13 @@ bool E1000e::queue(std::span<std::byte const> frame)
     return true;
 }
 
-void E1000e::kick()
+void E1000::kick()
 {
     compiler_barrier();
     registers_.write<TxTail>(static_cast<std::uint32_t>(tx_next_));
 }
 
-void E1000e::give_back_rx()
+void E1000::give_back_rx()
 {
     rx_ring_[rx_next_].address = physical(rx_buffer(rx_next_));
     rx_ring_[rx_next_].status = 0;
@@ -250,7 +238,7 @@ void E1000e::give_back_rx()
     registers_.write<RxTail>(static_cast<std::uint32_t>((rx_next_ + rx_count - 1) % rx_count));
 }
 
-std::span<std::byte const> E1000e::receive()
+std::span<std::byte const> E1000::receive()
 {
     if (rx_held_)
         give_back_rx();
@@ -276,12 +264,12 @@ std::span<std::byte const> E1000e::receive()
     return {};
 }
 
-bool E1000e::link_up()
+bool E1000::link_up()
 {
     return (registers_.read<DeviceStatus>() & status::link_up) != 0;
 }
 
-std::uint64_t E1000e::take_rx_dropped()
+std::uint64_t E1000::take_rx_dropped()
 {
     std::uint64_t const dropped = registers_.read<MissedPackets>() + rx_unusable_;
     rx_unusable_ = 0;

@@ -1,0 +1,157 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#include "hypervisor/backend/svm/svm_vendor.hpp"
+
+#include "hypervisor/core/host_environment.hpp"
+#include "hypervisor/paging/npt_format.hpp"
+
+namespace undercroft::svm {
+namespace {
+
+/// On AMD the guest's PAT and the machine's MTRRs decide; write-back in the nested entries leaves both
+/// as they are (APM volume 2, 15.25.8).
+struct WriteBackEverywhere {
+    template <typename Visit>
+    void for_each(std::uint64_t begin, std::uint64_t end, Visit&& visit) const
+    {
+        visit(paging::TypedRange{begin, end, paging::npt_type});
+    }
+};
+using NestedMap = core::GuestMapOf<paging::NptFormat, WriteBackEverywhere>;
+using Driver = core::CpuDriverOf<SvmCpu>;
+
+// CPUID Fn8000_000A_EDX (APM volume 3, E.4.9).
+constexpr std::uint32_t feature_nested_paging = 1U << 0, feature_flush_by_asid = 1U << 6;
+
+std::uint32_t features()
+{
+    return core::cpuid(0x8000000A).edx;
+}
+
+void wait_in_halt(core::Mailbox&)
+{
+    // An NMI that comes just before HLT is lost; the sender repeats it.
+    asm volatile("stgi; hlt; clgi" : : : "memory");
+}
+
+} // namespace
+
+bool present()
+{
+    return core::cpuid(0x80000000).eax >= 0x8000000A && (core::cpuid(0x80000001).ecx & 1U << 2) != 0;
+}
+
+boot::StartResult SvmVendor::support()
+{
+    constexpr struct {
+        std::uint32_t bit;
+        backend::MissingFeature feature;
+    } wanted[] = {
+        {feature_nested_paging, {"nested paging", "the sensor cannot start", true}},
+        {feature_flush_by_asid, {"FlushByASID", "a flush drops the sensor's own translations too"}},
+    };
+    missing_count_ = 0;
+    for (auto const& entry : wanted)
+        if ((features() & entry.bit) == 0)
+            missing_[missing_count_++] = entry.feature;
+    if ((features() & feature_nested_paging) == 0)
+        return boot::StartResult::no_virtualisation;
+    if ((core::read_msr(msr::vm_cr) & vm_cr_svmdis) != 0)
+        return boot::StartResult::virtualisation_disabled;
+    return boot::StartResult::ok;
+}
+
+paging::TableCapabilities SvmVendor::table_capabilities() const
+{
+    paging::TableCapabilities result;
+    result.pages_1g = (core::cpuid(0x80000001).edx & 1U << 26) != 0;
+    result.address_bits = static_cast<std::uint8_t>(core::cpuid(0x80000008).eax & 0xFF);
+    return result;
+}
+
+core::GuestMap* SvmVendor::make_guest_map(core::Region& region, paging::PagePool& pool, core::TlbShootdown& shootdown,
+                                          std::uint64_t bytes)
+{
+    auto* const map = region.make<NestedMap>(pool, shootdown, table_capabilities());
+    if (map == nullptr || !map->create(bytes, WriteBackEverywhere{}))
+        return nullptr;
+    shared_.nested_root = map->running_root();
+    shared_.open_root = map->stepping_root();
+    return map;
+}
+
+bool SvmVendor::build(core::Region& region, core::Counters& counters)
+{
+    counters_ = &counters;
+    shared_.iopm = static_cast<std::uint8_t*>(region.allocate(iopm_bytes, page_bytes));
+    shared_.msrpm = static_cast<std::uint8_t*>(region.allocate(msrpm_bytes, page_bytes));
+    if (shared_.iopm == nullptr || shared_.msrpm == nullptr)
+        return false;
+    shared_.flush_by_asid = (features() & feature_flush_by_asid) != 0;
+    intercept_msr(core::msr::efer, true, true); // SVME must stay set and hidden
+    intercept_msr(msr::vm_cr, true, true);
+    intercept_msr(msr::vm_hsave_pa, true, true);
+    intercept_msr(msr::mmio_config_base, false, true);
+    for (std::uint32_t number = 0xC0010000; number < 0xC0010020; ++number)
+        if (routes_memory(number))
+            intercept_msr(number, false, true);
+    return true;
+}
+
+void SvmVendor::intercept_port(std::uint16_t port, bool on)
+{
+    svm::intercept_port(shared_.iopm, port, on);
+}
+
+void SvmVendor::intercept_msr(std::uint32_t number, bool read, bool write)
+{
+    svm::intercept_msr(shared_.msrpm, number, read, write);
+}
+
+core::CpuDriver* SvmVendor::make_cpu(core::Region& region, core::CpuParts const& parts)
+{
+    auto* const driver = region.make<Driver>(parts, &wait_in_halt);
+    auto* const vmcb = static_cast<Vmcb*>(region.allocate(sizeof(Vmcb), page_bytes));
+    void* const host_save = region.allocate(page_bytes, page_bytes);
+    if (driver == nullptr || vmcb == nullptr || host_save == nullptr)
+        return nullptr;
+    driver->cpu().initialise(vmcb, host_save, &shared_);
+    return driver;
+}
+
+std::optional<core::MsrAnswer> SvmVendor::msr_read(std::uint32_t number, std::uint64_t& value)
+{
+    switch (number) {
+    case msr::vm_cr: // as where the firmware has switched SVM off
+        value = vm_cr_lock | vm_cr_svmdis;
+        return core::MsrAnswer::done;
+    case msr::vm_hsave_pa:
+        return core::MsrAnswer::fault; // #GP without EFER.SVME (APM volume 2, 15.30.4)
+    default:
+        return std::nullopt;
+    }
+}
+
+std::optional<core::MsrAnswer> SvmVendor::msr_write(std::uint32_t number, std::uint64_t value)
+{
+    switch (number) {
+    case msr::vm_cr:
+        return core::MsrAnswer::done; // locked
+    case msr::vm_hsave_pa:
+        return core::MsrAnswer::fault;
+    case msr::mmio_config_base: // moving the configuration space would uncover the hidden card
+        counters_->add(wire::CounterId::pci_writes_refused);
+        return core::MsrAnswer::done;
+    default:
+        break;
+    }
+    if (!routes_memory(number))
+        return std::nullopt;
+    std::uint64_t now = 0;
+    if (!core::try_read_msr(number, now))
+        return core::MsrAnswer::fault;
+    if (now != value)
+        counters_->add(wire::CounterId::msr_writes_refused);
+    return core::MsrAnswer::done; // as if locked
+}
+
+} // namespace undercroft::svm

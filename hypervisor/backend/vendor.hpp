@@ -1,0 +1,57 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What differs between AMD and Intel outside the exits (backend.hpp): which features there are, the
+// format of the nested tables, the intercept bitmaps and the vendor's own MSRs. One binary holds both.
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "hypervisor/boot/boot_info.hpp"
+#include "hypervisor/core/cpu_driver.hpp"
+#include "hypervisor/core/exit_services.hpp"
+#include "hypervisor/core/guest_map.hpp"
+#include "hypervisor/core/region.hpp"
+
+namespace undercroft::backend {
+
+/// Something that this processor does not have, and what is lost by it.
+struct MissingFeature {
+    std::string_view name, loss;
+    bool required = false; ///< the sensor does not start without it
+};
+
+class Vendor {
+public:
+    /// As records and status name it: "svm", "vmx".
+    [[nodiscard]] virtual char const* name() const = 0;
+    /// Whether this processor can carry the sensor: ok, no_virtualisation or virtualisation_disabled.
+    [[nodiscard]] virtual boot::StartResult support() = 0;
+    /// After support().
+    [[nodiscard]] virtual std::span<MissingFeature const> missing() const = 0;
+    [[nodiscard]] virtual paging::TableCapabilities table_capabilities() const = 0;
+
+    /// The guest's memory, [0, bytes) mapped to itself. nullptr: out of memory.
+    [[nodiscard]] virtual core::GuestMap* make_guest_map(core::Region& region, paging::PagePool& pool,
+                                                         core::TlbShootdown& shootdown, std::uint64_t bytes) = 0;
+    /// After the map: the bitmaps, with what this vendor must always intercept.
+    [[nodiscard]] virtual bool build(core::Region& region, core::Counters& counters) = 0;
+    virtual void intercept_port(std::uint16_t port, bool on) = 0;
+    virtual void intercept_msr(std::uint32_t number, bool read, bool write) = 0;
+    /// nullptr: out of memory.
+    [[nodiscard]] virtual core::CpuDriver* make_cpu(core::Region& region, core::CpuParts const& parts) = 0;
+
+    /// On a CPU that was just captured: from here on NMIs and the like wait for the exit loop.
+    virtual void hold_events() = 0;
+    /// MSRs of this vendor only; nothing: not one of them.
+    [[nodiscard]] virtual std::optional<core::MsrAnswer> msr_read(std::uint32_t number, std::uint64_t& value) = 0;
+    [[nodiscard]] virtual std::optional<core::MsrAnswer> msr_write(std::uint32_t number, std::uint64_t value) = 0;
+
+protected:
+    ~Vendor() = default;
+};
+
+/// By what the processor says of itself; nullptr: neither.
+[[nodiscard]] Vendor* find_vendor();
+
+} // namespace undercroft::backend

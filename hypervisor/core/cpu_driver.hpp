@@ -1,0 +1,70 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#pragma once
+// One CPU at work: its backend, exit loop and delivery, behind one interface for whichever vendor it is.
+#include <cstdint>
+
+#include "hypervisor/boot/boot_info.hpp"
+#include "hypervisor/core/delivery.hpp"
+#include "hypervisor/core/exit_loop.hpp"
+#include "hypervisor/core/region.hpp"
+#include "hypervisor/core/startup.hpp"
+#include "hypervisor/core/x86.hpp"
+
+namespace undercroft::core {
+
+class CpuDriver {
+public:
+    /// On the CPU itself: makes its state the guest's.
+    [[nodiscard]] virtual boot::StartResult capture(CapturedState const& captured) = 0;
+    [[noreturn]] virtual void run() = 0;
+    /// On the CPU itself: drops its cached nested translations.
+    virtual void flush_nested() = 0;
+    virtual void set_guest_tsc(std::uint64_t value) = 0;
+
+protected:
+    ~CpuDriver() = default;
+};
+
+/// What a CPU works with, whatever its vendor.
+struct CpuParts {
+    Mailbox* mailbox;
+    ExitServices* services;
+    DeliveryWork* work;
+    DeliveryHost* host;
+    DeliveryTiming timing;
+};
+
+template <backend::VirtualCpu C>
+class CpuDriverOf final : public CpuDriver {
+public:
+    CpuDriverOf(CpuParts const& parts, WaitForRequest wait)
+        : mailbox_{parts.mailbox}, loop_{cpu_, *parts.mailbox, *parts.services, wait},
+          delivery_{cpu_, *parts.work, *parts.host, parts.timing}
+    {
+    }
+    C& cpu() { return cpu_; }
+
+    boot::StartResult capture(CapturedState const& captured) override { return cpu_.capture(captured); }
+    void flush_nested() override { cpu_.flush_nested(); }
+    void set_guest_tsc(std::uint64_t value) override { cpu_.set_guest_tsc(value); }
+    [[noreturn]] void run() override
+    {
+        for (;;) {
+            mailbox_->announce_entry();
+            if (mailbox_->pending()) {
+                mailbox_->withdraw_entry();
+                loop_.serve_mailbox();
+                continue;
+            }
+            delivery_.after_exit(loop_.step().kind);
+        }
+    }
+
+private:
+    C cpu_;
+    Mailbox* mailbox_;
+    ExitLoop<C> loop_;
+    Delivery<C> delivery_;
+};
+
+} // namespace undercroft::core
