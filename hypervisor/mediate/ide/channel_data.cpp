@@ -105,6 +105,7 @@ void Channel::finish_identify()
     if (who.identified && identity.sector_bytes != sector_before)
         warn(warned_identify_, "logical sector size changed");
     who.identified = true;
+    who.multiple = identity.multiple;
     controller_->observer->describe(source(), identity.sector_bytes, identity.sectors * (identity.sector_bytes / 512),
                                     identity.model, identity.serial);
 }
