@@ -36,12 +36,12 @@ def parse_disk(text: str) -> DiskWish:
         name, _, value = option.partition("=")
         if name == "sector" and value in ("512", "4096"):
             wish.sector = int(value)
-        elif name == "bus" and value in ("ahci", "nvme"):
+        elif name == "bus" and value in ("ahci", "ide", "nvme"):
             wish.bus = value
         elif name == "base" and Path(value).is_file():
             wish.base = Path(value)
         else:
-            raise argparse.ArgumentTypeError(f"{option!r}: allowed are sector=512|4096, bus=ahci|nvme, base=FILE")
+            raise argparse.ArgumentTypeError(f"{option!r}: allowed are sector=512|4096, bus=ahci|ide|nvme, base=FILE")
     return wish
 
 
@@ -77,7 +77,7 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--cpus", type=int, default=1)
     group.add_argument("--memory", default="", help="2G by default")
     group.add_argument("--disk", action="append", default=[], type=parse_disk, metavar="SIZE[:OPTION...]",
-                       help="test disk, serial number test0 and so on; options sector=4096, bus=nvme, base=FILE "
+                       help="test disk, serial number test0 and so on; options sector=4096, bus=ide|nvme, base=FILE "
                             "(AHCI disks have 512-byte logical sectors in QEMU; 4096 is then the physical size)")
     group.add_argument("--accel", choices=["auto", "tcg", "kvm"], default="auto",
                        help="auto takes KVM only if a guest with the svm flag really boots under it")

@@ -13,6 +13,7 @@ ESP_PORT = 0
 FIRST_DISK_PORT = 1
 SENSOR_NICS = {"e1000": "e1000", "e1000e": "e1000e", "virtio": "virtio-net-pci"}  # the sensor's name for it, QEMU's
 HOST_SEEN_BY_SENSOR = "10.0.2.2"
+PIIX = "pata"  # the PIIX3 controller of disks on bus ide
 
 
 class MachineError(Exception):
@@ -30,7 +31,7 @@ class Disk:
     serial: str
     sector: int = 512
     log: Path | None = None
-    bus: str = "ahci"  # or nvme
+    bus: str = "ahci"  # or nvme, or ide (a PIIX3 controller beside the AHCI one)
 
     def node(self) -> str:
         return f"disk-{self.serial}"
@@ -49,6 +50,8 @@ class Disk:
         sizes = f"logical_block_size={logical},physical_block_size={self.sector}"
         if self.bus == "nvme":
             device = f"nvme,serial={self.serial},drive={node},{sizes}"
+        elif self.bus == "ide":
+            device = f"ide-hd,bus={PIIX}.{port // 2},unit={port % 2},drive={node},serial={self.serial},{sizes}"
         else:
             device = f"ide-hd,bus=ide.{port},drive={node},serial={self.serial},{sizes}"
         arguments: list[str] = []
@@ -128,8 +131,10 @@ class Machine:
         if self.tools:
             result += ["-drive", f"if=none,id=tools,format=raw,readonly=on,file={self.tools}",
                        "-device", "virtio-blk-pci,drive=tools,serial=tools,romfile="]
+        if any(disk.bus == "ide" for disk in self.disks):
+            result += ["-device", f"piix3-ide,id={PIIX}"]
         for offset, disk in enumerate(self.disks):
-            port = FIRST_DISK_PORT + offset
+            port = offset if disk.bus == "ide" else FIRST_DISK_PORT + offset
             if port > 5 and disk.bus == "ahci":
                 raise MachineError("q35 has six AHCI ports; the first is the system partition's")
             result += disk.arguments(port)

@@ -72,6 +72,7 @@ class Setup:
     memory: str = "2G"
     disk_bytes: int = 256 << 20
     sector_bytes: int = 512
+    disk_bus: str = "ahci"  # or ide
     mode: str = "content"
     policy: str = "hold"
     buffer_kib: int = 65536
@@ -130,7 +131,12 @@ class Run:
         return json.loads((self.folder / "machine" / "report.json").read_text(encoding="utf-8"))
 
     def trace(self) -> qemu_trace.Trace:
-        return qemu_trace.read_trace(self.qemu_log, {DISK_PORT: int(self.facts["setup"]["sector_bytes"])})
+        return qemu_trace.read_trace(self.qemu_log, {self.disk_port: int(self.facts["setup"]["sector_bytes"])})
+
+    @property
+    def disk_port(self) -> int:
+        """The test disk's."""
+        return qemu_trace.IDE_PORTS if self.facts["setup"].get("disk_bus") == "ide" else DISK_PORT
 
     def save(self) -> None:
         (self.folder / "run.json").write_text(json.dumps(self.facts, indent=1, default=str), encoding="utf-8")
@@ -220,9 +226,10 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
     arguments += [item for device in setup.devices for item in ("-device", device)]
     if setup.gdb:
         arguments += ["-chardev", f"socket,id=gdb,path={setup.gdb},server=on,wait=off", "-gdb", "chardev:gdb"]
+    events = qemu_trace.EVENTS + (qemu_trace.IDE_EVENTS if setup.disk_bus == "ide" else ())
     if setup.trace:
-        arguments += [item for event in qemu_trace.EVENTS for item in ("-trace", f"enable={event}")]
-    disks = [DiskWish(setup.disk_bytes, sector=setup.sector_bytes, base=run.base_image)] if setup.disk_bytes else []
+        arguments += [item for event in events for item in ("-trace", f"enable={event}")]
+    disks = [DiskWish(setup.disk_bytes, sector=setup.sector_bytes, bus=setup.disk_bus, base=run.base_image)] if setup.disk_bytes else []
     return Request(
         out=machine, workload=setup.workload, cpus=setup.cpus, memory=setup.memory, disks=disks, log_writes=setup.log_writes,
         sensor=build.sensor(config) if setup.sensor else None, settings=dict(setup.settings), timeout=setup.timeout_s,

@@ -34,6 +34,8 @@ MEMTEST = Path("/boot/memtest86+x64.efi")
 FAULT_RATE = 0.2
 KILLS = (1500, 6000)
 WITNESSED_WRITES = 20000
+IDE_WRITES = 3000
+IDE_PIO_WRITES = 400
 
 
 def own(name: str) -> str:
@@ -43,6 +45,10 @@ def own(name: str) -> str:
 RUNS: dict[str, Setup] = {
     # Witnesses 1, 2, 3; and that one CPU boots.
     "mix": Setup("fio-mix", timeout_s=400),
+    # The same on a PIIX3 IDE controller: by bus master, and by PIO.
+    "ide": Setup("fio-mix", settings={"FIO_WRITES": str(IDE_WRITES)}, disk_bus="ide", disk_bytes=128 << 20, timeout_s=300),
+    "ide_pio": Setup("fio-mix", settings={"FIO_WRITES": str(IDE_PIO_WRITES)}, disk_bus="ide", disk_bytes=64 << 20, timeout_s=300,
+                     kernel_options="libata.dma=0"),
     # Witness 4. A small buffer, so that what is left at power-off is delivered in the time the sensor allows itself.
     "faults": Setup("fio-mix", settings={"FIO_WRITES": "2000"}, buffer_kib=2048, timeout_s=300, kills=KILLS,
                     faults=Faults(drop=FAULT_RATE, duplicate=FAULT_RATE, reorder=FAULT_RATE)),
@@ -110,6 +116,19 @@ class Judges:
 
     def reads(self) -> Verdict:
         return judge.reads(self._evidence("mix"))
+
+    def ide(self) -> Verdict:
+        evidence = self._evidence("ide")
+        verdict = judge.writes(evidence, IDE_WRITES)
+        verdict.merge(judge.reads(evidence))
+        verdict.merge(judge.replay(evidence.run, self._build))
+        return verdict
+
+    def ide_pio(self) -> Verdict:
+        evidence = self._evidence("ide_pio")
+        verdict = judge.pio(evidence, IDE_PIO_WRITES)
+        verdict.merge(judge.replay(evidence.run, self._build))
+        return verdict
 
     def faults(self) -> Verdict:
         evidence = self._evidence("faults")
