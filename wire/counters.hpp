@@ -14,6 +14,8 @@ namespace undercroft::wire {
     X(5, slots_freed, "slots acknowledged and freed")                                                                  \
     X(6, hold_waits, "commands that waited for buffer space (policy hold)")                                            \
     X(7, hold_wait_ns, "time spent in those waits")                                                                    \
+    X(8, capture_switched_off, "times capture was switched off")                                                       \
+    X(9, capture_switched_on, "times capture was switched on again")                                                   \
     X(16, datagrams_sent, "datagrams handed to the network stack")                                                     \
     X(17, datagrams_resent, "of these, retransmissions")                                                               \
     X(18, datagrams_refused, "datagrams the network stack or NIC refused (kept, sent again later)")                    \

@@ -53,8 +53,9 @@ enum class StartResult : std::uint32_t {
     no_disk_controller,
     unsupported_paging, ///< firmware runs with 5-level paging
     too_many_cpus,
-    several_nics, ///< more than one card fits `nic`
-    nic_failed,   ///< the chosen card does not answer as it should
+    several_nics,           ///< more than one card fits `nic`
+    nic_failed,             ///< the chosen card does not answer as it should
+    too_many_memory_ranges, ///< of RAM (max_memory_ranges), or windows of the sensor's card
 };
 
 /// What is wrong with the configuration file.

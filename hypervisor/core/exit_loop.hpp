@@ -101,6 +101,7 @@ private:
             on_nmi();
             break;
         case init:
+            services_->init_arrived();
             mailbox_->startup.post_init();
             serve_mailbox();
             break;
@@ -279,15 +280,12 @@ private:
         cpu_->inject_undefined();
     }
 
-    /// NMIs are how CPUs call each other; one that carries no request is the guest's own.
+    /// NMIs are how CPUs call each other; one more than were sent is the guest's own.
     void on_nmi()
     {
         cpu_->consume_nmi();
-        if (!mailbox_->pending()) {
-            if (!services_->kicked_recently(*mailbox_))
-                cpu_->inject_nmi();
-            return;
-        }
+        if (!services_->take_kick(*mailbox_))
+            cpu_->inject_nmi();
         serve_mailbox();
     }
 

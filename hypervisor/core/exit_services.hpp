@@ -40,8 +40,10 @@ public:
     {
         return 1ULL << 0 | 1ULL << 8 | 1ULL << 10 | 1ULL << 11 | 1ULL << 13 | 1ULL << 14 | 1ULL << 15;
     }
-    /// An NMI that found no request may still be a repeated call of ours.
-    [[nodiscard]] virtual bool kicked_recently(Mailbox const& mailbox) = 0;
+    /// Mailbox::take_kick with the time.
+    [[nodiscard]] virtual bool take_kick(Mailbox& mailbox) = 0;
+    /// A hardware INIT has reached the guest's CPU: a SIPI will follow.
+    virtual void init_arrived() {}
     /// The guest has triple-faulted; delivers what is left and resets the machine.
     [[noreturn]] virtual void guest_shutdown() = 0;
 

@@ -120,10 +120,10 @@ void Machine::flush_all_cpus()
             call_until(*cpu, [](PerCpu& target) { return !target.mailbox.flush_pending(); });
 }
 
-bool Machine::kicked_recently(Mailbox const& mailbox)
+bool Machine::take_kick(Mailbox& mailbox)
 {
-    constexpr std::uint64_t window_ms = 50;
-    return read_tsc() - mailbox.last_kick() < window_ms * (info_->tsc_hz / 1000);
+    constexpr std::uint64_t patience_ms = 50;
+    return mailbox.take_kick(read_tsc(), ticks(patience_ms));
 }
 
 bool Machine::interrupt_waits() const

@@ -24,6 +24,7 @@
 #include "hypervisor/paging/page_pool.hpp"
 #include "hypervisor/platform/apic.hpp"
 #include "hypervisor/platform/power.hpp"
+#include "hypervisor/platform/shutdown_code.hpp"
 
 namespace undercroft::core {
 
@@ -66,7 +67,10 @@ public:
     [[nodiscard]] std::span<PerCpu* const> cpus() const { return {cpus_.data(), cpu_count_}; }
     /// Every CPU runs the operating system: its local APIC needs no watching any more.
     void stop_startup_watch();
+    /// A CPU is about to be started: INIT and SIPI must not reach the hardware.
+    void resume_startup_watch();
     [[nodiscard]] std::uint64_t utc_now_ns() const;
+    [[nodiscard]] std::uint64_t ticks(std::uint64_t ms) const { return info_->tsc_hz / 1000 * ms; }
     [[nodiscard]] bool os_started() const { return os_started_.load(std::memory_order_acquire); }
 
     // ExitServices
@@ -83,7 +87,8 @@ public:
     [[nodiscard]] bool hypercall(backend::Registers& registers, backend::PagingState const& paging) override;
     void after_open_step() override;
     [[nodiscard]] std::uint64_t efer_bits() const override;
-    [[nodiscard]] bool kicked_recently(Mailbox const& mailbox) override;
+    [[nodiscard]] bool take_kick(Mailbox& mailbox) override;
+    void init_arrived() override;
     [[noreturn]] void guest_shutdown() override;
 
     // DeliveryHost
@@ -106,6 +111,7 @@ private:
     [[nodiscard]] boot::StartResult build_devices();
     [[nodiscard]] bool hide_card_registers();
     [[nodiscard]] bool watch_startup();
+    [[nodiscard]] bool allow_apic_writes(bool allow);
     [[nodiscard]] MsrAnswer write_apic_base(std::uint64_t value);
     /// Delivers what is left before the machine is switched off or reset (bounded).
     void drain_before_power_change();
@@ -126,7 +132,8 @@ private:
     std::array<PerCpu*, boot::max_cpus> cpus_{};
     std::uint32_t cpu_count_ = 0;
     std::atomic<bool> os_started_{false};
-    std::atomic<bool> watching_startup_{true};
+    bool watching_startup_ = true; ///< guarded by tables_lock_
+    platform::ShutdownCode shutdown_code_;
     HardwarePortIo ports_;
     SystemClock clock_; ///< the firmware's time and the TSC
     platform::AcpiTables acpi_;

@@ -64,6 +64,8 @@ void Machine::port_write(std::uint16_t port, unsigned width, std::uint32_t value
         log(LogLevel::info, str("power change: port "), hex(port), str(" value "), hex(value));
         drain_before_power_change();
     }
+    if (auto const code = shutdown_code_.written(port, width, value); code)
+        startup_watch_.shutdown_code(*code);
     if (pci_guard_->owns_port(port, width))
         pci_guard_->port_write(port, width, value);
     else
@@ -109,6 +111,11 @@ MsrAnswer Machine::write_apic_base(std::uint64_t value)
         return MsrAnswer::fault;
     }
     return try_write_msr(msr::apic_base, value) ? MsrAnswer::done : MsrAnswer::fault;
+}
+
+void Machine::init_arrived()
+{
+    startup_watch_.init_arrived();
 }
 
 bool Machine::hypercall(backend::Registers& registers, backend::PagingState const& paging)

@@ -170,6 +170,16 @@ def all_cpus(run: Run, evidence: Evidence | None) -> Verdict:
     return verdict
 
 
+def startup_watched_again(run: Run, times: int) -> Verdict:
+    """The sensor says that the local APIC was watched for each CPU start, and let go again afterwards."""
+    verdict = Verdict("CPU starts were announced")
+    log = (run.folder / "machine" / "sensor.log").read_text(errors="replace")
+    again, ended = log.count("the local APIC is watched again"), log.count("the local APIC is no longer watched")
+    verdict.require(again == times, f"the watch began again {again} times, expected {times}")
+    verdict.require(ended == times + 1, f"the watch ended {ended} times, expected {times + 1}")
+    return verdict
+
+
 def sensor_ran(run: Run) -> Verdict:
     verdict = Verdict("the sensor ran")
     verdict.require(qemu_trace.FIRST_VMRUN in run.qemu_log.read_text(errors="replace"), "no VMRUN was executed")

@@ -59,7 +59,7 @@ class Build:
         return self.file("testbed/probe.so")
 
     def guest_program(self, name: str) -> Path:
-        return self.file(f"testbed/guest/{name}")
+        return self.file("bin/ucctl" if name == "ucctl" else f"testbed/guest/{name}")
 
     def sensor(self, config: Path) -> Sensor:
         return Sensor(self.file("bin/undercroft.efi"), self.file("bin/core.elf"), config)
@@ -90,6 +90,7 @@ class Setup:
     profile: Path | None = None  # where the probe writes how often each block of the sensor ran
     guest_programs: tuple[str, ...] = ()
     kernel_options: str = ""
+    xen: bool = False  # Xen first, and Linux as its first domain
     payload: Path | None = None
     payload_options: str = ""
     payload_until: str = ""  # ends when the console shows this (regular expression) ...
@@ -276,7 +277,7 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
         sensor=build.sensor(config) if setup.sensor else None, settings=dict(setup.settings), timeout=setup.timeout_s,
         kernel_options=setup.kernel_options,
         guest_files={f"bin/{name}": build.guest_program(name) for name in setup.guest_programs},
-        nic_model=setup.nic, payload=setup.payload, payload_options=setup.payload_options,
+        nic_model=setup.nic, beneath_xen=setup.xen, payload=setup.payload, payload_options=setup.payload_options,
         qemu_arguments=arguments)
 
 

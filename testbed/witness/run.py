@@ -18,7 +18,7 @@ if __package__ in (None, ""):
 
 from testbed.faults import Faults  # noqa: E402
 from testbed.sntp import SntpServer  # noqa: E402
-from testbed.witness import clock_check, forms_check, identity_check, judge, nics_check, reach_check, rig  # noqa: E402
+from testbed.witness import clock_check, control_check, forms_check, identity_check, judge, nics_check, reach_check, rig  # noqa: E402
 from testbed.witness.access import Verdict  # noqa: E402
 from testbed.witness.blklogwrites import LogError  # noqa: E402
 from testbed.witness.qemu_trace import TraceError  # noqa: E402
@@ -49,9 +49,13 @@ RUNS: dict[str, Setup] = {
     "bare": Setup("identity", sensor=False, cpus=2, disk_bytes=0, log_writes=False, trace=False, timeout_s=120),
     "smp2": Setup(own("smp"), settings={"IDENTITY": "1"}, cpus=2, disk_bytes=64 << 20),
     "smp4": Setup(own("smp"), cpus=4, disk_bytes=128 << 20),
+    "control": Setup(own("control"), settings={"CONTROL_KEY": rig.CONTROL_KEY}, cpus=2, disk_bytes=64 << 20, guest_programs=("ucctl",)),
+    "hotplug": Setup(own("hotplug"), cpus=2, disk_bytes=64 << 20),
     # Witness 7: memtest86+ starts all CPUs by itself.
     "memtest": Setup("boot", cpus=2, memory="384M", buffer_kib=4096, disk_bytes=0, log_writes=False, trace=False, payload=MEMTEST,
                      payload_options="console=ttyS0,115200", payload_until=r"#[3-9] +\[", payload_seconds=100, timeout_s=120, devices=("VGA",)),  # it wants a screen
+    # Witness 7, the other kernel: Xen has its own start of CPUs, page tables and interrupts.
+    "xen": Setup(own("xen"), cpus=2, disk_bytes=64 << 20, xen=True, timeout_s=450),
     "reach": Setup(own("reach"), settings=reach_check.SETTINGS, mode="header", disk_bytes=64 << 20, guest_programs=("reach",)),
     # Other cards than the e1000e of all other runs.
     "nic_e1000": Setup(own("nics"), settings=nics_check.SETTINGS, nic="e1000", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=120),
@@ -128,6 +132,16 @@ class Judges:
             if name != "mix":  # which has witnesses of its own
                 verdict.merge(judge.writes(evidence, 1))
                 verdict.merge(judge.reads(evidence))
+        return verdict
+
+    def control(self) -> Verdict:
+        return control_check.check(self._evidence("control"))
+
+    def hotplug(self) -> Verdict:
+        evidence = self._evidence("hotplug")
+        verdict = judge.all_cpus(evidence.run, evidence)
+        verdict.merge(judge.startup_watched_again(evidence.run, 2))
+        verdict.merge(judge.writes(evidence, 1))
         return verdict
 
     def forms(self) -> Verdict:

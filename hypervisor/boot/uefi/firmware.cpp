@@ -1,6 +1,8 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/boot/uefi/firmware.hpp"
 
+#include "hypervisor/boot/uefi/ram_map.hpp"
+
 namespace undercroft::efi {
 namespace {
 
@@ -24,27 +26,6 @@ std::int64_t days_from_civil(std::int64_t year, unsigned month, unsigned day)
     unsigned const day_of_year = (153 * (month + (month > 2 ? -3U : 9U)) + 2) / 5 + day - 1;
     unsigned const day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     return era * 146097 + day_of_era - 719468;
-}
-
-bool is_ram(MemoryDescriptor const& d)
-{
-    switch (d.type) {
-    case MemoryType::loader_code:
-    case MemoryType::loader_data:
-    case MemoryType::boot_code:
-    case MemoryType::boot_data:
-    case MemoryType::runtime_code:
-    case MemoryType::runtime_data:
-    case MemoryType::conventional:
-    case MemoryType::acpi_reclaim:
-    case MemoryType::acpi_nvs:
-    case MemoryType::persistent:
-        return true;
-    case MemoryType::reserved:
-        return (d.attribute & memory_wb) != 0;
-    default:
-        return false;
-    }
 }
 
 } // namespace
@@ -150,19 +131,19 @@ void Firmware::release_networks()
     boot_->free_pool(handles);
 }
 
-void Firmware::describe(boot::BootInfo& info)
+bool Firmware::describe(boot::BootInfo& info)
 {
     Guid const guids[] = {acpi10_guid, acpi20_guid}; // the later one wins
     for (Guid const& guid : guids)
         for (std::uint64_t i = 0; i < system_->table_count; ++i)
             if (system_->tables[i].guid == guid)
                 info.rsdp = reinterpret_cast<std::uint64_t>(system_->tables[i].table);
-    add_memory(info);
     add_time(info);
     add_random(info);
+    return add_memory(info);
 }
 
-void Firmware::add_memory(boot::BootInfo& info)
+bool Firmware::add_memory(boot::BootInfo& info)
 {
     std::uint64_t bytes = 0, key = 0, stride = 0;
     std::uint32_t version = 0;
@@ -170,23 +151,13 @@ void Firmware::add_memory(boot::BootInfo& info)
     bytes += 16 * (stride != 0 ? stride : sizeof(MemoryDescriptor));
     void* memory = nullptr;
     if (boot_->allocate_pool(MemoryType::loader_data, bytes, &memory) != success)
-        return;
+        return false;
     auto* const map = static_cast<std::uint8_t*>(memory);
-    if (boot_->get_memory_map(&bytes, reinterpret_cast<MemoryDescriptor*>(map), &key, &stride, &version) == success) {
-        for (std::uint64_t at = 0; at + sizeof(MemoryDescriptor) <= bytes; at += stride) {
-            auto const& d = *reinterpret_cast<MemoryDescriptor const*>(map + at);
-            std::uint64_t const length = d.pages * 4096;
-            if (!is_ram(d) || (d.physical_start < info.region_start + info.region_bytes &&
-                               info.region_start < d.physical_start + length))
-                continue;
-            boot::MemoryRange* const last = info.memory_ranges != 0 ? &info.memory[info.memory_ranges - 1] : nullptr;
-            if (last != nullptr && last->start + last->bytes == d.physical_start)
-                last->bytes += length;
-            else if (info.memory_ranges < boot::max_memory_ranges)
-                info.memory[info.memory_ranges++] = {d.physical_start, length};
-        }
-    }
+    bool const done =
+        boot_->get_memory_map(&bytes, reinterpret_cast<MemoryDescriptor*>(map), &key, &stride, &version) == success &&
+        list_ram({map, bytes, stride}, info);
     boot_->free_pool(memory);
+    return done;
 }
 
 std::uint64_t Firmware::measure_tsc_hz()

@@ -48,6 +48,8 @@ char const* explain(StartResult result)
         return "the firmware runs with 5-level paging";
     case StartResult::too_many_cpus:
         return "more CPUs than supported";
+    case StartResult::too_many_memory_ranges:
+        return "the firmware's memory map is in more pieces than supported";
     }
     return "unknown error";
 }
@@ -162,9 +164,7 @@ Status start(Handle image, SystemTable* system)
     info->config_bytes = static_cast<std::uint32_t>(config_text.bytes);
     __builtin_memcpy(info->config, config_text.data, config_text.bytes);
     firmware.release_networks();
-    firmware.describe(*info);
-
-    StartResult result = core->prepare(info);
+    StartResult result = firmware.describe(*info) ? core->prepare(info) : StartResult::too_many_memory_ranges;
     if (result != StartResult::ok) {
         boot->free_pages(region, wanted / 4096);
         print_error(system, explain(result));

@@ -65,7 +65,7 @@ public:
         return note("hypercall"), answers.hypercall_taken;
     }
     void after_open_step() override { note("after_open_step"); }
-    bool kicked_recently(Mailbox const&) override { return answers.kicked_recently; }
+    bool take_kick(Mailbox& mailbox) override { return mailbox.take_kick(answers.time, 100); }
     [[noreturn]] void guest_shutdown() override
     {
         note("guest_shutdown");
@@ -104,6 +104,9 @@ void post(Mailbox& mailbox, Post const& what)
         break;
     case Post::Kind::flush:
         mailbox.post_flush();
+        break;
+    case Post::Kind::kick:
+        mailbox.note_kick(0);
         break;
     }
 }
