@@ -68,7 +68,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--machine", choices=["q35"], default="q35")
+    group.add_argument("--machine", choices=["q35", "pc"], default="q35",
+                       help="pc is an i440FX with its disks, the system partition too, on IDE; take --sensor-nic e1000 then")
     group.add_argument("--cpus", type=int, default=1)
     group.add_argument("--memory", default="2G")
     group.add_argument("--disk", action="append", default=[], type=parse_disk, metavar="SIZE[:OPTION...]",
@@ -137,7 +138,7 @@ def _request(arguments: argparse.Namespace, sensor: Sensor | None) -> Request:
     if payload == "memtest":
         payload, options = memtest.PROGRAM, options or memtest.OPTIONS
     return Request(
-        out=arguments.out, workload=arguments.workload, cpus=arguments.cpus, memory=arguments.memory,
+        out=arguments.out, workload=arguments.workload, cpus=arguments.cpus, memory=arguments.memory, chipset=arguments.machine,
         accelerator=choice.accelerator, cpu_model=arguments.cpu_model, sensor=sensor, sensor_as=arguments.sensor_as,
         sensor_nic=True if arguments.nic else None,
         disks=arguments.disk, log_writes=arguments.blklog, trace_reads=arguments.trace,
