@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
-from . import bochs, cache, cpio, esp, grub, guest, kernel, linux_image
+from . import bochs, boot_disk, cache, cpio, esp, grub, guest, kernel, linux_image
 
 UEFI_MIB = 96
 BIOS_MIB = 64
-LOADERS = [linux_image.SOURCES / "multiboot_linux.S", linux_image.SOURCES / "uefi_linux.cpp"]
+LOADERS = [linux_image.SOURCES / "disk_linux.S", linux_image.SOURCES / "uefi_linux.cpp"]
 # CPUID promises 3.5 GHz, but the time-stamp counter counts instructions, of which the machine's clocks see 50 million
 # a second; Linux believes CPUID and then waits 70 times too long. Its tests of its own cryptography are left out: they
 # take 750 million instructions.
@@ -25,7 +26,7 @@ boot
 
 def _key(linux: kernel.Kernel, *more: object) -> str:
     sources = [cache.SOURCE_ROOT / "guest/init", cache.SOURCE_ROOT / "guest/undercroft.sh", Path(guest.__file__), Path(cpio.__file__),
-               Path(linux_image.__file__), Path(grub.__file__), Path(__file__), *LOADERS]
+               Path(linux_image.__file__), Path(boot_disk.__file__), Path(__file__), *LOADERS]
     return cache.key("bochs 1", linux.package, linux.version, *sources, Path("/bin/busybox"), *more)
 
 
@@ -34,7 +35,7 @@ def uefi_disk(linux: kernel.Kernel, target: Path, command_line: str, run_archive
 
     def make(folder: Path) -> None:
         unpacked = linux_image.unpack(linux.image)
-        (folder / "vmlinux").write_bytes(linux_image.elf_file(unpacked.segments, unpacked.entry, 64))
+        (folder / "vmlinux").write_bytes(linux_image.elf_file(unpacked.segments, unpacked.entry))
         (folder / "setup_header.bin").write_bytes(unpacked.setup_header)
         (folder / "initrd.img").write_bytes(guest.initramfs(linux, guest.BOCHS_MODULES))
         loader = linux_image.efi_loader(folder)
@@ -56,17 +57,17 @@ def bios_disk(linux: kernel.Kernel, target: Path, command_line: str, run_archive
     """A disk that boots the kernel from its first sector."""
 
     def make(folder: Path) -> None:
-        program = folder / "linux"
-        program.write_bytes(linux_image.multiboot_file(linux_image.unpack(linux.image), command_line, folder))
+        unpacked = linux_image.unpack(linux.image)
+        boot_disk.write_system(folder / "disk.img", linux_image.disk_loader(folder), unpacked, BIOS_MIB << 20)
         (folder / "initrd.img").write_bytes(guest.initramfs(linux, guest.BOCHS_MODULES))
-        grub.make_disk(folder / "disk.img", BIOS_MIB, "multiboot /linux\nmodule /initrd\nboot\n", {"linux": program})
-        program.unlink()
+        with open(folder / "linux.pickle", "wb") as handle:
+            pickle.dump(unpacked, handle)
 
-    made = cache.build("bochs-bios", _key(linux, BIOS_MIB, command_line), make)
+    made = cache.build("bochs-bios", _key(linux, BIOS_MIB), make)
     esp.copy_image(made / "disk.img", target)
-    initrd = target.with_name("initrd.img")
-    initrd.write_bytes((made / "initrd.img").read_bytes() + run_archive)
-    grub.put(target, {"initrd": initrd})
+    with open(made / "linux.pickle", "rb") as handle:
+        unpacked = pickle.load(handle)
+    boot_disk.finish(target, unpacked, command_line, (made / "initrd.img").read_bytes() + run_archive)
 
 
 def sensor_cd(target: Path, files: dict[str, Path], script: str) -> None:

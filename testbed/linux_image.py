@@ -16,7 +16,6 @@ from pathlib import Path
 from . import cache
 
 SETUP_HEADER = 0x1F1
-KERNEL_ENTRY = 0x1000000  # what guest/boot/multiboot_linux.S jumps to
 PAGE = 4096
 LOAD = 1
 SOURCES = cache.SOURCE_ROOT / "guest/boot"
@@ -72,45 +71,25 @@ def _segments(elf: bytes) -> list[Segment]:
     return found
 
 
-def elf_file(segments: list[Segment], entry: int, bits: int) -> bytes:
-    """An executable ELF file with these segments at their physical addresses, the first one at the file's front."""
-    header_size, entry_size = (52, 32) if bits == 32 else (64, 56)
-    offset = PAGE
+def elf_file(segments: list[Segment], entry: int) -> bytes:
+    """An executable ELF64 file with these segments at their physical addresses."""
     table, body = b"", b""
     for segment in segments:
-        padding = -(offset + len(body)) % PAGE
-        body += bytes(padding)
-        at = offset + len(body)
-        if bits == 32:
-            table += struct.pack("<8I", LOAD, at, segment.address, segment.address, len(segment.data), segment.size, 7, PAGE)
-        else:
-            table += struct.pack("<2I6Q", LOAD, 7, at, segment.address, segment.address, len(segment.data), segment.size, PAGE)
+        body += bytes(-len(body) % PAGE)
+        at = PAGE + len(body)
+        table += struct.pack("<2I6Q", LOAD, 7, at, segment.address, segment.address, len(segment.data), segment.size, PAGE)
         body += segment.data
-    identity = b"\x7fELF" + bytes([1 if bits == 32 else 2, 1, 1]) + bytes(9)
-    machine = 3 if bits == 32 else 62
-    form = "<HHIIIIIHHHHHH" if bits == 32 else "<HHIQQQIHHHHHH"
-    header = identity + struct.pack(form, 2, machine, 1, entry, header_size, 0, 0, header_size, entry_size, len(segments), 0, 0, 0)
+    identity = b"\x7fELF\x02\x01\x01" + bytes(9)
+    header = identity + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, entry, 64, 0, 0, 64, 56, len(segments), 0, 0, 0)
     return (header + table).ljust(PAGE, b"\0") + body
 
 
-def multiboot_file(linux: Linux, command_line: str, work: Path) -> bytes:
-    """Loader and kernel as one Multiboot program for GRUB. `work` takes intermediate files."""
-    if linux.entry != KERNEL_ENTRY:
-        raise ImageError(f"the kernel's entry is {linux.entry:#x}, not {KERNEL_ENTRY:#x}")
-    (work / "setup_header.bin").write_bytes(linux.setup_header)
-    (work / "command_line.bin").write_bytes(command_line.encode("ascii"))
-    source, program, loader = SOURCES / "multiboot_linux.S", work / "loader.o", work / "loader.elf"
-    _run([CLANG, "--target=i386-unknown-none-elf", "-c", f"-Wa,-I,{work}", str(source), "-o", str(program)])
-    _run([LLD, "-m", "elf_i386", "--image-base=0x100000", "-e", "start", "--omagic", str(program), "-o", str(loader)])
-    own = loader.read_bytes()
-    entry, table = struct.unpack_from("<II", own, 24)
-    entry_size, count = struct.unpack_from("<HH", own, 42)
-    segments = []
-    for number in range(count):
-        kind, offset, _, address, file_size, size, _, _ = struct.unpack_from("<8I", own, table + number * entry_size)
-        if kind == LOAD:
-            segments.append(Segment(address, own[offset:offset + file_size], size))
-    return elf_file(segments + linux.segments, entry, 32)
+def disk_loader(work: Path) -> bytes:
+    """The program for the first sectors of a BIOS disk. `work` takes intermediate files."""
+    source, program, image = SOURCES / "disk_linux.S", work / "disk_linux.o", work / "disk_linux.bin"
+    _run([CLANG, "--target=i386-unknown-none-elf", "-c", str(source), "-o", str(program)])
+    _run([LLD, "-m", "elf_i386", "-Ttext=0x7c00", "-e", "start", "--oformat=binary", str(program), "-o", str(image)])
+    return image.read_bytes()
 
 
 def efi_loader(work: Path) -> Path:

@@ -9,7 +9,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from testbed import bochs, grub, linux_image
+from testbed import bochs, boot_disk, grub, linux_image
 from testbed.bochs_session import BochsSession
 from testbed.linux_image import Linux, Segment
 from testbed.request import Request
@@ -51,18 +51,28 @@ class BochsTest(unittest.TestCase):
 
     def test_elf_round_trip(self) -> None:
         segments = [Segment(0x1000000, b"code", 0x2000), Segment(0x1200000, b"data" * 2000, 9000)]
-        data = linux_image.elf_file(segments, 0x1000000, 64)
+        data = linux_image.elf_file(segments, 0x1000000)
         self.assertEqual(linux_image._segments(data), segments)
         path = self.folder / "elf"
         path.write_bytes(data)
         shown = subprocess.run(["readelf", "-lW", str(path)], capture_output=True, text=True, check=True)
         self.assertNotIn("arning", shown.stderr + shown.stdout)
 
-    def test_multiboot_program_is_one_for_grub(self) -> None:
-        linux = Linux([Segment(0x1000000, b"\xf4", 0x1000)], bytes(0x7B), 0x1000000)
-        path = self.folder / "linux"
-        path.write_bytes(linux_image.multiboot_file(linux, "quiet", self.folder))
-        self.assertEqual(subprocess.run(["grub-file", "--is-x86-multiboot", str(path)], check=False).returncode, 0)
+    def test_boot_disk(self) -> None:
+        linux = Linux([Segment(0x1000000, b"k" * 700, 0x3000), Segment(0x1003000, b"d", 0x1000)], bytes(0x7B), 0x1000000)
+        image = self.folder / "disk.img"
+        boot_disk.write_system(image, linux_image.disk_loader(self.folder), linux, 4 << 20)
+        boot_disk.finish(image, linux, "quiet", b"initrd")
+        data = image.read_bytes()
+        self.assertEqual(data[510:512], b"\x55\xaa")
+        table = [struct.unpack_from("<4I", data, 8 * 512 + 16 * number) for number in range(6)]
+        self.assertEqual(table[:2], [(2048, 2, 0x1000000, 0x1003000), (2050, 1, 0x1003000, 0x1004000)])
+        contents = {address: data[at * 512:(at + count) * 512] for at, count, address, _ in table[:5]}
+        self.assertEqual(contents[0x21000].rstrip(b"\0"), b"quiet")
+        (initrd, size) = struct.unpack_from("<2I", contents[0x20000], 0x218)
+        self.assertEqual((contents[initrd].rstrip(b"\0"), size), (b"initrd", 6))
+        self.assertEqual(table[5], (0, 0, 0, 0))
+        self.assertEqual(struct.unpack_from("<I", data, 8 * 512 + 508)[0], 0x1000000)
 
     def test_grub_disk_boots_from_its_first_sectors(self) -> None:
         image = self.folder / "disk.img"

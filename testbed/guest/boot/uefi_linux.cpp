@@ -47,6 +47,12 @@ struct __attribute__((packed)) E820 {
 SystemTable* system_table;
 BootServices* boot;
 
+/// For the counter outside the machine (testbed/probe/bochs_counter.c).
+void mark(std::uint8_t number)
+{
+    asm volatile("outb %0, %1" : : "a"(number), "d"(std::uint16_t{0x8901}));
+}
+
 void say(char16_t const* text)
 {
     system_table->console_out->output_string(system_table->console_out, text);
@@ -227,6 +233,7 @@ extern "C" Status UC_EFIAPI efi_main(Handle self, SystemTable* system)
 {
     system_table = system;
     boot = system->boot;
+    mark(10);
     void* interface = nullptr;
     if (boot->handle_protocol(self, &loaded_image_guid, &interface) != success)
         fail(u"this image is not loaded");
@@ -254,6 +261,7 @@ extern "C" Status UC_EFIAPI efi_main(Handle self, SystemTable* system)
     put(page, 0x21C, static_cast<std::uint32_t>(initrd.bytes));
     put(page, 0x228, static_cast<std::uint32_t>(line.at));
     leave_firmware(self, page);
+    mark(11);
     asm volatile("cli; jmp *%0" : : "r"(kernel), "S"(page) : "memory");
     __builtin_unreachable();
 }
