@@ -36,12 +36,12 @@ def parse_disk(text: str) -> DiskWish:
         name, _, value = option.partition("=")
         if name == "sector" and value in ("512", "4096"):
             wish.sector = int(value)
-        elif name == "bus" and value in ("ahci", "nvme"):
+        elif name == "bus" and value in ("ahci", "ide", "nvme"):
             wish.bus = value
         elif name == "base" and Path(value).is_file():
             wish.base = Path(value)
         else:
-            raise argparse.ArgumentTypeError(f"{option!r}: allowed are sector=512|4096, bus=ahci|nvme, base=FILE")
+            raise argparse.ArgumentTypeError(f"{option!r}: allowed are sector=512|4096, bus=ahci|ide|nvme, base=FILE")
     return wish
 
 
@@ -72,12 +72,12 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--emulator", choices=["qemu", "bochs"], default="qemu",
                        help="bochs has Intel's VT-x and PIIX3 IDE disks, and 512M of memory unless told otherwise")
     group.add_argument("--firmware", choices=["uefi", "bios"], default="uefi",
-                       help="bios is for bochs only; with two CPUs it must be bios there")
+                       help="bios: the sensor is undercroft.mb2, started by GRUB; with two CPUs Bochs needs it")
     group.add_argument("--machine", choices=["q35"], default="q35")
     group.add_argument("--cpus", type=int, default=1)
     group.add_argument("--memory", default="", help="2G by default")
     group.add_argument("--disk", action="append", default=[], type=parse_disk, metavar="SIZE[:OPTION...]",
-                       help="test disk, serial number test0 and so on; options sector=4096, bus=nvme, base=FILE "
+                       help="test disk, serial number test0 and so on; options sector=4096, bus=ide|nvme, base=FILE "
                             "(AHCI disks have 512-byte logical sectors in QEMU; 4096 is then the physical size)")
     group.add_argument("--accel", choices=["auto", "tcg", "kvm"], default="auto",
                        help="auto takes KVM only if a guest with the svm flag really boots under it")
@@ -141,8 +141,8 @@ def _sensor(arguments: argparse.Namespace, config: Path | None) -> Sensor | None
 
 
 def _request(arguments: argparse.Namespace, sensor: Sensor | None) -> Request:
-    if arguments.emulator == "qemu" and arguments.firmware == "bios":
-        raise ValueError("--firmware bios needs --emulator bochs")
+    if arguments.firmware == "bios" and (arguments.payload or arguments.xen or arguments.sensor_as == "driver"):
+        raise ValueError("--payload, --xen and --sensor-as driver need --firmware uefi")
     bare_accelerator = accel.Choice("none", "Bochs interprets")
     choice = accel.choose(arguments.accel) if arguments.emulator == "qemu" else bare_accelerator
     say(f"accelerator {choice.accelerator}: {choice.reason}")

@@ -34,7 +34,7 @@ class Request:
     out: Path
     workload: str = "boot"
     emulator: str = "qemu"  # or bochs
-    firmware: str = "uefi"  # bios with Bochs only
+    firmware: str = "uefi"  # or bios
     cpus: int = 1
     memory: str = "2G"
     accelerator: str = "tcg"
