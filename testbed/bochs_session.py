@@ -17,6 +17,8 @@ from .session import CMDLINE, copy_disks, say, workload_path, write_report
 
 SYSTEM, DATA, CD = "ata0-master", ["ata1-master", "ata0-slave"], "ata1-slave"
 FIRMWARE_STEPS = ["BdsDxe: starting", "boot loader: Linux"]
+# Nothing comes after these, but Bochs would go on to its limit.
+FATAL = ["X64 Exception Type", "Kernel panic", "boot loader: (?!Linux)"]
 POLL_SECONDS = 0.05
 
 
@@ -93,7 +95,7 @@ class BochsSession:
         """Runs the prepared machine and writes report.json."""
         machine = self.machine or self.prepare()
         hooks = hooks or run.Hooks(on_event=say)
-        hooks.watch += [*FIRMWARE_STEPS, *self.request.watch]
+        hooks.watch += [*FIRMWARE_STEPS, *FATAL, *self.request.watch]
         outcome = run.Outcome()
         begin = time.monotonic()
         with open(machine.output, "wb") as output:
@@ -129,6 +131,10 @@ class BochsSession:
                 drained = 1
                 self._drain()
             if ended:
+                return
+            fatal = [pattern for pattern in FATAL if pattern in outcome.seen]
+            if fatal:
+                outcome.state, outcome.error = "crashed", f"the console shows {fatal[0]!r}"
                 return
             if hooks.on_tick:
                 hooks.on_tick(now)

@@ -18,8 +18,8 @@ from . import cache, cpio, esp, kernel
 
 ESP_MIB = 128
 TOOLS_SERIAL = "tools"
-MODULES = ["virtio_pci", "virtio_blk", "sd_mod", "ahci", "nvme", "crc32c_generic", "ext4", "vfat", "nls_ascii",
-           "nls_cp437", "msr", "cpuid", "e1000e"]
+MODULES = ["virtio_pci", "virtio_blk", "sd_mod", "ahci", "ata_piix", "nvme", "crc32c_generic", "ext4", "vfat", "nls_ascii",
+           "nls_cp437", "msr", "cpuid", "e1000e", "e1000", "virtio_net"]
 # Every module costs Bochs time: the kernel checks its signature.
 BOCHS_MODULES = ["ata_piix", "sd_mod", "msr"]
 PROGRAMS = ["fio", "openssl", "gpg", "gpg-agent", "7z", "zip", "tar", "blkdiscard", "fstrim", "hdparm", "mkfs.ext4",

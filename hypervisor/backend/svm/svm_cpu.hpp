@@ -33,6 +33,11 @@ public:
     backend::Exit run();
     /// The guest writes its time-stamp counter: the sensor's own time goes on as before.
     void set_guest_tsc(std::uint64_t value) { vmcb_->tsc_offset = value - core::read_tsc(); }
+    /// The guest's TSC minus the machine's.
+    [[nodiscard]] std::uint64_t tsc_offset() const { return vmcb_->tsc_offset; }
+    void set_tsc_offset(std::uint64_t offset) { vmcb_->tsc_offset = offset; }
+    /// With GIF clear none is taken but on purpose.
+    void note_nmi() {}
     backend::Registers& registers() { return registers_; }
     [[nodiscard]] std::uint64_t rip() const { return vmcb_->rip; }
     void set_rip(std::uint64_t rip)
@@ -55,6 +60,7 @@ public:
     void set_guest_efer(std::uint64_t efer);
     void inject_undefined() { inject_exception(6, false, 0); }
     void inject_general_protection() { inject_exception(13, true, 0); }
+    void deliver_protection_fault();
     void inject_stack_fault() { inject_exception(12, true, 0); }
     void inject_page_fault(std::uint64_t address, std::uint64_t error)
     {
@@ -63,6 +69,7 @@ public:
     }
     void intercept_halt(bool on);
     void intercept_interrupts(bool on);
+    bool arm_timer(std::uint64_t /*ticks*/) { return false; }
     void single_step(bool on);
     void flush_nested() { vmcb_->tlb_control = static_cast<std::uint8_t>(flush_command_); }
     void consume_nmi();
@@ -73,6 +80,7 @@ public:
 private:
     void inject_exception(std::uint8_t vector, bool has_error, std::uint32_t error);
     [[nodiscard]] backend::Exit classify() const;
+    [[nodiscard]] bool faulted_in(std::uint8_t vector) const;
     void keep_interrupted_event();
     void close_view();
     void finish_step();

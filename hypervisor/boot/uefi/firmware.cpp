@@ -151,12 +151,29 @@ bool Firmware::add_memory(boot::BootInfo& info)
     return done;
 }
 
+std::uint64_t Firmware::measure_tsc_hz()
+{
+    constexpr std::uint64_t short_us = 1000, long_us = 6000;
+    std::uint64_t shortest[2] = {~0ULL, ~0ULL};
+    for (unsigned round = 0; round < 16; ++round)
+        for (unsigned i = 0; i < 2; ++i) {
+            std::uint64_t const before = read_tsc();
+            boot_->stall(i == 0 ? short_us : long_us);
+            std::uint64_t const taken = read_tsc() - before;
+            shortest[i] = taken < shortest[i] ? taken : shortest[i];
+        }
+    // What disturbs a Stall (SMM, a busy host beneath) makes it longer, never shorter: the smaller rate is the better
+    // one. In the difference of both what a call costs is not contained; where it is far off, all of one kind were
+    // disturbed.
+    std::uint64_t const by_short = shortest[0] * (1000000 / short_us), by_long = shortest[1] * 1000 / (long_us / 1000);
+    std::uint64_t const limit = by_short < by_long ? by_short : by_long;
+    std::uint64_t const by_difference = (shortest[1] - shortest[0]) * (1000000 / (long_us - short_us));
+    return by_difference <= limit && by_difference > limit - limit / 16 ? by_difference : limit;
+}
+
 void Firmware::add_time(boot::BootInfo& info)
 {
-    constexpr std::uint64_t measure_us = 20000;
-    std::uint64_t const before = read_tsc();
-    boot_->stall(measure_us);
-    info.tsc_hz = (read_tsc() - before) * (1000000 / measure_us);
+    info.tsc_hz = measure_tsc_hz();
     Time time{};
     if (system_->runtime->get_time(&time, nullptr) == success) {
         std::int64_t seconds = boot::days_from_civil(time.year, time.month, time.day) * 86400 + time.hour * 3600 +

@@ -27,6 +27,8 @@ struct Work final : DeliveryWork {
             return false;
         if (polls <= moves_until)
             ++answered;
+        if (asks && !unsent_records)
+            unacknowledged_records = true;
         if (sends && unsent_records) {
             unsent_records = false;
             unacknowledged_records = true;
@@ -41,6 +43,7 @@ struct Work final : DeliveryWork {
     std::uint64_t answered = 1;
     bool busy_elsewhere = false; ///< another CPU sends
     unsigned moves_until = 0;    ///< each of the first polls brings an answer
+    bool asks = false;           ///< a poll without records asks for the time
     bool sends = true, all_asked = false;
     unsigned polls = 0, acknowledged_at_poll = ~0U;
     Tsc last{};
@@ -83,6 +86,19 @@ TEST_F(CoreDelivery, NothingToSendCostsNothing)
     delivery.after_exit(ExitKind::port);
     EXPECT_EQ(work.polls, 2U);
     EXPECT_TRUE(cpu.calls.empty()) << "no intercept is written when it does not change";
+}
+
+TEST_F(CoreDelivery, AnswerToAQuestionIsLookedForSoon)
+{
+    work.asks = true;
+    delivery.after_exit(ExitKind::port);
+    EXPECT_TRUE(cpu.halt_intercepted && cpu.interrupts_intercepted) << "not only at the next exit, whenever that is";
+    work.asks = false;
+    work.acknowledged_at_poll = 3;
+    host.step = 1;
+    delivery.after_exit(ExitKind::halt);
+    EXPECT_FALSE(work.unacknowledged_records);
+    EXPECT_FALSE(armed());
 }
 
 TEST_F(CoreDelivery, FirstRecordLeavesAtOnceLaterOnesBatch)
@@ -260,6 +276,76 @@ TEST_F(CoreDelivery, InterruptAfterTheIdleSliceArmsTheNextHalt)
     delivery.after_exit(ExitKind::interrupt);
     EXPECT_TRUE(cpu.halt_intercepted);
     EXPECT_FALSE(cpu.interrupts_intercepted);
+}
+
+struct TimedDelivery : CoreDelivery {
+    TimedDelivery() { cpu.has_timer = true; }
+};
+
+TEST_F(TimedDelivery, NothingWaitsNothingIsArmed)
+{
+    delivery.after_exit(ExitKind::nested_fault);
+    host.time += keep_alive;
+    delivery.after_exit(ExitKind::port);
+    EXPECT_TRUE(cpu.calls.empty());
+}
+
+TEST_F(TimedDelivery, TheTimerReplacesInterceptedHaltsAndInterrupts)
+{
+    work.unsent_records = true;
+    delivery.after_exit(ExitKind::nested_fault); // sent at once, not acknowledged
+    EXPECT_EQ(work.polls, 1U);
+    EXPECT_EQ(cpu.timer_ticks, repeat);
+    EXPECT_FALSE(armed());
+}
+
+TEST_F(TimedDelivery, TheTimerSendsWhatWaitsForCompany)
+{
+    work.unsent_records = true;
+    work.sends = false; // the card takes nothing
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_EQ(cpu.timer_ticks, delay);
+    host.time += delay - 1;
+    work.sends = true;
+    delivery.after_exit(ExitKind::timer); // the CPU's clock and the TSC may differ by a tick
+    EXPECT_EQ(work.polls, 2U);
+    EXPECT_FALSE(work.unsent());
+}
+
+TEST_F(TimedDelivery, FullSlotsAreSentSooner)
+{
+    work.unsent_records = work.closed_slots = true;
+    work.sends = false;
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_EQ(cpu.timer_ticks, backlog_delay);
+}
+
+TEST_F(TimedDelivery, OtherExitsDoNotPutTheTimerOff)
+{
+    work.unsent_records = true;
+    work.sends = false;
+    delivery.after_exit(ExitKind::nested_fault);
+    for (unsigned i = 0; i < 5; ++i) {
+        host.time += delay / 10;
+        delivery.after_exit(ExitKind::cpuid);
+    }
+    EXPECT_EQ(cpu.count("arm_timer"), 1U);
+    EXPECT_EQ(work.polls, 1U);
+}
+
+TEST_F(TimedDelivery, DisarmedWhenAllIsAcknowledged)
+{
+    work.unsent_records = true;
+    work.acknowledged_at_poll = 2;
+    delivery.after_exit(ExitKind::nested_fault);
+    ASSERT_NE(cpu.timer_ticks, 0U);
+    host.time += repeat;
+    delivery.after_exit(ExitKind::timer);
+    EXPECT_EQ(work.polls, 2U);
+    EXPECT_EQ(cpu.timer_ticks, 0U);
+    EXPECT_FALSE(armed());
+    delivery.after_exit(ExitKind::cpuid);
+    EXPECT_EQ(cpu.count("arm_timer"), 2U) << "and stays so";
 }
 
 } // namespace
