@@ -36,7 +36,7 @@ class Setup:
     settings: dict[str, str] = field(default_factory=dict)
     disk_bytes: int = 16 << 20
     config: dict[str, str] = field(default_factory=dict)
-    timeout_s: float = 600.0
+    timeout_s: float = 1500.0  # the instruction limit is the bound that does not depend on the host
     instruction_limit: int = 20_000_000_000
 
 
