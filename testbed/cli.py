@@ -73,7 +73,8 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
                        help="bochs has Intel's VT-x and PIIX3 IDE disks, and 512M of memory unless told otherwise")
     group.add_argument("--firmware", choices=["uefi", "bios"], default="uefi",
                        help="bios: the sensor is undercroft.mb2, started by GRUB; with two CPUs Bochs needs it")
-    group.add_argument("--machine", choices=["q35"], default="q35")
+    group.add_argument("--machine", choices=["q35", "pc"], default="q35",
+                       help="pc is an i440FX with its disks, the system partition too, on IDE; take --sensor-nic e1000 then")
     group.add_argument("--cpus", type=int, default=1)
     group.add_argument("--memory", default="", help="2G by default")
     group.add_argument("--disk", action="append", default=[], type=parse_disk, metavar="SIZE[:OPTION...]",
@@ -151,7 +152,7 @@ def _request(arguments: argparse.Namespace, sensor: Sensor | None) -> Request:
         payload, options = memtest.PROGRAM, options or memtest.OPTIONS
     return Request(
         out=arguments.out, workload=arguments.workload, emulator=arguments.emulator, firmware=arguments.firmware,
-        cpus=arguments.cpus, memory=arguments.memory or ("2G" if arguments.emulator == "qemu" else "512M"),
+        cpus=arguments.cpus, memory=arguments.memory or ("2G" if arguments.emulator == "qemu" else "512M"), chipset=arguments.machine,
         sensor_entry=arguments.sensor_entry.read_text(encoding="ascii") if arguments.sensor_entry else "",
         bochs_lines=arguments.bochs, instrument=arguments.instrument, instruction_limit=arguments.instruction_limit,
         accelerator=choice.accelerator, cpu_model=arguments.cpu_model, sensor=sensor, sensor_as=arguments.sensor_as,

@@ -31,7 +31,7 @@ class Disk:
     serial: str
     sector: int = 512
     log: Path | None = None
-    bus: str = "ahci"  # or nvme, or ide (a PIIX3 controller beside the AHCI one)
+    bus: str = "ahci"  # or nvme, or ide (a PIIX3 controller beside the AHCI one), or piix (the chipset's own)
 
     def node(self) -> str:
         return f"disk-{self.serial}"
@@ -50,6 +50,8 @@ class Disk:
         sizes = f"logical_block_size={logical},physical_block_size={self.sector}"
         if self.bus == "nvme":
             device = f"nvme,serial={self.serial},drive={node},{sizes}"
+        elif self.bus == "piix":  # of the chipset; the first place is the system partition's
+            device = f"ide-hd,bus=ide.{port // 2},unit={port % 2},drive={node},serial={self.serial},{sizes}"
         elif self.bus == "ide":
             device = f"ide-hd,bus={PIIX}.{port // 2},unit={port % 2},drive={node},serial={self.serial},{sizes}"
         else:
@@ -71,6 +73,7 @@ class Machine:
     tools: Path | None = None
     cpus: int = 1
     memory: str = "2G"
+    chipset: str = "q35"  # or pc
     accelerator: str = "tcg"
     cpu_model: str = ""
     disks: list[Disk] = field(default_factory=list)
@@ -119,7 +122,7 @@ class Machine:
 
     def arguments(self) -> list[str]:
         model = self.cpu_model or ("host,+svm" if self.accelerator == "kvm" else "EPYC,+svm,+npt")
-        result = ["qemu-system-x86_64", "-machine", "q35", "-cpu", model, "-m", self.memory, "-smp", str(self.cpus),
+        result = ["qemu-system-x86_64", "-machine", self.chipset, "-cpu", model, "-m", self.memory, "-smp", str(self.cpus),
                   "-accel", "kvm" if self.accelerator == "kvm" else "tcg,thread=multi", "-nodefaults",
                   "-display", "none", "-vga", "std" if self.video else "none", "-no-reboot", "-action", "shutdown=pause",
                   *self._firmware_arguments(),

@@ -37,6 +37,7 @@ class Request:
     firmware: str = "uefi"  # or bios
     cpus: int = 1
     memory: str = "2G"
+    chipset: str = "q35"  # or pc: an i440FX, all disks on its PIIX3's IDE channels
     accelerator: str = "tcg"
     cpu_model: str = ""
     sensor: Sensor | None = None

@@ -56,7 +56,7 @@ class Session:
         image, variables = self._bios_media() if request.firmware == "bios" else self._uefi_media(boot)
         self.machine = Machine(
             folder=self.folder, esp=image, vars=variables, tools=tools,
-            socket_folder=Path(tempfile.mkdtemp(prefix="undercroft-lab-")), cpus=request.cpus, memory=request.memory,
+            socket_folder=Path(tempfile.mkdtemp(prefix="undercroft-lab-")), cpus=request.cpus, memory=request.memory, chipset=request.chipset,
             accelerator=request.accelerator, cpu_model=request.cpu_model, disks=self._disks(),
             sensor_nic=request.sensor is not None if request.sensor_nic is None else request.sensor_nic,
             guest_nic=request.guest_nic, nic_model=request.nic_model, nic_netdev=request.nic_netdev, nic_rom=request.nic_rom,
@@ -176,9 +176,10 @@ class Session:
             system = nvram.BootEntry("Payload", "\\EFI\\payload\\payload.efi", request.payload_options)
         sensor = [nvram.BootEntry("Undercroft", SENSOR_PATH)] if request.sensor else []
         where = esp.partition(guest.ESP_MIB)
+        port = ESP_PORT if request.chipset == "q35" else None
         if request.sensor_as == "driver":
-            return nvram.boot_variables([system], ESP_PORT, where, drivers=sensor)
-        return nvram.boot_variables([*sensor, system], ESP_PORT, where)
+            return nvram.boot_variables([system], port, where, drivers=sensor)
+        return nvram.boot_variables([*sensor, system], port, where)
 
     def _serials(self) -> str:
         return " ".join(["tools", *(f"test{number}" for number in range(len(self.request.disks)))])
@@ -190,7 +191,7 @@ class Session:
             log = self.folder / f"disk{number}.writes" if self.request.log_writes else None
             if log:
                 log.write_bytes(b"")
-            disks.append(Disk(image, f"test{number}", wish.sector, log, wish.bus))
+            disks.append(Disk(image, f"test{number}", wish.sector, log, wish.bus if self.request.chipset == "q35" else "piix"))
         return disks
 
 

@@ -61,10 +61,14 @@ bool IdeGuard::start(std::size_t controller, platform::BarFollower const& bars)
     lay_out(windows_[controller], *watched.mediator);
     watched.mediator->set_traps(*traps_);
     bool all = true;
-    for (std::size_t i = 0; i < bars.ranges().size(); ++i)
+    for (std::size_t i = 0; i < bars.ranges().size(); ++i) {
+        if (bars.bar(i).index > bus_master_bar)
+            log(LogLevel::warning,
+                str("the IDE controller has registers besides the standard's; they are not watched"));
         for (Window& window : windows_[controller])
             if (window.bar == bars.bar(i).index)
                 all = set_place(window, bars.ranges()[i]) && all;
+    }
     tell_ports(controller);
     watched.mediator->adopt();
     return all;

@@ -22,7 +22,8 @@ inline constexpr std::uint8_t data_request = 1U << 3, ready = 1U << 6, busy = 1U
 }
 
 namespace opcode {
-inline constexpr std::uint8_t device_reset = 0x08, initialise_parameters = 0x91, set_multiple = 0xc6;
+inline constexpr std::uint8_t data_set_management = 0x06, device_reset = 0x08, initialise_parameters = 0x91,
+                              set_multiple = 0xc6;
 }
 
 /// Offsets in a channel's half of the bus-master block.

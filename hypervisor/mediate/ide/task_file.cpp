@@ -33,16 +33,18 @@ void TaskFile::forget()
         r.writes = 0;
 }
 
-TaskFile::Taken TaskFile::take(std::uint8_t opcode, bool extended, Ports const& ports) const
+TaskFile::Taken TaskFile::take(std::uint8_t command, bool extended, Ports const& ports) const
 {
     Taken taken;
     ata::CommandFis& fis = taken.fis;
     fis[0] = 0x27; // register FIS, host to device
     fis[1] = 0x80;
-    fis[2] = opcode;
+    fis[2] = command;
     fis[current_at[reg::features]] = registers_[reg::features].current;
     if (registers_[reg::features].writes == 2)
         fis[previous_at[reg::features]] = registers_[reg::features].previous;
+    else if (registers_[reg::features].writes == 0 && command == opcode::data_set_management)
+        fis[current_at[reg::features]] |= 1; // not seen: TRIM is the only function that there is
     bool const can_switch = ports.control != 0 && ports.control_known;
     auto const show_high_order = [&](bool on) {
         unsigned const value = ports.control_value & ~unsigned{control::high_order_byte};

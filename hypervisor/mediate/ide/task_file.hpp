@@ -33,7 +33,7 @@ public:
         bool stale = false;    ///< some register was not written for this command, or read back different
     };
     /// The command as the device is about to take it. It is neither busy nor asking for data.
-    [[nodiscard]] Taken take(std::uint8_t opcode, bool extended, Ports const& ports) const;
+    [[nodiscard]] Taken take(std::uint8_t command, bool extended, Ports const& ports) const;
 
 private:
     struct Register {

@@ -245,7 +245,7 @@ protected:
 TEST_F(Identify, IsReadAsItPasses)
 {
     word(83, 0x4400), word(100, 5000), word(106, 0x5000), word(117, 2048);
-    std::memcpy(disk(0).identify.data() + 54, "nUedcrorft", 10);
+    std::memcpy(disk(0).identify.data() + 54, "nUedcrortf", 10);
     read_identify(2);
     ASSERT_EQ(observer->descriptions.size(), 1U);
     EXPECT_EQ(observer->descriptions[0].source, 0x200U);
