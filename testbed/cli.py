@@ -197,6 +197,9 @@ def _perform(session: Session | BochsSession, arguments: argparse.Namespace) -> 
     elif arguments.until:
         hooks.stop_after = lambda outcome, now: outcome.reached(arguments.until)
     outcome = session.run(hooks)
+    refusal = _refusal(machine_description.console) if arguments.sensor else None
+    if refusal:
+        say(f"the machine ran WITHOUT the sensor: {refusal}")
     good = outcome.state == "finished" or (bool(arguments.until) and outcome.reached(arguments.until))
     if arguments.payload == "memtest":
         progress = memtest.read_progress(machine_description.console)
@@ -205,7 +208,13 @@ def _perform(session: Session | BochsSession, arguments: argparse.Namespace) -> 
         session.write_report()
         say(f"memtest86+: {progress}")
     say(f"{outcome.state} after {outcome.seconds:.1f} s; report: {session.folder / 'report.json'}")
-    return good and outcome.result("exit_status") in (0, None)
+    return good and not refusal and outcome.result("exit_status") in (0, None)
+
+
+def _refusal(console: Path) -> str | None:
+    """What the loader said when the sensor could not start; the system boots without it then."""
+    found = re.search(r"undercroft: error: ([^\r\n]*)", console.read_text(encoding="utf-8", errors="replace")) if console.is_file() else None
+    return found[1] if found else None
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -37,6 +37,8 @@ def sensor_config(identity: Identity, collector_port: int, settings: dict[str, s
     values = {"machine_id": identity.machine_id, "key": identity.key, "control_key": identity.control_key,
               "address": "10.0.2.15", "netmask": "255.255.255.0", "gateway": "10.0.2.2",
               "collector": f"10.0.2.2:{collector_port}", "log_serial": "0x3e8", "log_level": "info", **(settings or {})}
+    if values["address"] == "dhcp":  # the server names them
+        values = {name: value for name, value in values.items() if name not in ("netmask", "gateway")}
     return "".join(f"{name} = {value}\n" for name, value in values.items())
 
 

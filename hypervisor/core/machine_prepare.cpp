@@ -85,10 +85,10 @@ boot::StartResult Machine::prepare(boot::BootInfo const& info)
     if (!parse_config({info.config, info.config_bytes}, config_, error))
         return bad_config;
     set_log_level(static_cast<LogLevel>(config_.log_level));
+    clock_.configure(info.tsc_hz, Tsc{info.firmware_tsc}, UtcNs{info.firmware_utc_ns});
     set_log_time(&log_time);
     if (config_.log_port != 0)
         (void)set_log_serial(ports_, config_.log_port);
-    clock_.configure(info.tsc_hz, Tsc{info.firmware_tsc}, UtcNs{info.firmware_utc_ns});
     vendor_ = backend::find_vendor();
     if (vendor_ == nullptr)
         return no_virtualisation;

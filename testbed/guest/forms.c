@@ -239,7 +239,8 @@ static void msrs(void)
     msr("same", "write local APIC base as it is", 0x1b, 1, base);
 }
 
-/// Strings through the configuration ports go the way of plain accesses: the host bridge answers, read back as a string.
+/// Strings through the configuration ports go the way of plain accesses: the host bridge answers, read back as a
+/// string.
 static void string_port(void)
 {
     if (iopl(3) != 0)
@@ -255,8 +256,8 @@ static void string_port(void)
         __asm__ volatile("inl %%dx, %%eax" : "=a"(latched) : "d"(0xcf8));
         __asm__ volatile("rep insl" : "+D"(into), "+c"(count) : "d"(0xcfc) : "memory");
     }
-    printf("{\"same\":\"strings through the configuration ports\",\"signal\":%d,\"latched\":%u,\"bridge\":[%u,%u]}\n", signal,
-           latched, bridge[0], bridge[1]);
+    printf("{\"same\":\"strings through the configuration ports\",\"signal\":%d,\"latched\":%u,\"bridge\":[%u,%u]}\n",
+           signal, latched, bridge[0], bridge[1]);
 }
 
 int main(int argc, char** argv)
