@@ -15,6 +15,7 @@ import argparse
 import json
 import re
 import statistics
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from testbed.collector import CollectorError  # noqa: E402
 from testbed.witness import rig, store  # noqa: E402
 from testbed.witness.rig import Build, Run, Setup  # noqa: E402
 
@@ -68,6 +70,7 @@ TARGETS = {
     "mb_per_s_full_content": Target("MB/s"),
     "ratio_cpu_loop": Target("ratio", at_least=0.98, reference=0.998),
     "boot_extra_s": Target("s", at_most=3, reference=2.7),
+    "entropy_ns_per_4k_block_native": Target("ns"),
 }
 
 
@@ -167,6 +170,14 @@ def full_content(build: Build, folder: Path, seconds: int, results: Results) -> 
                 f"{counters.get('datagrams_sent', 0)} datagrams, {counters.get('datagrams_resent', 0)} of them again")
 
 
+def native(build: Build, results: Results) -> None:
+    speed = subprocess.run([build.file("bench/entropy_speed")], check=True, capture_output=True, text=True).stdout.split()
+    figures = dict(zip(speed[::2], speed[1::2]))
+    results.add("entropy_ns_per_4k_block_native", float(figures["new"]),
+                f"the sensor's code run by this processor itself, blocks never seen before; seen before {figures['repeated']}, "
+                f"zeros {figures['zeros']}; 256 times this is what a real machine adds to 1 MiB of writes")
+
+
 def table(entries: list[dict[str, Any]]) -> str:
     baseline = {}
     if BASELINE.is_file():
@@ -180,29 +191,41 @@ def table(entries: list[dict[str, Any]]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 
 
+def _place(entry: dict[str, Any]) -> int:
+    return list(TARGETS).index(entry["name"])
+
+
+def merged(path: Path, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """New figures replace those of their name in the file; the others stay, as far as they still have a target."""
+    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    figures = {entry["name"]: entry for entry in [*old, *entries] if entry["name"] in TARGETS}
+    return sorted(figures.values(), key=_place)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=rig.default_build())
     parser.add_argument("--pairs", type=int, default=2, help="runs without and with the sensor")
     parser.add_argument("--seconds", type=int, default=4, help="length of each timed job")
-    parser.add_argument("--only", choices=["timed", "counted", "content"], help="one part only")
+    parser.add_argument("--only", choices=["timed", "counted", "content", "native"], help="one part only")
     parser.add_argument("--save-baseline", action="store_true", help="keep the figures in bench/baseline.json")
     options = parser.parse_args()
     build, folder, results = Build(options.build.resolve()), options.build.resolve() / "bench", Results()
     try:
+        if options.only in (None, "native"):
+            native(build, results)
         if options.only in (None, "counted"):
             counted(build, folder, results)
         if options.only in (None, "timed"):
             timed_pairs(build, folder, options.pairs, options.seconds, results)
         if options.only in (None, "content"):
             full_content(build, folder, max(8, options.seconds), results)
-    except (rig.RigError, store.StoreError, OSError, KeyError) as error:
+    except (rig.RigError, CollectorError, store.StoreError, OSError, KeyError, subprocess.CalledProcessError) as error:
         return rig.complain(error)
-    results.entries.sort(key=lambda entry: list(TARGETS).index(entry["name"]))
     out = options.build / "bench.json"
-    out.write_text(json.dumps(results.entries, indent=1) + "\n", encoding="utf-8")
-    if options.save_baseline:
-        BASELINE.write_text(json.dumps(results.entries, indent=1) + "\n", encoding="utf-8")
+    for path in [out, BASELINE] if options.save_baseline else [out]:
+        path.write_text(json.dumps(merged(path, results.entries), indent=1) + "\n", encoding="utf-8")
+    results.entries.sort(key=_place)
     print(table(results.entries))
     for entry in results.entries:
         print(f"  {entry['name']}: {entry['note']}")

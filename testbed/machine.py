@@ -67,8 +67,8 @@ class Machine:
     """Everything that becomes the QEMU command line. Files are in `folder`."""
 
     folder: Path
-    esp: Path
-    vars: Path
+    esp: Path  # or, with a BIOS, the disk with GRUB
+    vars: Path | None  # None: SeaBIOS
     socket_folder: Path
     tools: Path | None = None
     cpus: int = 1
@@ -114,13 +114,18 @@ class Machine:
             return ["-serial", f"file:{self.console}"]
         return ["-chardev", f"stdio,id=console,signal=off,logfile={self.console}", "-serial", "chardev:console"]
 
+    def _firmware_arguments(self) -> list[str]:
+        if not self.vars:
+            return ["-machine", "graphics=off"]  # what goes to the screen goes to COM1, too
+        return ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}",
+                "-drive", f"if=pflash,format=raw,unit=1,file={self.vars}"]
+
     def arguments(self) -> list[str]:
         model = self.cpu_model or ("host,+svm" if self.accelerator == "kvm" else "EPYC,+svm,+npt")
         result = ["qemu-system-x86_64", "-machine", self.chipset, "-cpu", model, "-m", self.memory, "-smp", str(self.cpus),
                   "-accel", "kvm" if self.accelerator == "kvm" else "tcg,thread=multi", "-nodefaults",
                   "-display", "none", "-vga", "std" if self.video else "none", "-no-reboot", "-action", "shutdown=pause",
-                  "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}",
-                  "-drive", f"if=pflash,format=raw,unit=1,file={self.vars}",
+                  *self._firmware_arguments(),
                   "-drive", f"if=none,id=esp,format=raw,file={self.esp}",
                   "-device", f"ide-hd,drive=esp,bus=ide.{ESP_PORT},serial=esp",
                   *self._console_arguments(), "-chardev", f"socket,id=link,path={self.link_socket},server=on,wait=off",

@@ -14,6 +14,8 @@ namespace undercroft::wire {
     X(5, slots_freed, "slots acknowledged and freed")                                                                  \
     X(6, hold_waits, "commands that waited for buffer space (policy hold)")                                            \
     X(7, hold_wait_ns, "time spent in those waits")                                                                    \
+    X(8, capture_switched_off, "times capture was switched off")                                                       \
+    X(9, capture_switched_on, "times capture was switched on again")                                                   \
     X(16, datagrams_sent, "datagrams handed to the network stack")                                                     \
     X(17, datagrams_resent, "of these, retransmissions")                                                               \
     X(18, datagrams_refused, "datagrams the network stack or NIC refused (kept, sent again later)")                    \
@@ -46,6 +48,7 @@ namespace undercroft::wire {
     X(48, pci_writes_refused, "configuration writes refused or changed: ECAM base, bridges above the hidden NIC")      \
     X(49, msr_writes_refused, "MSR writes refused: local APIC base, routing of physical addresses")                    \
     X(50, run_ahead_merged, "device accesses emulated without an exit of their own")                                   \
+    X(52, exits_protection_fault, "#GP of the guest (AMD)")                                                            \
     X(64, ahci_commands_read, "AHCI read commands")                                                                    \
     X(65, ahci_commands_write, "AHCI write commands")                                                                  \
     X(66, ahci_commands_flush, "AHCI flush commands")                                                                  \

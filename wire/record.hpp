@@ -19,6 +19,9 @@ enum class Kind : std::uint8_t {
     memory_write = 17,
     memory_read_write = 18,
     memory_execute = 19,
+    // Of the sensor itself, in the storage stream; address, length and source are 0.
+    capture_off = 32, ///< from here on accesses may be missing: capture is being switched off
+    capture_on = 33,  ///< from here on nothing is missing any more
 };
 
 /// RanSMAP's page codes; `none` for storage records.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -25,6 +26,7 @@ struct TimeRange {
 struct Survey {
     TimeRange time{.from_ns = INT64_MAX, .to_ns = 0};
     std::vector<GapSpan> gaps;
+    std::vector<TimeRange> off; ///< capture switched off
 };
 
 Survey make_survey(Boot const& boot)
@@ -32,6 +34,7 @@ Survey make_survey(Boot const& boot)
     Survey survey;
     std::int64_t previous_ns = -1;
     std::uint64_t expected = 0;
+    std::optional<std::int64_t> off_since;
     auto const add_gap = [&](std::int64_t at_ns, std::uint64_t lost) {
         std::int64_t const from = previous_ns < 0 ? at_ns : std::min(previous_ns, at_ns);
         survey.gaps.push_back({.from_ns = from, .to_ns = std::max(previous_ns, at_ns), .lost = lost});
@@ -41,6 +44,10 @@ Survey make_survey(Boot const& boot)
             add_gap(row.time_ns, row.sequence - expected);
         if (row.kind == RecordKind::gap)
             add_gap(row.time_ns, row.length);
+        if (row.kind == RecordKind::capture_off && !off_since)
+            off_since = row.time_ns;
+        if (row.kind == RecordKind::capture_on && off_since)
+            survey.off.push_back({.from_ns = *std::exchange(off_since, std::nullopt), .to_ns = row.time_ns});
         expected = row.sequence + (row.kind == RecordKind::gap ? std::max<std::uint64_t>(row.length, 1) : 1);
         survey.time.from_ns = std::min(survey.time.from_ns, row.time_ns);
         survey.time.to_ns = std::max(survey.time.to_ns, row.time_ns + 1);
@@ -49,6 +56,8 @@ Survey make_survey(Boot const& boot)
     });
     if (survey.time.from_ns >= survey.time.to_ns)
         throw Error{fmt::format("{}: the boot has no records yet", boot.folder.string())};
+    if (off_since)
+        survey.off.push_back({.from_ns = *off_since, .to_ns = INT64_MAX});
     return survey;
 }
 
@@ -187,6 +196,9 @@ Heatmap make_heatmap(Boot const& boot, HeatmapRequest const& request)
             map.lost += gap.lost;
         }
     }
+    for (TimeRange const& off : survey.off)
+        if (off.to_ns >= time.from_ns && off.from_ns < time.to_ns)
+            map.off.push_back({.from_ns = off.from_ns, .to_ns = std::min(off.to_ns, map.shape.to_ns)});
     return map;
 }
 

@@ -49,6 +49,7 @@ struct Heatmap {
     Totals write_totals{};
     std::vector<GapSpan> gaps{}; ///< in the time range
     std::uint64_t lost{};        ///< records missing in those gaps
+    std::vector<GapSpan> off{};  ///< in the time range: capture was switched off; lost is 0
 };
 
 [[nodiscard]] Heatmap make_heatmap(Boot const& boot, HeatmapRequest const& request);

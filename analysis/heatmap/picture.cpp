@@ -225,7 +225,7 @@ private:
         if (picture_.unknown_in_legend)
             swatch(unknown_colour, false, "unknown");
         if (!picture_.gaps.empty())
-            swatch(gap_fill, true, "lost");
+            swatch(gap_fill, true, picture_.gap_label);
     }
 
     Picture const& picture_;

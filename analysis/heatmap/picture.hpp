@@ -31,6 +31,7 @@ struct Picture {
     std::vector<std::pair<double, std::string>> legend{};
     bool unknown_in_legend{}; ///< explain the colour of unknown values
     std::vector<GapSpan> gaps{};
+    std::string gap_label{};  ///< in the legend
     std::string empty_note{}; ///< written across the plot when it has no cell with access
 };
 

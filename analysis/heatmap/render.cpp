@@ -91,6 +91,9 @@ std::vector<std::string> notes(HeatmapRequest const& request, Heatmap const& map
                         ? "no records lost"
                         : fmt::format("{} {}: {} records lost (hatched, ▼)", group_thousands(map.gaps.size()),
                                       map.gaps.size() == 1 ? "gap" : "gaps", group_thousands(map.lost)));
+    if (!map.off.empty())
+        lines.push_back(fmt::format("capture switched off {} {} (hatched, ▼)", group_thousands(map.off.size()),
+                                    map.off.size() == 1 ? "time" : "times"));
     return lines;
 }
 
@@ -155,6 +158,8 @@ Picture make_picture(Boot const& boot, HeatmapRequest const& request, Heatmap co
 {
     bool const write = kind != MapKind::read;
     Picture picture{.shape = map.shape, .gaps = map.gaps};
+    picture.gaps.insert(picture.gaps.end(), map.off.begin(), map.off.end());
+    picture.gap_label = map.off.empty() ? "lost" : map.gaps.empty() ? "off" : "lost, off";
     picture.title = fmt::format("{}  ·  machine {}  ·  boot {}",
                                 kind == MapKind::read    ? "Disk reads"
                                 : kind == MapKind::write ? "Disk writes"
@@ -177,6 +182,9 @@ nlohmann::json describe(Boot const& boot, HeatmapRequest const& request, Heatmap
     nlohmann::json gaps = nlohmann::json::array();
     for (GapSpan const& gap : map.gaps)
         gaps.push_back({{"from_ns", gap.from_ns}, {"to_ns", gap.to_ns}, {"lost", gap.lost}});
+    nlohmann::json off = nlohmann::json::array();
+    for (GapSpan const& span : map.off)
+        off.push_back({{"from_ns", span.from_ns}, {"to_ns", span.to_ns}});
     constexpr std::array<char const*, 3> choices{"densest", "all", "given"};
     return {{"format", 1},
             {"machine", boot.machine},
@@ -198,7 +206,8 @@ nlohmann::json describe(Boot const& boot, HeatmapRequest const& request, Heatmap
               {"rows", shape.rows}}},
             {"totals", {{"read", describe_totals(map.read_totals)}, {"write", describe_totals(map.write_totals)}}},
             {"lost", map.lost},
-            {"gaps", std::move(gaps)}};
+            {"gaps", std::move(gaps)},
+            {"capture_off", std::move(off)}};
 }
 
 nlohmann::json grids(Heatmap const& map)

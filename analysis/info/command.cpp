@@ -68,6 +68,9 @@ void print_boot(Boot const& boot, BootSummary const& summary)
     fmt::print("  lost      {} in the sensor, {} between sensor and store, {} without a gap row (missing files)\n",
                group_thousands(summary.lost_in_sensor), group_thousands(summary.lost_in_transit),
                group_thousands(summary.unaccounted));
+    if (summary.switched_off != 0)
+        fmt::print("  capture   was switched off {} times, for {}{}\n", group_thousands(summary.switched_off),
+                   format_span(summary.off_ns), summary.off_at_end ? ", and is off at the end" : "");
     print_counters(read_json(boot.folder / "status.json"));
 }
 

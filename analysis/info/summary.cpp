@@ -15,6 +15,7 @@ BootSummary summarise(Boot const& boot)
     BootSummary summary;
     Columns const columns{
         .address = false, .length = true, .source = true, .entropy = false, .flags = true, .content = true};
+    std::int64_t off_since = 0;
     ScanResult const result = scan_records(boot, columns, {}, [&](RecordRow const& row) {
         summary.first_ns = std::min(summary.first_ns.value_or(row.time_ns), row.time_ns);
         summary.last_ns = std::max(summary.last_ns.value_or(row.time_ns), row.time_ns);
@@ -22,6 +23,15 @@ BootSummary summarise(Boot const& boot)
         if (row.kind == RecordKind::gap) {
             ++summary.gap_rows;
             ((row.flags & gap_in_transit) != 0 ? summary.lost_in_transit : summary.lost_in_sensor) += row.length;
+            return Visit::next;
+        }
+        if (is_note(row.kind)) {
+            bool const off = row.kind == RecordKind::capture_off;
+            summary.switched_off += off ? 1 : 0;
+            if (summary.off_at_end)
+                summary.off_ns += row.time_ns - off_since;
+            summary.off_at_end = off;
+            off_since = row.time_ns;
             return Visit::next;
         }
         KindSummary& kind = summary.kinds[static_cast<std::size_t>(row.kind)];
@@ -33,6 +43,8 @@ BootSummary summarise(Boot const& boot)
         summary.content_records += row.content != nullptr ? 1 : 0;
         return Visit::next;
     });
+    if (summary.off_at_end)
+        summary.off_ns += *summary.last_ns - off_since;
     for (Hole const& hole : result.holes)
         summary.unaccounted += hole.count;
     return summary;
@@ -69,6 +81,7 @@ nlohmann::json to_json(Boot const& boot, BootSummary const& summary)
             {"kinds", kinds},
             {"records_by_source", sources},
             {"content_records", summary.content_records},
+            {"capture_off", {{"times", summary.switched_off}, {"ns", summary.off_ns}, {"at_end", summary.off_at_end}}},
             {"gaps",
              {{"rows", summary.gap_rows},
               {"lost_in_sensor", summary.lost_in_sensor},

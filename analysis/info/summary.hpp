@@ -26,6 +26,9 @@ struct BootSummary {
     std::uint64_t gap_rows{};
     std::uint64_t lost_in_sensor{};
     std::uint64_t lost_in_transit{};
+    std::uint64_t switched_off{}; ///< times capture was switched off
+    std::int64_t off_ns{};        ///< how long it was off, as far as the records reach
+    bool off_at_end{};
     std::uint64_t unaccounted{}; ///< numbers that no row speaks of (a file is missing)
     std::optional<std::int64_t> first_ns{};
     std::optional<std::int64_t> last_ns{};

@@ -10,7 +10,8 @@
 namespace undercroft::analysis {
 namespace {
 
-constexpr std::array<std::string_view, 5> kind_names{"read", "write", "flush", "trim", "gap"};
+constexpr std::array<std::string_view, 7> kind_names{"read", "write",       "flush",     "trim",
+                                                     "gap",  "capture_off", "capture_on"};
 
 bool is_kind_type(arrow::DataType const& type)
 {
@@ -216,7 +217,7 @@ bool matches(RecordRow const& row, RecordFilter const& filter, bool by_lba)
 {
     if ((filter.from_ns && row.time_ns < *filter.from_ns) || (filter.to_ns && row.time_ns >= *filter.to_ns))
         return false;
-    if (row.kind == RecordKind::gap)
+    if (is_note(row.kind))
         return true;
     if (filter.source && row.source != *filter.source)
         return false;

@@ -14,9 +14,14 @@
 
 namespace undercroft::analysis {
 
-enum class RecordKind : std::uint8_t { read, write, flush, trim, gap };
+enum class RecordKind : std::uint8_t { read, write, flush, trim, gap, capture_off, capture_on };
 
 [[nodiscard]] std::string_view to_string(RecordKind kind);
+/// Not an access: rows that no disk and no range of LBAs owns.
+[[nodiscard]] constexpr bool is_note(RecordKind kind)
+{
+    return kind >= RecordKind::gap;
+}
 
 /// Bit 15 of `flags` of a gap row: lost between sensor and store, not in the sensor's buffer.
 inline constexpr std::uint16_t gap_in_transit = 1U << 15;
@@ -53,7 +58,7 @@ struct Columns {
     bool content{};
 };
 
-/// Rows that do not match are not handed out. Gap rows always are, whatever their source.
+/// Rows that do not match are not handed out. Notes (gaps, capture switched) always are, whatever their source.
 struct RecordFilter {
     std::optional<std::int64_t> from_ns{}; ///< included
     std::optional<std::int64_t> to_ns{};   ///< excluded

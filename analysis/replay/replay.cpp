@@ -69,6 +69,8 @@ private:
         if (is_past_end(row, request_))
             return Visit::stop;
         result_.last_sequence = row.sequence;
+        if (row.kind == RecordKind::capture_off)
+            refuse(row.sequence, "capture was switched off here: writes may be missing");
         if (request_.source && row.source != *request_.source)
             return Visit::next;
         if (row.kind == RecordKind::write || row.kind == RecordKind::trim)

@@ -124,6 +124,22 @@ class Heatmap(unittest.TestCase):
         self.assertEqual(document["lost"], sum(row.length for row in rows if row.kind == "gap"))
         self.assertEqual(len(document["gaps"]), sum(row.kind == "gap" for row in rows))
 
+    def test_times_without_capture(self) -> None:
+        at = lambda second: START + second * 10**9
+        accesses = [(0, "read"), (10, "capture_off"), (20, "capture_on"), (30, "write"), (40, "capture_off"), (50, "read")]
+        rows = [Row(seq, at(second), kind, 0, 4096 if kind in ("read", "write") else 0) for seq, (second, kind) in enumerate(accesses)]
+        write_records(self.store, rows)
+        document = self.heatmap("--source", "0:0")
+        self.assertEqual([span["from_ns"] for span in document["capture_off"]], [at(10), at(40)])
+        self.assertEqual(document["capture_off"][0]["to_ns"], at(20))
+        self.assertGreaterEqual(document["capture_off"][1]["to_ns"], at(50))
+        self.assertEqual((document["lost"], document["gaps"]), (0, []))
+        self.assertEqual(self.heatmap("--from", "+21s", "--to", "+39s")["capture_off"], [])
+        [boot] = json.loads(good("info", self.store, "--json"))["boots"]
+        self.assertEqual(boot["capture_off"], {"times": 2, "ns": 20 * 10**9, "at_end": True})
+        self.assertEqual(boot["records"], 3)
+        self.assertIn("switched off 2 times", good("info", self.store))
+
     def test_missing_file_is_a_gap(self) -> None:
         rows = [row for at in range(300) for row in requests("read", START + at * 10**7, at * 8, 4096, at)]
         files = write_records(self.store, rows, per_file=100)

@@ -116,6 +116,15 @@ class Replay(unittest.TestCase):
         self.assertEqual(self.replay("--force"), self.model(rows))
         self.assertEqual(self.counts["lost_records"], 1)
 
+    def test_capture_switched_off(self) -> None:
+        rows = [row if row.seq != 300 else Row(300, row.time, "capture_off", 0, 0) for row in self.rows]
+        for path in self.store.rglob("machine=*/**/*.parquet"):
+            path.unlink()
+        write_records(self.store, rows)
+        self.assertIn("seq 300: capture was switched off", self.refuse("--source", "1:0"))
+        self.assertEqual(self.replay("--until-seq", 299), self.model(self.rows[:300]))
+        self.assertEqual(self.replay("--force"), self.model(rows))
+
     def test_missing_file(self) -> None:
         next(self.store.rglob(f"{500:020}-*.parquet")).unlink()
         self.assertIn("seq 500:", self.refuse())

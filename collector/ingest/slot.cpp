@@ -13,6 +13,8 @@ bool kind_valid(std::uint8_t kind)
     case wire::Kind::storage_write:
     case wire::Kind::storage_flush:
     case wire::Kind::storage_trim:
+    case wire::Kind::capture_off:
+    case wire::Kind::capture_on:
         return true;
     default:
         return false;

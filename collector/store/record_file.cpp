@@ -47,6 +47,10 @@ std::string_view kind_name(std::uint8_t kind)
         return "flush";
     case wire::Kind::storage_trim:
         return "trim";
+    case wire::Kind::capture_off:
+        return "capture_off";
+    case wire::Kind::capture_on:
+        return "capture_on";
     default:
         return "unknown"; // slots with other kinds are refused before they get here
     }

@@ -151,6 +151,7 @@ TEST(Slot, HostileRecordsDoNotAddUp)
     EXPECT_FALSE(spoilt(offsetof(wire::Record, content_bytes) + 3, 0xFF)); // content far beyond the slot
     EXPECT_FALSE(spoilt(offsetof(wire::Record, content_bytes) + 1, 4));    // more than `length`
     EXPECT_FALSE(spoilt(offsetof(wire::Record, kind), 17));                // a memory record
+    EXPECT_FALSE(spoilt(offsetof(wire::Record, kind), 34));                // not known
     EXPECT_FALSE(spoilt(offsetof(wire::Record, time_utc_ns) + 7, 0x80));   // past the time column
     EXPECT_FALSE(spoilt(offsetof(wire::Record, flags), 0));                // content without its flag
 }

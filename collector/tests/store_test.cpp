@@ -52,6 +52,24 @@ TEST(Store, RowsComeBackAsTheStoreDocumentSays)
     EXPECT_EQ(position_from_files(stream_folder(folder.path(), boot_a)), (StreamPosition{5, 18}));
 }
 
+TEST(Store, SwitchingCaptureIsKept)
+{
+    test::StoreFolder const folder;
+    auto bytes = test::slot_bytes(1, 2); // two reads
+    bytes[offsetof(wire::Record, kind)] = 32;
+    bytes[sizeof(wire::Record) + offsetof(wire::Record, kind)] = 33;
+    ASSERT_TRUE(slot_adds_up(bytes, 2));
+    {
+        Store store{{.folder = folder.path()}};
+        ASSERT_TRUE(store.append(boot_a, {wire::Stream::storage, 0, 0, 2, 42, bytes}));
+        ASSERT_TRUE(store.close());
+    }
+    auto const contents = test::read_store(folder.path());
+    ASSERT_EQ(contents.rows.size(), 2U);
+    EXPECT_EQ(contents.rows.find(0)->second.kind, "capture_off");
+    EXPECT_EQ(contents.rows.find(1)->second.kind, "capture_on");
+}
+
 TEST(Store, GapLongerThanItsColumnIsSplit)
 {
     test::StoreFolder const folder;

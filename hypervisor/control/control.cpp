@@ -52,7 +52,7 @@ ControlResult put_log(ControlTarget& target, std::uint64_t cursor, std::span<std
 
 } // namespace
 
-void ControlServer::set_up(ControlIdentity const& identity, ControlTarget& target, core::Counters& counters)
+void ControlServer::set_up(ControlIdentity const& identity, ControlTarget& target)
 {
     hello_key_ = derive_control_key(identity.control_key, ControlKind::request, wire::BootId{});
     request_key_ = derive_control_key(identity.control_key, ControlKind::request, identity.boot_id);
@@ -64,7 +64,6 @@ void ControlServer::set_up(ControlIdentity const& identity, ControlTarget& targe
     copy_text(identity.sensor_version, hello_.sensor_version);
     copy_text(identity.cpu_backend, hello_.cpu_backend);
     target_ = &target;
-    counters_ = &counters;
 }
 
 Answer ControlServer::handle(std::uint64_t rax, std::uint64_t rdi, std::uint64_t rsi, GuestVirtualMemory& memory)
@@ -76,7 +75,6 @@ Answer ControlServer::handle(std::uint64_t rax, std::uint64_t rdi, std::uint64_t
         if (serve(Gva{rdi}, static_cast<std::size_t>(rsi), memory))
             return Answer::done;
     }
-    counters_->add(wire::CounterId::hypercalls_refused);
     return Answer::inject_undefined;
 }
 

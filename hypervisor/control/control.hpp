@@ -8,7 +8,6 @@
 #include <string_view>
 
 #include "base/units.hpp"
-#include "hypervisor/core/counters.hpp"
 #include "hypervisor/core/log_ring.hpp"
 #include "hypervisor/core/spinlock.hpp"
 #include "wire/control_seal.hpp"
@@ -59,7 +58,7 @@ enum class Answer : std::uint8_t {
 /// One per sensor; static (it holds the answer's buffer).
 class ControlServer {
 public:
-    void set_up(ControlIdentity const& identity, ControlTarget& target, core::Counters& counters);
+    void set_up(ControlIdentity const& identity, ControlTarget& target);
 
     /// A hypercall with these register values. Refusals are counted, whatever their reason.
     [[nodiscard]] Answer handle(std::uint64_t rax, std::uint64_t rdi, std::uint64_t rsi, GuestVirtualMemory& memory);
@@ -77,7 +76,6 @@ private:
     wire::BootId boot_id_{};
     std::uint64_t last_counter_ = 0;
     ControlTarget* target_ = nullptr;
-    core::Counters* counters_ = nullptr;
     core::Spinlock lock_;
     std::array<std::uint8_t, wire::max_control_request> request_{};
     alignas(8) std::array<std::uint8_t, wire::max_control_buffer> answer_{};

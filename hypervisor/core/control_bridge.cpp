@@ -42,7 +42,7 @@ ControlBridge::ControlBridge(Config const& config, boot::BootInfo const& info, D
     identity.sensor_version = version;
     identity.cpu_backend = backend::find_vendor()->name();
     identity.start = UtcNs{info.firmware_utc_ns};
-    server_.set_up(identity, *this, counters);
+    server_.set_up(identity, *this);
 }
 
 bool ControlBridge::hypercall(backend::Registers& registers, backend::PagingState const& paging, GuestMemory& memory)
@@ -79,8 +79,8 @@ void ControlBridge::status(wire::ControlStatus& status)
 
 void ControlBridge::set_capture(bool on)
 {
-    capturing_.store(on);
-    devices_->set_capture(on);
+    if (capturing_.exchange(on) != on)
+        devices_->set_capture(on);
     core::log(LogLevel::info, str(on ? "capture started by ucctl" : "capture stopped by ucctl"));
 }
 

@@ -96,6 +96,8 @@ bool Devices::build_delivery(Region& region)
         region.make<observe::Observer>(*memory_, *clock_, *buffer_, *counters_, config_->mode, info_->random_seed ^ 2);
     if (observer_ == nullptr)
         return false;
+    if (!config_->capture_at_start)
+        observer_->mark_capture(false);
     directory_.attach(*observer_, *sender_);
     return true;
 }
@@ -190,10 +192,14 @@ bool Devices::commands_outstanding()
 
 void Devices::set_capture(bool on)
 {
+    if (!on)
+        observer_->mark_capture(false);
     for (WatchedHba const& hba : hbas())
         hba.mediator->set_capture(on);
     for (WatchedIde const& ide : ides())
         ide.mediator->set_capture(on);
+    if (on)
+        observer_->mark_capture(true);
 }
 
 void Devices::set_before_os(bool on)
@@ -218,7 +224,7 @@ bool Devices::unsent() const
 
 bool Devices::unacknowledged() const
 {
-    return buffer_->oldest() != buffer_->closed_end();
+    return buffer_->oldest() != buffer_->closed_end() || sntp_->asking();
 }
 
 bool Devices::backlog() const
@@ -229,7 +235,7 @@ bool Devices::backlog() const
 
 std::uint64_t Devices::answers() const
 {
-    return counters_->get(wire::CounterId::acks_accepted);
+    return counters_->get(wire::CounterId::acks_accepted) + counters_->get(wire::CounterId::sntp_answers);
 }
 
 bool Devices::poll(Tsc now, bool everything)
@@ -265,6 +271,9 @@ void Devices::describe_network(wire::ControlStatus& status)
 {
     std::array<wire::DiskInfo, wire::max_hello_disks> disks{};
     status.disks = static_cast<std::uint16_t>(observer_->disks(disks));
+    status.buffer_used = buffer_->used_bytes();
+    if (Tsc const last = sender_->last_ack(); last.value != 0)
+        status.last_ack_utc_ns = clock_->utc(last).value;
     status.link_up = static_cast<std::uint8_t>(card_.driver().link_up() ? 1 : 0);
     core::Ipv4 const address = stack_->address();
     __builtin_memcpy(status.address, address.data(), 4);

@@ -101,11 +101,15 @@ private:
             on_nmi();
             break;
         case init:
+            services_->init_arrived();
             mailbox_->startup.post_init();
             serve_mailbox();
             break;
         case debug_trap:
             end_step();
+            break;
+        case protection_fault:
+            on_protection_fault();
             break;
         case virtualisation:
             cpu_->inject_undefined();
@@ -239,6 +243,8 @@ private:
         if (number == msr_efer) {
             if (!valid_efer(value))
                 return cpu_->inject_general_protection();
+            if ((value & ~cpu_->guest_efer()) != 0)
+                services_->efer_bits_set();
             cpu_->set_guest_efer(value);
         } else if (services_->msr_write(number, value) == MsrAnswer::fault) {
             return cpu_->inject_general_protection();
@@ -256,16 +262,35 @@ private:
         return (cpu_->paging().cr0 & paging_on) == 0 || ((value ^ cpu_->guest_efer()) & lme) == 0;
     }
 
+    using InstructionBytes = std::array<std::byte, 16>;
+    /// The bytes at RIP, as many as can be read.
+    std::span<std::uint8_t const> fetch(backend::PagingState const& paging, InstructionBytes& bytes)
+    {
+        std::uint64_t const cs_base = paging.cs_long ? 0 : cpu_->segment(backend::Segment::cs).base;
+        std::size_t const got = paging::fetch_instruction(services_->memory(), paging, cs_base, cpu_->rip(), bytes);
+        return {reinterpret_cast<std::uint8_t const*>(bytes.data()), got};
+    }
+
     /// Skips an instruction of known opcode length; prefixes, if any, are found by decoding.
     void skip_prefixed(unsigned opcode_bytes)
     {
         backend::PagingState const paging = cpu_->paging();
-        std::array<std::byte, 16> bytes{};
-        std::uint64_t const cs_base = paging.cs_long ? 0 : cpu_->segment(backend::Segment::cs).base;
-        std::size_t const got = paging::fetch_instruction(services_->memory(), paging, cs_base, cpu_->rip(), bytes);
-        std::span const instruction{reinterpret_cast<std::uint8_t const*>(bytes.data()), got};
-        unsigned const length = decode_cache_.decode(instruction, decode::code_mode(paging)).length;
+        InstructionBytes bytes{};
+        unsigned const length = decode_cache_.decode(fetch(paging, bytes), decode::code_mode(paging)).length;
         skip(length != 0 ? length : opcode_bytes);
+    }
+
+    /// A program's virtualisation instruction must look as where SVM is off; all else is the guest's own affair.
+    void on_protection_fault()
+    {
+        count(wire::CounterId::exits_protection_fault);
+        backend::PagingState const paging = cpu_->paging();
+        InstructionBytes bytes{};
+        if (paging.cpl != 0 &&
+            decode::needs_svm(fetch(paging, bytes), decode::code_mode(paging), services_->has_skinit()))
+            cpu_->inject_undefined();
+        else
+            cpu_->deliver_protection_fault();
     }
 
     void on_hypercall()
@@ -279,15 +304,12 @@ private:
         cpu_->inject_undefined();
     }
 
-    /// NMIs are how CPUs call each other; one that carries no request is the guest's own.
+    /// NMIs are how CPUs call each other; one more than were sent is the guest's own.
     void on_nmi()
     {
         cpu_->consume_nmi();
-        if (!mailbox_->pending()) {
-            if (!services_->kicked_recently(*mailbox_))
-                cpu_->inject_nmi();
-            return;
-        }
+        if (!services_->take_kick(*mailbox_))
+            cpu_->inject_nmi();
         serve_mailbox();
     }
 

@@ -120,10 +120,12 @@ void Machine::flush_all_cpus()
             call_until(*cpu, [](PerCpu& target) { return !target.mailbox.flush_pending(); });
 }
 
-bool Machine::kicked_recently(Mailbox const& mailbox)
+bool Machine::take_kick(Mailbox& mailbox)
 {
-    constexpr std::uint64_t window_ms = 50;
-    return read_tsc() - mailbox.last_kick() < window_ms * (info_->tsc_hz / 1000);
+    constexpr std::uint64_t patience_ms = 50;
+    if (failure_.happened())
+        sensor_failed();
+    return mailbox.take_kick(read_tsc(), ticks(patience_ms));
 }
 
 bool Machine::interrupt_waits() const
@@ -135,10 +137,7 @@ void Machine::guest_shutdown()
 {
     log(LogLevel::warning, str("the guest has triple-faulted: resetting the machine"));
     drain_before_power_change();
-    out8(0xCF9, 0x02);
-    out8(0xCF9, 0x06); // full reset, as the chipset does for a shutdown cycle
-    for (;;)
-        asm volatile("hlt");
+    reset_machine();
 }
 
 extern "C" PerCpu* core_adopt_cpu(std::uint32_t cpu_index, CapturedState const* captured, std::uint32_t* result)

@@ -94,7 +94,8 @@ boot::StartResult Machine::prepare(boot::BootInfo const& info)
     if ((cr4 & 1ULL << 12) != 0)
         return unsupported_paging;
     region_ = Region{info.free_start, info.region_start + info.region_bytes};
-    memory_.configure(info);
+    if (!memory_.configure(info))
+        return too_many_memory_ranges;
     memory_.set_end(first_map_bytes(vendor_->table_capabilities()));
     build_host_tables();
     log(LogLevel::info, str("undercroft: "), str(vendor_->name()), str(", "), dec(info.cpus), str(" CPUs, region "),
@@ -204,22 +205,41 @@ bool Machine::watch_startup()
     vendor_->intercept_msr(msr::x2apic_eoi, false, true);
     if (startup_watch_.page() == 0)
         return true; // x2APIC from the start
-    Gpa const page{startup_watch_.page()};
-    if (!router_.add({page, page_bytes, &startup_watch_, true}))
-        return false;
-    return guest_map_->set_rights(page, page_bytes, paging::rights_read, paging::rights_read);
+    trap_ports(platform::ShutdownCode::ports.first, platform::ShutdownCode::ports.count, true);
+    return router_.add({Gpa{startup_watch_.page()}, page_bytes, &startup_watch_, true}) && allow_apic_writes(false);
+}
+
+bool Machine::allow_apic_writes(bool allow)
+{
+    paging::Permissions const rights = allow ? paging::rights_all : paging::rights_read;
+    return guest_map_->set_rights(Gpa{startup_watch_.page()}, page_bytes, rights, rights);
+}
+
+void Machine::resume_startup_watch()
+{
+    if (cpu_count_ < 2 || startup_watch_.page() == 0) // x2APIC: the ICR alone in its MSR is always watched
+        return;
+    SpinGuard const guard{tables_lock_};
+    if (watching_startup_)
+        return;
+    if (!allow_apic_writes(false)) {
+        log(LogLevel::error, str("a CPU is started and the local APIC cannot be watched: no room for its table"));
+        return;
+    }
+    watching_startup_ = true;
+    log(LogLevel::info, str("a CPU is about to be started: the local APIC is watched again"));
 }
 
 void Machine::stop_startup_watch()
 {
-    if (!watching_startup_.exchange(false))
+    SpinGuard const guard{tables_lock_};
+    if (!watching_startup_)
         return;
+    watching_startup_ = false;
     // The x2APIC's command register stays watched: alone in its MSR it costs interrupts and EOIs nothing.
     vendor_->intercept_msr(msr::x2apic_eoi, false, false);
-    if (startup_watch_.page() != 0) {
-        SpinGuard const guard{tables_lock_};
-        (void)guest_map_->set_rights(Gpa{startup_watch_.page()}, page_bytes, paging::rights_all, paging::rights_all);
-    }
+    if (startup_watch_.page() != 0)
+        (void)allow_apic_writes(true);
     log(LogLevel::info, str("all CPUs run the operating system: the local APIC is no longer watched"));
 }
 

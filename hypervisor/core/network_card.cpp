@@ -51,7 +51,10 @@ bool NetworkCard::find_windows(platform::PciConfig& pci, SystemMemory& memory)
             return false;
         }
         windows_.push(bar);
-        memory.protect(Gpa{bar.base}, bar.size);
+        if (!memory.protect(Gpa{bar.base}, bar.size)) {
+            log(LogLevel::error, str("the card has more register windows than can be protected"));
+            return false;
+        }
     }
     return true;
 }

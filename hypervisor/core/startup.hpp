@@ -20,10 +20,28 @@ struct Mailbox {
     [[nodiscard]] bool flush_pending() const { return flush_.load(std::memory_order_acquire); }
     [[nodiscard]] bool pending() const { return flush_pending() || startup.needs_attention(); }
 
-    /// When the last NMI was sent to this CPU for a request. NMIs are repeated until the
-    /// request is taken, so one may come late and find nothing.
-    void note_kick(std::uint64_t tsc) { last_kick_.store(tsc, std::memory_order_release); }
-    [[nodiscard]] std::uint64_t last_kick() const { return last_kick_.load(std::memory_order_acquire); }
+    /// Before an NMI is sent to this CPU for a request. They are repeated until the request is taken, so some
+    /// come late and find nothing.
+    void note_kick(std::uint64_t tsc)
+    {
+        last_kick_.store(tsc, std::memory_order_relaxed);
+        kicks_.fetch_add(1, std::memory_order_release);
+    }
+    /// For each NMI that this CPU takes: true when one that was noted has not been taken yet; false: it is the guest's
+    /// own. NMIs that meet a pending one merge with it: what has not come `patience` ticks after the last was
+    /// sent never will.
+    [[nodiscard]] bool take_kick(std::uint64_t tsc, std::uint64_t patience)
+    {
+        std::uint32_t const kicks = kicks_.load(std::memory_order_acquire);
+        // Signed: the last one may have been noted after `tsc` was read.
+        auto const age = static_cast<std::int64_t>(tsc - last_kick_.load(std::memory_order_relaxed));
+        if (age >= static_cast<std::int64_t>(patience))
+            kicks_taken_ = kicks;
+        if (kicks_taken_ == kicks)
+            return false;
+        ++kicks_taken_;
+        return true;
+    }
 
     /// Before the last look at what other CPUs ask for: from here until the guest is left, a request needs an NMI.
     void announce_entry() { in_guest_.store(true, std::memory_order_seq_cst); }
@@ -34,6 +52,8 @@ struct Mailbox {
 private:
     std::atomic<std::uint64_t> last_kick_{0};
     std::atomic<bool> in_guest_{false};
+    std::atomic<std::uint32_t> kicks_{0};
+    std::uint32_t kicks_taken_ = 0; ///< this CPU's own
     std::atomic<bool> flush_{false};
 };
 

@@ -9,6 +9,8 @@ namespace undercroft::core {
 namespace {
 
 constexpr std::uint64_t reg_eoi = 0xB0;
+/// How long after an announcement the guest may take until it sends INIT.
+constexpr std::uint64_t announcement_ms = 10000;
 
 unsigned current_index()
 {
@@ -45,12 +47,40 @@ void StartupWatch::interrupt_ended()
     if (!machine_->os_started())
         return;
     PerCpu* const self = machine_->current();
-    if (self == nullptr || self->runs_os.exchange(true))
+    if (self == nullptr)
         return;
+    bool const first = !self->runs_os.exchange(true);
+    if (first || read_tsc() - resumed_at_.load() > machine_->ticks(announcement_ms))
+        stop_if_all_run();
+}
+
+void StartupWatch::stop_if_all_run()
+{
     for (PerCpu* const cpu : machine_->cpus())
         if (cpu->entered.load() && !cpu->runs_os.load())
             return;
     machine_->stop_startup_watch();
+}
+
+void StartupWatch::shutdown_code(std::uint8_t code)
+{
+    if (code == platform::ShutdownCode::warm_start)
+        resume();
+    else if (machine_->os_started())
+        stop_if_all_run(); // whom the announcement was for is started, or will not be
+}
+
+void StartupWatch::init_arrived()
+{
+    if (PerCpu* const self = machine_->current(); self != nullptr)
+        self->runs_os.store(false);
+    resume();
+}
+
+void StartupWatch::resume()
+{
+    resumed_at_.store(read_tsc());
+    machine_->resume_startup_watch();
 }
 
 void StartupWatch::deliver(unsigned source, platform::Ipi const& ipi)
@@ -65,6 +95,8 @@ void StartupWatch::deliver(unsigned source, platform::Ipi const& ipi)
 void StartupWatch::call(PerCpu& target, unsigned source, platform::Ipi const& ipi)
 {
     bool const init = ipi.action == platform::Ipi::Action::init;
+    if (!init)
+        machine_->note_bios_system("start-up IPI");
     log(LogLevel::debug, str(init ? "INIT" : "SIPI"), str(" to CPU "), dec(target.index), str(" vector "),
         hex(ipi.vector));
     if (init) {

@@ -5,9 +5,11 @@
 
 namespace undercroft::core {
 
-void SystemMemory::configure(boot::BootInfo const& info)
+bool SystemMemory::configure(boot::BootInfo const& info)
 {
-    std::size_t const given = std::min<std::size_t>(info.memory_ranges, ram_.size());
+    std::size_t const given = info.memory_ranges;
+    if (given > ram_.size())
+        return false;
     std::copy_n(info.memory, given, ram_.begin());
     std::sort(ram_.begin(), ram_.begin() + static_cast<std::ptrdiff_t>(given),
               [](auto const& a, auto const& b) { return a.start < b.start; });
@@ -18,13 +20,15 @@ void SystemMemory::configure(boot::BootInfo const& info)
         else
             ram_[ranges_++] = range;
     }
-    protect(Gpa{info.region_start}, info.region_bytes);
+    return protect(Gpa{info.region_start}, info.region_bytes);
 }
 
-void SystemMemory::protect(Gpa at, std::uint64_t bytes)
+bool SystemMemory::protect(Gpa at, std::uint64_t bytes)
 {
-    if (own_ranges_ < own_.size())
-        own_[own_ranges_++] = {at.value, bytes};
+    if (own_ranges_ == own_.size())
+        return false;
+    own_[own_ranges_++] = {at.value, bytes};
+    return true;
 }
 
 bool SystemMemory::in_range(std::size_t index, std::uint64_t at, std::uint64_t bytes) const

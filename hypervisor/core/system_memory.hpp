@@ -13,10 +13,10 @@ namespace undercroft::core {
 /// GuestMemory over the machine's identity-mapped RAM as the firmware's map describes it.
 class SystemMemory final : public GuestMemory {
 public:
-    /// Takes the RAM ranges (any order, at most max_memory_ranges) and the sensor's region.
-    void configure(boot::BootInfo const& info);
-    /// Adds MMIO of the sensor's own devices to what no device may be aimed at.
-    void protect(Gpa at, std::uint64_t bytes);
+    /// Takes the RAM ranges (any order) and the sensor's region. False: there are more than fit.
+    [[nodiscard]] bool configure(boot::BootInfo const& info);
+    /// Adds MMIO of the sensor's own devices to what no device may be aimed at. False: no room.
+    [[nodiscard]] bool protect(Gpa at, std::uint64_t bytes);
     /// Beyond `end` the sensor's own tables map nothing; until then nothing is reachable.
     void set_end(std::uint64_t end) { end_ = end; }
     /// Whether the sensor itself may touch [at, at + bytes): mapped, whatever lies there.

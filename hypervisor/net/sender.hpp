@@ -77,6 +77,8 @@ public:
     PollResult poll(Tsc now);
     /// Open slots are closed at the next poll whatever their age. Any CPU, any time.
     void flush() { flush_.store(true, std::memory_order_relaxed); }
+    /// When the last acknowledgement was accepted; 0: none yet. Any CPU, any time.
+    [[nodiscard]] Tsc last_ack() const { return Tsc{last_ack_.load(std::memory_order_relaxed)}; }
     /// For power-off: polls until everything is acknowledged (true) or the time is over.
     [[nodiscard]] bool drain(Tsc deadline);
     /// Policy hold: called by a SlotBuffer while it is full.
@@ -119,6 +121,7 @@ private:
     std::array<std::uint64_t, retired_instances> retired_{};
     std::size_t retired_count_ = 0;
     std::uint64_t highest_ack_counter_ = 0;
+    std::atomic<std::uint64_t> last_ack_{0}; ///< TSC
 
     std::uint16_t mtu_;
     std::uint32_t datagrams_per_poll_;

@@ -113,6 +113,7 @@ void Sender::on_ack(wire::DatagramHeader const& header, std::span<std::uint8_t c
     if (header.counter.get() <= highest_ack_counter_)
         return;
     highest_ack_counter_ = header.counter.get();
+    last_ack_.store(now.value, std::memory_order_relaxed);
     take_rtt_sample(highest, now);
     for (std::size_t i = 0; i < stream_count_; ++i)
         deliveries_[i].heard(now);

@@ -125,6 +125,19 @@ void Observer::one_range(Request& request, DiskCommand const& command)
     } while (done < command.bytes);
 }
 
+void Observer::mark_capture(bool on)
+{
+    counters_->add(on ? wire::CounterId::capture_switched_on : wire::CounterId::capture_switched_off);
+    sink_->begin_request();
+    Request request{clock_->utc(clock_->tsc()).value, 0, 0};
+    if (!clock_->synchronised())
+        request.flags |= wire::record_flag::time_unsynchronised;
+    wire::Record record;
+    record.kind = static_cast<std::uint8_t>(on ? wire::Kind::capture_on : wire::Kind::capture_off);
+    put(request, record, true, nullptr);
+    sink_->end_request();
+}
+
 void Observer::put(Request& request, wire::Record& record, bool last, std::byte const* content)
 {
     auto flags = static_cast<std::uint16_t>(record.flags.get() | request.flags);

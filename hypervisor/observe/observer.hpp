@@ -32,6 +32,10 @@ public:
     void describe(std::uint16_t source, std::uint16_t logical_sector_bytes, std::uint64_t capacity_512,
                   char const (&model)[40], char const (&serial)[20]) override;
 
+    /// A record that tells the collector of capture being switched. Say `false` before it goes off and `true` after it
+    /// came on: then nothing is missing outside the time between.
+    void mark_capture(bool on);
+
     void set_mode(core::CaptureMode mode) { mode_.store(mode, std::memory_order_relaxed); }
 
     /// The disks described so far, for the hello datagram; returns how many were copied.

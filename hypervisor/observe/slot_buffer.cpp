@@ -174,6 +174,12 @@ bool SlotBuffer::view(std::uint64_t number, SlotView& into) const
     return true;
 }
 
+std::uint64_t SlotBuffer::used_bytes() const
+{
+    core::SpinGuard const guard{state_lock_};
+    return head_ - tail_;
+}
+
 void SlotBuffer::mark_transferred(std::uint64_t number)
 {
     core::SpinGuard const guard{state_lock_};

@@ -75,6 +75,8 @@ public:
     [[nodiscard]] std::uint64_t closed_end() const { return closed_end_.load(std::memory_order_acquire); }
     /// Records made so far, dropped ones included.
     [[nodiscard]] std::uint64_t next_sequence() const { return next_sequence_.load(std::memory_order_acquire); }
+    /// Bytes that records occupy or keep from being used, until they are acknowledged.
+    [[nodiscard]] std::uint64_t used_bytes() const;
     [[nodiscard]] bool has_open_slot() const { return open_records_.load(std::memory_order_acquire) != 0; }
     /// A closed slot that is still held; false for any other number.
     [[nodiscard]] bool view(std::uint64_t number, SlotView& into) const;

@@ -195,9 +195,34 @@ def all_cpus(run: Run, evidence: Evidence | None) -> Verdict:
     return verdict
 
 
+def startup_watched_again(run: Run, times: int) -> Verdict:
+    """The sensor says that the local APIC was watched for each CPU start, and let go again afterwards."""
+    verdict = Verdict("CPU starts were announced")
+    log = (run.folder / "machine" / "sensor.log").read_text(errors="replace")
+    again, ended = log.count("the local APIC is watched again"), log.count("the local APIC is no longer watched")
+    verdict.require(again == times, f"the watch began again {again} times, expected {times}")
+    verdict.require(ended == times + 1, f"the watch ended {ended} times, expected {times + 1}")
+    return verdict
+
+
 def sensor_ran(run: Run) -> Verdict:
     verdict = Verdict("the sensor ran")
     verdict.require(qemu_trace.FIRST_VMRUN in run.qemu_log.read_text(errors="replace"), "no VMRUN was executed")
+    return verdict
+
+
+def xen(evidence: Evidence) -> Verdict:
+    """Witness 7, the other kernel: Xen started both CPUs, its first domain came up, used the disk and powered off."""
+    verdict = Verdict("Xen beneath the sensor")
+    report = evidence.run.report
+    kind = [entry["value"] for entry in report["results"] if entry["name"] == "hypervisor"]
+    verdict.require(kind == ["xen"], f"Linux says that it runs on {kind}")
+    console = (evidence.run.folder / "machine" / "console.log").read_text(errors="replace")
+    verdict.require(re.search(r"Brought up 2 CPUs", console) is not None, "Xen did not bring up 2 CPUs")
+    controlled = evidence.boot.counters().get("cpus_controlled")
+    verdict.require(controlled == 2, f"the sensor says it controls {controlled} CPUs")
+    verdict.merge(writes(evidence, 20 + 100))
+    verdict.merge(reads(evidence))
     return verdict
 
 

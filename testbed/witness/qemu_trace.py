@@ -25,6 +25,7 @@ EVENTS = ("handle_cmd_fis_dump", "blk_co_preadv", "blk_co_pwritev", "bdrv_open_c
 FIRST_VMRUN = "undercroft-probe: first vmrun"
 
 _FIS = re.compile(r"handle_cmd_fis_dump ahci\((0x[0-9a-f]+)\)\[(\d+)\]")
+_STAMP = re.compile(r"@(\d+\.\d+):")
 _REGISTER = re.compile(r"ide_ioport_write IDE PIO wr @ 0x([0-9a-f]+) \([^)]*\); val 0x([0-9a-f]+)")
 _DUMP = re.compile(r"0x([0-9a-f]{2}): ((?:[0-9a-f]{2} ?)+)")
 _BLOCK = re.compile(r"blk_co_p(read|write)v blk 0x[0-9a-f]+ bs (0x[0-9a-f]+) offset (\d+) bytes (\d+)")
@@ -80,6 +81,7 @@ class HbaCommand:
     opcode: int
     access: Access | None
     seen_by_sensor: bool
+    host_s: float = 0.0  # UTC by the host's clock when the HBA took it
 
 
 @dataclass(slots=True)
@@ -133,6 +135,7 @@ def read_trace(path: Path, sector_bytes: dict[int, int] | None = None) -> Trace:
         for line in lines:
             if "handle_cmd_fis_dump" in line:
                 match = _FIS.search(line)
+                stamp = _STAMP.search(line)
                 fis = _dumped_fis(lines)
                 if not match or len(fis) < 20 or (controller and match[1] != controller):
                     continue
@@ -141,7 +144,7 @@ def read_trace(path: Path, sector_bytes: dict[int, int] | None = None) -> Trace:
                 if fis[0] != REGISTER_H2D or not fis[1] & 0x80:
                     continue
                 access = decode_fis(fis, (sector_bytes or {}).get(port, 512))
-                trace.commands.append(HbaCommand(port, fis[2], access, trace.first_vmrun_seen))
+                trace.commands.append(HbaCommand(port, fis[2], access, trace.first_vmrun_seen, float(stamp[1]) if stamp else 0.0))
             elif "ide_ioport_write" in line:
                 match = _REGISTER.search(line)
                 channel = channels.get(int(match[1], 16) & ~7) if match else None

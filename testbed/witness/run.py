@@ -8,15 +8,21 @@ both, runs first (fixtures), so that one run serves several witnesses. Exit code
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from testbed.collector import CollectorError  # noqa: E402
 from testbed.faults import Faults  # noqa: E402
-from testbed.witness import forms_check, identity_check, judge, reach_check, rig  # noqa: E402
+from testbed.gdbstub import GdbError  # noqa: E402
+from testbed.sntp import SntpServer  # noqa: E402
+from testbed.witness import clock_check, control_check, fault_check, forms_check, identity_check, judge, nics_check, reach_check, rig, store  # noqa: E402
 from testbed.witness.access import Verdict  # noqa: E402
 from testbed.witness.blklogwrites import LogError  # noqa: E402
 from testbed.witness.qemu_trace import TraceError  # noqa: E402
@@ -53,19 +59,39 @@ RUNS: dict[str, Setup] = {
     "bare": Setup("identity", sensor=False, cpus=2, disk_bytes=0, log_writes=False, trace=False, timeout_s=120),
     "smp2": Setup(own("smp"), settings={"IDENTITY": "1"}, cpus=2, disk_bytes=64 << 20),
     "smp4": Setup(own("smp"), cpus=4, disk_bytes=128 << 20),
+    "control": Setup(own("control"), settings={"CONTROL_KEY": rig.IDENTITY.control_key}, cpus=2, disk_bytes=64 << 20, guest_programs=("ucctl",)),
+    "hotplug": Setup(own("hotplug"), cpus=2, disk_bytes=64 << 20),
     # Witness 7: memtest86+ starts all CPUs by itself.
     "memtest": Setup("boot", cpus=2, memory="384M", buffer_kib=4096, disk_bytes=0, log_writes=False, trace=False, payload=MEMTEST,
                      payload_options="console=ttyS0,115200", payload_until=r"#[3-9] +\[", payload_seconds=100, timeout_s=120, devices=("VGA",)),  # it wants a screen
+    # Witness 7, the other kernel: Xen has its own start of CPUs, page tables and interrupts.
+    "xen": Setup(own("xen"), cpus=2, disk_bytes=64 << 20, xen=True, timeout_s=450),
+    "fault": Setup(own("fault"), cpus=2, disk_bytes=64 << 20, ends="crashed", gdb=Path(tempfile.gettempdir()) / f"undercroft-gdb-{os.getpid()}"),
     "reach": Setup(own("reach"), settings=reach_check.SETTINGS, mode="header", disk_bytes=64 << 20, guest_programs=("reach",)),
+    # Other cards than the e1000e of all other runs.
+    "nic_e1000": Setup(own("nics"), settings=nics_check.SETTINGS, nic="e1000", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=120),
+    "nic_virtio": Setup(own("nics"), settings=nics_check.SETTINGS, nic="virtio", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=120),
+    "clock": Setup(own("clock"), mode="header", disk_bytes=64 << 20, timeout_s=120),
     "forms_bare": Setup(own("forms"), sensor=False, disk_bytes=64 << 20, log_writes=False, trace=False, guest_programs=("forms",), timeout_s=120),
     "forms": Setup(own("forms"), mode="header", disk_bytes=64 << 20, guest_programs=("forms",), timeout_s=150),
 }
 
 
 def make(name: str, build: Build, folder: Path) -> None:
-    reach = name == "reach"
-    run = rig.perform(RUNS[name], build, folder, on_stage=reach_check.saver(folder) if reach else None,
-                      lay=reach_check.lay_patterns if reach else None)
+    setup, on_stage, lay = RUNS[name], None, None
+    if name == "reach":
+        on_stage, lay = reach_check.saver(folder), reach_check.lay_patterns
+    elif name.startswith("nic_"):
+        on_stage = nics_check.saver(folder)
+    elif setup.gdb:
+        on_stage = fault_check.breaker(build, folder, setup.gdb)
+    if name == "clock":
+        with SntpServer(clock_check.OFFSET_S) as server:
+            setup = dataclasses.replace(setup, config={"sntp": f"10.0.2.2:{server.port}", "sntp_interval_s": "1"})
+            run = rig.perform(setup, build, folder, on_stage=clock_check.jumper(server))
+            clock_check.keep(server, folder)
+    else:
+        run = rig.perform(setup, build, folder, on_stage=on_stage, lay=lay)
     print(f"{name}: the machine ended by itself after {run.facts['seconds']} s; {folder}")
 
 
@@ -134,11 +160,36 @@ class Judges:
                 verdict.merge(judge.reads(evidence))
         return verdict
 
+    def control(self) -> Verdict:
+        return control_check.check(self._evidence("control"))
+
+    def hotplug(self) -> Verdict:
+        evidence = self._evidence("hotplug")
+        verdict = judge.all_cpus(evidence.run, evidence)
+        verdict.merge(judge.startup_watched_again(evidence.run, 2))
+        verdict.merge(judge.writes(evidence, 1))
+        return verdict
+
+    def fault(self) -> Verdict:
+        run = self._run("fault")
+        return fault_check.check(run, store.only_boot(run.store))
+
+    def xen(self) -> Verdict:
+        return judge.xen(self._evidence("xen"))
+
     def forms(self) -> Verdict:
         sensed = self._run("forms")
         verdict = forms_check.check(self._run("forms_bare"), sensed)
         verdict.merge(judge.sensor_ran(sensed))
         return verdict
+
+    def nics(self) -> Verdict:
+        verdict = nics_check.check(self._run("nic_e1000"))
+        verdict.merge(nics_check.check(self._run("nic_virtio")))
+        return verdict
+
+    def clock(self) -> Verdict:
+        return clock_check.check(self._evidence("clock"))
 
     def reach(self) -> Verdict:
         verdict = reach_check.check(self._run("reach"))
@@ -165,7 +216,7 @@ def main() -> int:
             return 0
         witness: Callable[[], Verdict] = getattr(Judges(build, runs), options.name)
         verdict = witness()
-    except (rig.RigError, StoreError, TraceError, LogError, OSError) as error:
+    except (rig.RigError, CollectorError, GdbError, fault_check.FaultError, StoreError, TraceError, LogError, OSError) as error:
         return rig.complain(error)
     print(verdict)
     return 0 if verdict.ok else 1

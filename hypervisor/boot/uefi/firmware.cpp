@@ -1,6 +1,10 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/boot/uefi/firmware.hpp"
 
+#include "hypervisor/boot/entropy.hpp"
+#include "hypervisor/boot/uefi/ram_map.hpp"
+#include "hypervisor/boot/utc.hpp"
+
 namespace undercroft::efi {
 namespace {
 
@@ -13,38 +17,6 @@ std::uint64_t read_tsc()
     std::uint32_t low, high;
     asm volatile("lfence; rdtsc" : "=a"(low), "=d"(high));
     return std::uint64_t{high} << 32 | low;
-}
-
-/// Days since 1970-01-01 of a proleptic Gregorian date.
-std::int64_t days_from_civil(std::int64_t year, unsigned month, unsigned day)
-{
-    year -= month <= 2 ? 1 : 0;
-    std::int64_t const era = (year >= 0 ? year : year - 399) / 400;
-    auto const year_of_era = static_cast<unsigned>(year - era * 400);
-    unsigned const day_of_year = (153 * (month + (month > 2 ? -3U : 9U)) + 2) / 5 + day - 1;
-    unsigned const day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    return era * 146097 + day_of_era - 719468;
-}
-
-bool is_ram(MemoryDescriptor const& d)
-{
-    switch (d.type) {
-    case MemoryType::loader_code:
-    case MemoryType::loader_data:
-    case MemoryType::boot_code:
-    case MemoryType::boot_data:
-    case MemoryType::runtime_code:
-    case MemoryType::runtime_data:
-    case MemoryType::conventional:
-    case MemoryType::acpi_reclaim:
-    case MemoryType::acpi_nvs:
-    case MemoryType::persistent:
-        return true;
-    case MemoryType::reserved:
-        return (d.attribute & memory_wb) != 0;
-    default:
-        return false;
-    }
 }
 
 } // namespace
@@ -150,19 +122,19 @@ void Firmware::release_networks()
     boot_->free_pool(handles);
 }
 
-void Firmware::describe(boot::BootInfo& info)
+bool Firmware::describe(boot::BootInfo& info)
 {
     Guid const guids[] = {acpi10_guid, acpi20_guid}; // the later one wins
     for (Guid const& guid : guids)
         for (std::uint64_t i = 0; i < system_->table_count; ++i)
             if (system_->tables[i].guid == guid)
                 info.rsdp = reinterpret_cast<std::uint64_t>(system_->tables[i].table);
-    add_memory(info);
     add_time(info);
     add_random(info);
+    return add_memory(info);
 }
 
-void Firmware::add_memory(boot::BootInfo& info)
+bool Firmware::add_memory(boot::BootInfo& info)
 {
     std::uint64_t bytes = 0, key = 0, stride = 0;
     std::uint32_t version = 0;
@@ -170,34 +142,38 @@ void Firmware::add_memory(boot::BootInfo& info)
     bytes += 16 * (stride != 0 ? stride : sizeof(MemoryDescriptor));
     void* memory = nullptr;
     if (boot_->allocate_pool(MemoryType::loader_data, bytes, &memory) != success)
-        return;
+        return false;
     auto* const map = static_cast<std::uint8_t*>(memory);
-    if (boot_->get_memory_map(&bytes, reinterpret_cast<MemoryDescriptor*>(map), &key, &stride, &version) == success) {
-        for (std::uint64_t at = 0; at + sizeof(MemoryDescriptor) <= bytes; at += stride) {
-            auto const& d = *reinterpret_cast<MemoryDescriptor const*>(map + at);
-            std::uint64_t const length = d.pages * 4096;
-            if (!is_ram(d) || (d.physical_start < info.region_start + info.region_bytes &&
-                               info.region_start < d.physical_start + length))
-                continue;
-            boot::MemoryRange* const last = info.memory_ranges != 0 ? &info.memory[info.memory_ranges - 1] : nullptr;
-            if (last != nullptr && last->start + last->bytes == d.physical_start)
-                last->bytes += length;
-            else if (info.memory_ranges < boot::max_memory_ranges)
-                info.memory[info.memory_ranges++] = {d.physical_start, length};
-        }
-    }
+    bool const done =
+        boot_->get_memory_map(&bytes, reinterpret_cast<MemoryDescriptor*>(map), &key, &stride, &version) == success &&
+        list_ram({map, bytes, stride}, info);
     boot_->free_pool(memory);
+    return done;
+}
+
+std::uint64_t Firmware::measure_tsc_hz()
+{
+    constexpr std::uint64_t short_us = 1000, long_us = 6000;
+    std::uint64_t shortest[2] = {~0ULL, ~0ULL};
+    // What disturbs a Stall (SMM, a busy host beneath) makes it longer, never shorter; what a call costs is in both.
+    for (unsigned round = 0; round < 16; ++round)
+        for (unsigned i = 0; i < 2; ++i) {
+            std::uint64_t const before = read_tsc();
+            boot_->stall(i == 0 ? short_us : long_us);
+            std::uint64_t const taken = read_tsc() - before;
+            shortest[i] = taken < shortest[i] ? taken : shortest[i];
+        }
+    if (shortest[1] <= shortest[0]) // a Stall that does not stall: better a poor rate than none
+        return shortest[1] * 1000000 / long_us + 1000000;
+    return (shortest[1] - shortest[0]) * (1000000 / (long_us - short_us));
 }
 
 void Firmware::add_time(boot::BootInfo& info)
 {
-    constexpr std::uint64_t measure_us = 20000;
-    std::uint64_t const before = read_tsc();
-    boot_->stall(measure_us);
-    info.tsc_hz = (read_tsc() - before) * (1000000 / measure_us);
+    info.tsc_hz = measure_tsc_hz();
     Time time{};
     if (system_->runtime->get_time(&time, nullptr) == success) {
-        std::int64_t seconds = days_from_civil(time.year, time.month, time.day) * 86400 + time.hour * 3600 +
+        std::int64_t seconds = boot::days_from_civil(time.year, time.month, time.day) * 86400 + time.hour * 3600 +
                                time.minute * 60 + time.second;
         if (time.time_zone != 2047) // EFI_UNSPECIFIED_TIMEZONE: taken as UTC
             seconds += std::int64_t{time.time_zone} * 60;
@@ -209,27 +185,15 @@ void Firmware::add_time(boot::BootInfo& info)
 void Firmware::add_random(boot::BootInfo& info)
 {
     void* interface = nullptr;
-    std::uint8_t bytes[32] = {};
+    boot::Seeds seeds;
     bool done = false;
     if (boot_->locate_protocol(&rng_guid, nullptr, &interface) == success) {
         auto* const rng = static_cast<Rng*>(interface);
-        done = rng->get_rng(rng, nullptr, sizeof(bytes), bytes) == success;
+        done = rng->get_rng(rng, nullptr, sizeof(seeds.bytes), seeds.bytes) == success;
     }
-    // Without a generator: the clock and the jitter of successive TSC readings, mixed (splitmix64).
-    // The boot id needs to be unique; the secret only has to hold until boot services end.
-    std::uint64_t state = info.firmware_utc_ns ^ info.firmware_tsc;
-    for (std::size_t i = 0; i < sizeof(bytes) && !done; ++i) {
-        for (unsigned round = 0; round < 16; ++round) {
-            state += 0x9E3779B97F4A7C15 + read_tsc();
-            state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9;
-            state = (state ^ (state >> 27)) * 0x94D049BB133111EB;
-            state ^= state >> 31;
-        }
-        bytes[i] = static_cast<std::uint8_t>(state);
-    }
-    __builtin_memcpy(info.boot_id, bytes, 16);
-    __builtin_memcpy(&info.boot_secret, bytes + 16, 8);
-    __builtin_memcpy(&info.random_seed, bytes + 24, 8);
+    if (!done)
+        boot::add_jitter(seeds, info.firmware_utc_ns ^ info.firmware_tsc, read_tsc);
+    seeds.store(info);
 }
 
 } // namespace undercroft::efi

@@ -23,12 +23,13 @@ public:
     /// Takes the firmware's drivers off every supported network card, so that none of them
     /// still transfers into memory when the core takes the card over.
     void release_networks();
-    /// Memory map, ACPI root, clocks, random numbers.
-    void describe(boot::BootInfo& info);
+    /// Memory map, ACPI root, clocks, random numbers. False: the memory map does not fit.
+    [[nodiscard]] bool describe(boot::BootInfo& info);
 
 private:
-    void add_memory(boot::BootInfo& info);
+    [[nodiscard]] bool add_memory(boot::BootInfo& info);
     void add_time(boot::BootInfo& info);
+    [[nodiscard]] std::uint64_t measure_tsc_hz();
     void add_random(boot::BootInfo& info);
 
     Handle image_;

@@ -42,13 +42,12 @@ std::size_t seal_input(std::span<std::uint8_t const> input, std::vector<std::uin
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size)
 {
-    static core::Counters counters;
     static RememberingTarget target;
     static auto const server = std::make_unique<ControlServer>();
     static ProgramMemory memory;
     if (size < 2 || size > 4096)
         return 0;
-    server->set_up(fixture_identity(), target, counters);
+    server->set_up(fixture_identity(), target);
     target.lines.assign(20, std::string(300, 'x') + "\n");
     target.switched = 0;
     memory.writes = 0;

@@ -65,7 +65,7 @@ public:
         return note("hypercall"), answers.hypercall_taken;
     }
     void after_open_step() override { note("after_open_step"); }
-    bool kicked_recently(Mailbox const&) override { return answers.kicked_recently; }
+    bool take_kick(Mailbox& mailbox) override { return mailbox.take_kick(answers.time, 100); }
     [[noreturn]] void guest_shutdown() override
     {
         note("guest_shutdown");
@@ -105,6 +105,9 @@ void post(Mailbox& mailbox, Post const& what)
     case Post::Kind::flush:
         mailbox.post_flush();
         break;
+    case Post::Kind::kick:
+        mailbox.note_kick(0);
+        break;
     }
 }
 
@@ -122,10 +125,10 @@ void enter_mode(FakeCpu& cpu, paging::testing::Ram& ram, Mode mode)
 {
     switch (mode) {
     case Mode::long64:
-        ram.put<std::uint64_t>(0x1000, 0x2003);
-        ram.put<std::uint64_t>(0x2000, 0x3003);
-        ram.put<std::uint64_t>(0x3000 + 2 * 8, 0x4003);
-        ram.put<std::uint64_t>(0x4000, code_gpa | 3);
+        ram.put<std::uint64_t>(0x1000, 0x2007);
+        ram.put<std::uint64_t>(0x2000, 0x3007);
+        ram.put<std::uint64_t>(0x3000 + 2 * 8, 0x4007);
+        ram.put<std::uint64_t>(0x4000, code_gpa | 7);
         cpu.set_segment(Segment::cs, {0x10, 0xA9B, 0xFFFF'FFFF, 0x7777'0000}); // base is ignored in 64-bit mode
         cpu.set_system_registers(0x8001'0033, 0x1000, 0x20, 0xD00);
         cpu.set_rip(0x40'0000);
@@ -235,6 +238,7 @@ private:
             post(mailbox_, what);
         while_waiting.assign(step.while_waiting.begin(), step.while_waiting.end());
         machine_.answers = step.answers;
+        cpu_.paging_state.cpl = step.cpl;
         backend::Exit exit = step.exit;
         if (step.next_rip_offset != 0)
             exit.next_rip = cpu_.rip() + step.next_rip_offset;

@@ -43,13 +43,14 @@ struct Call {
 
 /// What other CPUs post.
 struct Post {
-    enum class Kind : std::uint8_t { init, startup, flush } kind;
+    enum class Kind : std::uint8_t { init, startup, flush, kick } kind;
     std::uint8_t vector = 0;
 };
 
 /// How the machine answers in this step.
 struct Answers {
-    bool may_open = true, msr_faults = false, hypercall_taken = false, kicked_recently = false;
+    bool may_open = true, msr_faults = false, hypercall_taken = false;
+    std::uint64_t time = 0; ///< for NMIs; calls are void from 100 on
     std::uint64_t msr_value = 0;
 };
 
@@ -70,6 +71,7 @@ struct Step {
     std::optional<std::uint64_t> cs_base{};
     std::optional<std::uint64_t> rflags{};
     bool ends_in_shutdown = false;
+    std::uint8_t cpl = 0;
     std::uint64_t next_rip_offset = 0; ///< exit.next_rip = RIP before + this, when not 0
 };
 

@@ -23,9 +23,9 @@ struct SystemMemoryTest : ::testing::Test {
         info->memory[2] = {at(0x1000), 0x1000};
         info->region_start = at(0x3000);
         info->region_bytes = 0x2000;
-        memory.configure(*info);
+        EXPECT_TRUE(memory.configure(*info));
         memory.set_end(std::uint64_t{1} << 47);
-        memory.protect(Gpa{0xFEB0'0000}, 0x2'0000);
+        EXPECT_TRUE(memory.protect(Gpa{0xFEB0'0000}, 0x2'0000));
     }
     [[nodiscard]] std::uint64_t at(std::uint64_t offset) const
     {
@@ -112,12 +112,23 @@ TEST_F(SystemMemoryTest, NoDeviceMayBeAimedAtTheSensor)
     EXPECT_TRUE(memory.touches_sensor(Gpa{1}, top));
 }
 
-TEST(SystemMemory, MoreRangesThanFitAreCut)
+TEST_F(SystemMemoryTest, ProtectedRangesAreKeptOrRefused)
+{
+    std::uint64_t kept = 0;
+    while (memory.protect(Gpa{0x1'0000'0000 + kept * 0x2000}, 0x1000)) {
+        ASSERT_LT(++kept, 1000U);
+    }
+    EXPECT_GE(kept, 6U) << "all windows of one card";
+    for (std::uint64_t i = 0; i < kept; ++i)
+        EXPECT_TRUE(memory.touches_sensor(Gpa{0x1'0000'0000 + i * 0x2000}, 1)) << i;
+}
+
+TEST(SystemMemory, MoreRangesThanFitAreRefused)
 {
     auto const info = std::make_unique<boot::BootInfo>();
     info->memory_ranges = 0xFFFF'FFFF;
     SystemMemory memory;
-    memory.configure(*info);
+    EXPECT_FALSE(memory.configure(*info));
     EXPECT_EQ(memory.view(Gpa{0x1000}, 1), nullptr);
 }
 
@@ -179,6 +190,20 @@ TEST(Mailbox, FlushIsTakenOnce)
     EXPECT_FALSE(mailbox.pending());
 }
 
+TEST(Mailbox, AsManyNmisAreCallsAsWereSent)
+{
+    Mailbox mailbox;
+    EXPECT_FALSE(mailbox.take_kick(5, 100)) << "nothing was sent";
+    mailbox.note_kick(10);
+    mailbox.note_kick(20);
+    EXPECT_TRUE(mailbox.take_kick(19, 100)) << "noted after the time was read";
+    EXPECT_TRUE(mailbox.take_kick(119, 100));
+    EXPECT_FALSE(mailbox.take_kick(119, 100));
+    mailbox.note_kick(200);
+    EXPECT_FALSE(mailbox.take_kick(300, 100)) << "merged with another";
+    EXPECT_FALSE(mailbox.take_kick(250, 100)) << "and is not owed any more";
+}
+
 TEST(Mailbox, PendingUntilTheStartupRequestIsServed)
 {
     Mailbox mailbox;
@@ -194,8 +219,6 @@ TEST(Mailbox, PendingUntilTheStartupRequestIsServed)
     EXPECT_EQ(action.kind, platform::StartupAction::Kind::start);
     EXPECT_EQ(action.vector, 9);
     EXPECT_FALSE(mailbox.pending());
-    mailbox.note_kick(77);
-    EXPECT_EQ(mailbox.last_kick(), 77U);
 }
 
 } // namespace

@@ -31,6 +31,27 @@ TEST(Sender, PerfectLinkNeedsNoRepeats)
     EXPECT_EQ(s.counters.get(CounterId::slots_freed), s.counters.get(CounterId::slots_closed));
 }
 
+TEST(Sender, RemembersWhenTheCollectorLastAnswered)
+{
+    Simulation s{1 << 20};
+    auto const run = [&](bool collector_alive) {
+        s.collector_alive = collector_alive;
+        for (unsigned i = 0; i < 3000; ++i)
+            s.step(millisecond);
+        return s.sender.last_ack().value;
+    };
+    EXPECT_EQ(run(false), 0U);
+    std::uint64_t const before = s.clock.now;
+    std::uint64_t const answered = run(true);
+    EXPECT_GT(answered, before);
+    s.put(0, 100);
+    std::uint64_t const later = run(true);
+    EXPECT_GT(later, answered);
+    EXPECT_LE(later, s.clock.now);
+    s.put(1, 100);
+    EXPECT_EQ(run(false), later);
+}
+
 TEST(Sender, RecordLeavesAfterSendDelay)
 {
     Simulation s{1 << 20};

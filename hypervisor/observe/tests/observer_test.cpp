@@ -259,6 +259,27 @@ TEST_P(ObserverTest, DisksAreRememberedOnce)
     EXPECT_EQ(observer->disks(std::span{disks}.first(1)), 1U);
 }
 
+TEST_P(ObserverTest, SwitchingCaptureIsARecordOfItsOwn)
+{
+    clock.in_step = false;
+    observer->mark_capture(false);
+    clock.in_step = true;
+    observer->mark_capture(true);
+    ASSERT_EQ(sink.items.size(), 2U);
+    EXPECT_EQ(sink.items[0].record.kind.get(), 32);
+    EXPECT_EQ(sink.items[0].record.flags.get(),
+              flag::first_of_request | flag::last_of_request | flag::time_unsynchronised);
+    EXPECT_EQ(sink.items[1].record.kind.get(), 33);
+    EXPECT_EQ(sink.items[1].record.flags.get(), flag::first_of_request | flag::last_of_request);
+    EXPECT_GT(sink.items[1].record.time_utc_ns.get(), sink.items[0].record.time_utc_ns.get());
+    for (auto const& item : sink.items) {
+        EXPECT_EQ(item.record.length.get() | item.record.address.get() | item.record.source.get(), 0U);
+        EXPECT_TRUE(item.content.empty());
+    }
+    EXPECT_EQ(counters.get(wire::CounterId::capture_switched_off), 1U);
+    EXPECT_EQ(counters.get(wire::CounterId::capture_switched_on), 1U);
+}
+
 INSTANTIATE_TEST_SUITE_P(Modes, ObserverTest, testing::Values(core::CaptureMode::header, core::CaptureMode::content));
 
 } // namespace

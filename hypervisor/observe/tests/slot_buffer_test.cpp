@@ -111,6 +111,27 @@ TEST(SlotBuffer, StatesOfOneSlot)
     EXPECT_EQ(counters.get(wire::CounterId::content_bytes_captured), 4096U);
 }
 
+TEST(SlotBuffer, UsedBytesAreThoseNotYetAcknowledged)
+{
+    Memory const memory{SlotBuffer::min_memory_bytes};
+    FakeClock clock;
+    core::Counters counters;
+    SlotBuffer buffer{memory.span(), {}, clock, counters, nullptr};
+    EXPECT_EQ(buffer.used_bytes(), 0U);
+    ASSERT_TRUE(put(buffer, 0, 100));
+    EXPECT_EQ(buffer.used_bytes(), record_bytes + 100);
+    buffer.close_open(clock.tsc(), true);
+    buffer.mark_transferred(0);
+    ASSERT_TRUE(put(buffer, 1, 0));
+    EXPECT_EQ(buffer.used_bytes(), 2 * record_bytes + 100);
+    ASSERT_TRUE(buffer.free_below(1));
+    EXPECT_EQ(buffer.used_bytes(), record_bytes);
+    buffer.close_open(clock.tsc(), true);
+    buffer.mark_transferred(1);
+    ASSERT_TRUE(buffer.free_below(2));
+    EXPECT_EQ(buffer.used_bytes(), 0U);
+}
+
 TEST(SlotBuffer, SlotsAreFilledToTheirLimitAndItemsNotSplit)
 {
     Memory memory{1 << 20};
