@@ -151,8 +151,8 @@ def _request(arguments: argparse.Namespace, sensor: Sensor | None) -> Request:
     if payload == "memtest":
         payload, options = memtest.PROGRAM, options or memtest.OPTIONS
     return Request(
-        out=arguments.out, workload=arguments.workload, emulator=arguments.emulator, chipset=arguments.machine, firmware=arguments.firmware,
-        cpus=arguments.cpus, memory=arguments.memory or ("2G" if arguments.emulator == "qemu" else "512M"),
+        out=arguments.out, workload=arguments.workload, emulator=arguments.emulator, firmware=arguments.firmware,
+        cpus=arguments.cpus, memory=arguments.memory or ("2G" if arguments.emulator == "qemu" else "512M"), chipset=arguments.machine,
         sensor_entry=arguments.sensor_entry.read_text(encoding="ascii") if arguments.sensor_entry else "",
         bochs_lines=arguments.bochs, instrument=arguments.instrument, instruction_limit=arguments.instruction_limit,
         accelerator=choice.accelerator, cpu_model=arguments.cpu_model, sensor=sensor, sensor_as=arguments.sensor_as,

@@ -108,7 +108,7 @@ class Collector:
             return values
         return {}
 
-    def wait_until_quiet(self, patience: float) -> bool:
+    def wait_until_quiet(self, patience: float, quiet: float = QUIET_SECONDS) -> bool:
         """Waits until no records have come for a while: the sensor has then sent what it had buffered."""
         patience_end = time.monotonic() + patience
         last, since = -1, time.monotonic()
@@ -116,7 +116,7 @@ class Collector:
             now = self.metrics().get("fragments_received", 0)
             if now != last:
                 last, since = now, time.monotonic()
-            elif time.monotonic() - since >= QUIET_SECONDS:
+            elif time.monotonic() - since >= quiet:
                 return True
             time.sleep(0.1)
         return False

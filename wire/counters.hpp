@@ -48,6 +48,7 @@ namespace undercroft::wire {
     X(48, pci_writes_refused, "configuration writes refused or changed: ECAM base, bridges above the hidden NIC")      \
     X(49, msr_writes_refused, "MSR writes refused: local APIC base, routing of physical addresses")                    \
     X(50, run_ahead_merged, "device accesses emulated without an exit of their own")                                   \
+    X(51, exits_cpuid, "CPUID exits (Intel)")                                                                          \
     X(52, exits_protection_fault, "#GP of the guest (AMD)")                                                            \
     X(64, ahci_commands_read, "AHCI read commands")                                                                    \
     X(65, ahci_commands_write, "AHCI write commands")                                                                  \

@@ -26,8 +26,9 @@ enum class ExitKind : std::uint8_t {
                       ///< 0)
     debug_trap,       ///< #DB while a single step is in progress
     shutdown,         ///< triple fault
-    xsetbv,
-    cpuid,
+    timer,            ///< what arm_timer() asked for
+    cpuid,            ///< the backend has answered it
+    handled,          ///< so it has this: XSETBV, control registers, windows
     unknown,
 };
 
@@ -39,7 +40,7 @@ struct Exit {
     std::uint8_t width = 0;
     bool is_write = false, is_fetch = false, string = false, rep = false;
     bool by_page_walk = false;  ///< nested_fault: the CPU was reading or marking the guest's own page tables
-    std::uint64_t next_rip = 0; ///< where known (I/O), else 0
+    std::uint64_t next_rip = 0; ///< behind the instruction that exited; 0: not known (I/O: always known)
 };
 
 /// General registers in the order of x86 encoding (RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 ... R15).
@@ -87,9 +88,10 @@ concept VirtualCpu = requires(C cpu, C const& ccpu, Exit exit, std::uint64_t v, 
     { cpu.inject_page_fault(v, v) };     // CR2, error code
     { cpu.intercept_halt(on) };
     { cpu.intercept_interrupts(on) };
-    { cpu.single_step(on) }; // #DB after one instruction, guest's TF kept apart
-    { cpu.flush_nested() };  // drop this CPU's cached nested translations
-    { cpu.consume_nmi() };   // take the pending NMI in the sensor
+    { cpu.arm_timer(v) } -> std::same_as<bool>; // exit after that many TSC ticks (0: never); false: there is no timer
+    { cpu.single_step(on) };                    // #DB after one instruction, guest's TF kept apart
+    { cpu.flush_nested() };                     // drop this CPU's cached nested translations
+    { cpu.consume_nmi() };                      // take the pending NMI in the sensor
     { cpu.inject_nmi() };
 };
 

@@ -21,6 +21,14 @@ struct MissingFeature {
     bool required = false; ///< the sensor does not start without it
 };
 
+/// What a vendor works with.
+struct VendorParts {
+    core::Region* region;
+    core::Counters* counters;
+    core::GuestMemory* memory;
+    std::uint64_t host_root; ///< the sensor's own page tables
+};
+
 class Vendor {
 public:
     /// As records and status name it: "svm", "vmx".
@@ -34,8 +42,8 @@ public:
     /// The guest's memory, [0, bytes) mapped to itself. nullptr: out of memory.
     [[nodiscard]] virtual core::GuestMap* make_guest_map(core::Region& region, paging::PagePool& pool,
                                                          core::TlbShootdown& shootdown, std::uint64_t bytes) = 0;
-    /// After the map: the bitmaps, with what this vendor must always intercept.
-    [[nodiscard]] virtual bool build(core::Region& region, core::Counters& counters) = 0;
+    /// After the map: the bitmaps, with what this vendor must always intercept. False: out of memory.
+    [[nodiscard]] virtual bool build(VendorParts const& parts) = 0;
     virtual void intercept_port(std::uint16_t port, bool on) = 0;
     virtual void intercept_msr(std::uint32_t number, bool read, bool write) = 0;
     /// nullptr: out of memory.

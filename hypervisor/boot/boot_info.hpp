@@ -53,8 +53,8 @@ struct BootInfo {
 enum class StartResult : std::uint32_t {
     ok = 0,
     bad_boot_info,
-    no_virtualisation,       ///< neither AMD SVM with nested paging nor a supported backend
-    virtualisation_disabled, ///< VM_CR.SVMDIS set by the firmware
+    no_virtualisation,       ///< neither AMD SVM nor Intel VT-x with all that the sensor needs
+    virtualisation_disabled, ///< by the firmware: VM_CR.SVMDIS, IA32_FEATURE_CONTROL
     out_of_memory,           ///< region too small for the configuration
     bad_config,
     no_nic,

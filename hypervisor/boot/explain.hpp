@@ -13,7 +13,7 @@ inline char const* explain(StartResult result)
     case StartResult::bad_boot_info:
         return "the loader and core.elf are of different versions";
     case StartResult::no_virtualisation:
-        return "this CPU offers no AMD SVM with nested paging";
+        return "this CPU offers neither AMD SVM with nested paging nor Intel VT-x with EPT and unrestricted guest";
     case StartResult::virtualisation_disabled:
         return "virtualisation is switched off in the firmware's setup (SVM / VT-x)";
     case StartResult::out_of_memory:

@@ -20,6 +20,11 @@ public:
     /// On the CPU itself: drops its cached nested translations.
     virtual void flush_nested() = 0;
     virtual void set_guest_tsc(std::uint64_t value) = 0;
+    /// The guest's TSC minus the machine's.
+    [[nodiscard]] virtual std::uint64_t tsc_offset() const = 0;
+    virtual void set_tsc_offset(std::uint64_t offset) = 0;
+    /// On the CPU itself, in the sensor's NMI handler.
+    virtual void note_nmi() = 0;
 
 protected:
     ~CpuDriver() = default;
@@ -47,6 +52,9 @@ public:
     boot::StartResult capture(CapturedState const& captured) override { return cpu_.capture(captured); }
     void flush_nested() override { cpu_.flush_nested(); }
     void set_guest_tsc(std::uint64_t value) override { cpu_.set_guest_tsc(value); }
+    [[nodiscard]] std::uint64_t tsc_offset() const override { return cpu_.tsc_offset(); }
+    void set_tsc_offset(std::uint64_t offset) override { cpu_.set_tsc_offset(offset); }
+    void note_nmi() override { cpu_.note_nmi(); }
     [[noreturn]] void run() override
     {
         for (;;) {

@@ -1,9 +1,10 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
-// When a CPU sends records on. There is no timer of our own on SVM (the machine's timers are
-// the guest's), so sending is tied to exits that happen anyway, and to two that are armed
-// only while something waits: the next HLT/MWAIT and the next physical interrupt.
+// When a CPU sends records on: at exits that happen anyway, and, while something waits, by the processor's
+// own timer (Intel's preemption timer; the machine's timers are the guest's). AMD has none: two exits are
+// armed instead, the next HLT/MWAIT and the next physical interrupt.
 //   - a record that finds the sender quiet for send_delay leaves at once; later ones batch
+// Without a timer:
 //   - while disk commands are outstanding nothing is armed: their completion exits anyway
 //   - when the last command has completed and something waits, HLT and interrupts are armed
 //   - at HLT the guest idles: everything is sent and acknowledgements are awaited, until a
@@ -70,6 +71,7 @@ public:
         bool const waiting = work_->unsent();
         if (!waiting && !work_->unacknowledged()) {
             arm(false, false);
+            disarm_timer();
             keep_alive();
             return;
         }
@@ -86,21 +88,45 @@ public:
             arm(true, false);
             return;
         }
-        if (due(now)) {
+        bool const polls = kind == backend::ExitKind::timer || due(now);
+        if (polls) {
             work_->poll(now, true);
             last_poll_ = now;
         }
-        bool const idle_disk = !host_->commands_outstanding();
         bool const unsent = work_->unsent();
+        if (wait_by_timer(polls, unsent))
+            return;
+        bool const idle_disk = !host_->commands_outstanding();
         // Repeats after a loss may wait a little longer than first transmissions.
         bool const repeats_due = work_->unacknowledged() && now.value - last_interrupt_.value >= timing_.repeat_ticks;
         arm(idle_disk && (unsent || work_->unacknowledged()), idle_disk && (unsent || repeats_due));
     }
 
 private:
-    [[nodiscard]] bool due(Tsc now) const
+    [[nodiscard]] bool due(Tsc now) const { return now.value - last_poll_.value >= send_interval(); }
+
+    [[nodiscard]] std::uint64_t send_interval() const
     {
-        return now.value - last_poll_.value >= (work_->backlog() ? timing_.backlog_ticks : timing_.send_delay_ticks);
+        return work_->backlog() ? timing_.backlog_ticks : timing_.send_delay_ticks;
+    }
+
+    /// The timer goes off when the next sending or repeating is due. False: there is none.
+    bool wait_by_timer(bool polled, bool unsent)
+    {
+        if (!unsent && !work_->unacknowledged()) {
+            disarm_timer();
+            return false;
+        }
+        if (polled || !timer_armed_)
+            timer_armed_ = cpu_->arm_timer(unsent ? send_interval() : timing_.repeat_ticks);
+        return timer_armed_;
+    }
+
+    void disarm_timer()
+    {
+        if (timer_armed_)
+            (void)cpu_->arm_timer(0);
+        timer_armed_ = false;
     }
 
     /// Status, clock, address: looked after about once a second even when no record waits.
@@ -160,7 +186,7 @@ private:
     Tsc last_poll_{};
     Tsc last_interrupt_{}; ///< last exit for an armed interrupt
     std::uint64_t answers_after_waiting_in_vain_ = ~0ULL;
-    bool halt_armed_ = false, interrupts_armed_ = false;
+    bool halt_armed_ = false, interrupts_armed_ = false, timer_armed_ = false;
 };
 
 } // namespace undercroft::core

@@ -83,20 +83,26 @@ private:
             on_port(exit);
             break;
         case msr_read:
-            on_msr_read();
+            on_msr_read(exit);
             break;
         case msr_write:
-            on_msr_write();
+            on_msr_write(exit);
             break;
         case hypercall:
-            on_hypercall();
+            on_hypercall(exit);
             break;
         case halt:
-            on_halt();
+            on_halt(exit);
             break;
         case interrupt:
+        case timer:
             count(wire::CounterId::exits_interrupt);
-            break; // likewise
+            break;
+        case cpuid:
+            count(wire::CounterId::exits_cpuid);
+            break;
+        case handled:
+            break;
         case nmi:
             on_nmi();
             break;
@@ -125,12 +131,12 @@ private:
     /// An intercepted HLT or MWAIT is one that woke up at once, as after an SMI: idle loops look again
     /// and halt again, natively then. Going back to the instruction itself would let an interrupt in
     /// before it, and the guest would sleep over what that interrupt brought.
-    void on_halt()
+    void on_halt(backend::Exit const& exit)
     {
         count(wire::CounterId::exits_halt);
         constexpr std::uint64_t interrupts_enabled = 1ULL << 9;
         if ((cpu_->rflags() & interrupts_enabled) != 0)
-            skip_prefixed(1);
+            skip_instruction(exit, 1);
     }
 
     void count(wire::CounterId id) { services_->counters().add(id); }
@@ -219,7 +225,7 @@ private:
 
     static constexpr std::uint32_t msr_efer = 0xC0000080;
 
-    void on_msr_read()
+    void on_msr_read(backend::Exit const& exit)
     {
         count(wire::CounterId::exits_msr);
         auto& gpr = cpu_->registers().gpr;
@@ -231,10 +237,10 @@ private:
             return cpu_->inject_general_protection();
         gpr[0] = value & 0xFFFFFFFF;
         gpr[2] = value >> 32;
-        skip_prefixed(2);
+        skip_instruction(exit, 2);
     }
 
-    void on_msr_write()
+    void on_msr_write(backend::Exit const& exit)
     {
         count(wire::CounterId::exits_msr);
         auto const& gpr = cpu_->registers().gpr;
@@ -249,7 +255,7 @@ private:
         } else if (services_->msr_write(number, value) == MsrAnswer::fault) {
             return cpu_->inject_general_protection();
         }
-        skip_prefixed(2);
+        skip_instruction(exit, 2);
     }
 
     /// What this processor has; SVME reads 0 and may not be set.
@@ -271,9 +277,11 @@ private:
         return {reinterpret_cast<std::uint8_t const*>(bytes.data()), got};
     }
 
-    /// Skips an instruction of known opcode length; prefixes, if any, are found by decoding.
-    void skip_prefixed(unsigned opcode_bytes)
+    /// Where the processor does not say how long the instruction was, prefixes are found by decoding.
+    void skip_instruction(backend::Exit const& exit, unsigned opcode_bytes)
     {
+        if (exit.next_rip != 0)
+            return cpu_->set_rip(exit.next_rip);
         backend::PagingState const paging = cpu_->paging();
         InstructionBytes bytes{};
         unsigned const length = decode_cache_.decode(fetch(paging, bytes), decode::code_mode(paging)).length;
@@ -293,11 +301,11 @@ private:
             cpu_->deliver_protection_fault();
     }
 
-    void on_hypercall()
+    void on_hypercall(backend::Exit const& exit)
     {
         count(wire::CounterId::exits_hypercall);
         if (services_->hypercall(cpu_->registers(), cpu_->paging())) {
-            skip_prefixed(3);
+            skip_instruction(exit, 3);
             return;
         }
         count(wire::CounterId::hypercalls_refused);

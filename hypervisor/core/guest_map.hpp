@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/units.hpp"
+#include "hypervisor/core/spinlock.hpp"
 #include "hypervisor/paging/memory_type.hpp"
 #include "hypervisor/paging/nested_table.hpp"
 #include "hypervisor/paging/page_pool.hpp"
@@ -21,7 +22,7 @@ protected:
     ~TlbShootdown() = default;
 };
 
-/// Ranges are page-aligned. Callers serialise changes. False: out of table pages.
+/// Ranges are page-aligned. False: out of table pages.
 class GuestMap {
 public:
     [[nodiscard]] virtual bool unmap(Gpa first, std::uint64_t bytes) = 0;
@@ -53,12 +54,26 @@ public:
         return create(running_, bytes, types) && create(stepping_, bytes, types);
     }
 
+    /// The memory types have changed; targets and rights stay.
+    [[nodiscard]] bool retype(std::uint64_t bytes, Types const& types)
+    {
+        SpinGuard const guard{lock_};
+        bool done = true;
+        types.for_each(0, bytes, [&](paging::TypedRange const& range) {
+            for (Table* const table : {&stepping_, &running_})
+                done = table->set_type({Gpa{range.begin}, range.end - range.begin}, range.type).has_value() && done;
+        });
+        return done;
+    }
+
     bool unmap(Gpa first, std::uint64_t bytes) override
     {
+        SpinGuard const guard{lock_};
         return stepping_.unmap({first, bytes}).has_value() && running_.unmap({first, bytes}).has_value();
     }
     bool set_rights(Gpa first, std::uint64_t bytes, paging::Permissions running, paging::Permissions stepping) override
     {
+        SpinGuard const guard{lock_};
         return stepping_.set_permissions({first, bytes}, stepping).has_value() &&
                running_.set_permissions({first, bytes}, running).has_value();
     }
@@ -78,6 +93,7 @@ private:
         return done;
     }
 
+    Spinlock lock_;
     Table running_;
     Table stepping_;
 };

@@ -14,11 +14,14 @@ extern "C" [[noreturn]] void core_sensor_failed(); // machine_failure.cpp
 
 namespace {
 
-constexpr std::uint16_t code_selector = 0x08, data_selector = 0x10;
+constexpr std::uint16_t code_selector = 0x08, data_selector = 0x10, task_selector = 0x18;
 constexpr unsigned vectors = 32;
 
-// Flat 64-bit code, flat data: Intel SDM vol. 3A 3.4.5, AMD APM vol. 2 4.8.
-alignas(16) std::uint64_t const gdt[3] = {0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF};
+/// Intel's exits load TR, so there must be a task state segment; nobody looks into it.
+alignas(16) std::uint8_t task_state[104];
+
+// Flat 64-bit code, flat data, busy 64-bit TSS: Intel SDM vol. 3A 3.4.5 and 8.2.3, AMD APM vol. 2 4.8.
+alignas(16) std::uint64_t gdt[5] = {0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF};
 
 struct Gate {
     std::uint16_t offset_low, selector;
@@ -29,12 +32,8 @@ struct Gate {
 static_assert(sizeof(Gate) == 16);
 alignas(16) std::array<Gate, vectors> idt;
 
-struct [[gnu::packed]] TablePointer {
-    std::uint16_t limit;
-    std::uint64_t base;
-};
-
 std::atomic<std::uint64_t> nmi_count;
+void (*nmi_hook)() = nullptr;
 
 struct ExceptionFrame {
     std::uint64_t vector, error_code, rip, cs, rflags, rsp, ss;
@@ -53,6 +52,8 @@ extern "C" [[noreturn, gnu::noinline]] void core_exception(ExceptionFrame const*
 extern "C" void core_count_nmi()
 {
     nmi_count.fetch_add(1, std::memory_order_relaxed);
+    if (nmi_hook != nullptr)
+        nmi_hook();
 }
 
 [[gnu::naked]] void nmi_entry()
@@ -101,12 +102,20 @@ extern "C" [[gnu::naked]] bool core_write_msr(std::uint32_t /*number*/, std::uin
         "core_msr_refused: xor %eax, %eax; ret\n");
 }
 
-/// #GP: of an MSR access, the access fails; of anything else, the sensor.
+extern "C" [[gnu::naked]] bool core_xsetbv(std::uint32_t /*index*/, std::uint64_t /*value*/)
+{
+    asm("mov %edi, %ecx; mov %esi, %eax; mov %rsi, %rdx; shr $32, %rdx\n"
+        "core_xsetbv_instruction: xsetbv\n"
+        "mov $1, %eax; ret\n");
+}
+
+/// #GP: of one of these, it fails; of anything else, the sensor.
 [[gnu::naked]] void general_protection_entry()
 {
     asm("push %rax\n" // now RIP is at 16(%rsp), below the error code
         "lea core_read_msr_instruction(%rip), %rax; cmp %rax, 16(%rsp); je 1f\n"
         "lea core_write_msr_instruction(%rip), %rax; cmp %rax, 16(%rsp); je 1f\n"
+        "lea core_xsetbv_instruction(%rip), %rax; cmp %rax, 16(%rsp); je 1f\n"
         "pop %rax; push $13; mov %rsp, %rdi; and $-16, %rsp; call core_exception\n"
         "1: lea core_msr_refused(%rip), %rax; mov %rax, 16(%rsp)\n"
         "pop %rax; add $8, %rsp; iretq\n");
@@ -147,6 +156,9 @@ void set_gates(std::integer_sequence<unsigned, V...>)
 void build_host_tables()
 {
     set_gates(std::make_integer_sequence<unsigned, vectors>{});
+    auto const task = reinterpret_cast<std::uint64_t>(task_state);
+    gdt[3] = (sizeof(task_state) - 1) | (task & 0xFFFFFF) << 16 | 0x8BULL << 40 | (task >> 24 & 0xFF) << 56;
+    gdt[4] = task >> 32;
     set_gate(2, &nmi_entry);
     set_gate(13, &general_protection_entry);
     set_gate(30, &security_entry);
@@ -166,6 +178,32 @@ void load_host_environment(std::uint64_t page_table_root)
     asm volatile("lgdt %0" : : "m"(gdt_pointer));
     reload_segments(code_selector, data_selector);
     asm volatile("lidt %0" : : "m"(idt_pointer));
+}
+
+HostTables host_tables()
+{
+    return {code_selector,
+            data_selector,
+            task_selector,
+            reinterpret_cast<std::uint64_t>(gdt),
+            reinterpret_cast<std::uint64_t>(idt.data()),
+            reinterpret_cast<std::uint64_t>(task_state)};
+}
+
+void set_nmi_hook(void (*hook)())
+{
+    nmi_hook = hook;
+}
+
+bool try_xsetbv(std::uint32_t index, std::uint64_t value)
+{
+    constexpr std::uint64_t cr4_osxsave = 1ULL << 18;
+    std::uint64_t cr4;
+    asm volatile("mov %%cr4, %0" : "=r"(cr4));
+    asm volatile("mov %0, %%cr4" : : "r"(cr4 | cr4_osxsave));
+    bool const done = core_xsetbv(index, value);
+    asm volatile("mov %0, %%cr4" : : "r"(cr4));
+    return done;
 }
 
 bool try_read_msr(std::uint32_t number, std::uint64_t& value)

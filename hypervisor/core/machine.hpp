@@ -139,12 +139,12 @@ private:
     backend::Vendor* vendor_ = nullptr;
     GuestMap* guest_map_ = nullptr; ///< stepping, the watched controllers' registers may be written
     HostTable* host_ = nullptr;     ///< everything
-    Spinlock tables_lock_;
     StartupWatch startup_watch_;
+    Spinlock startup_lock_;
     std::array<PerCpu*, boot::max_cpus> cpus_{};
     std::uint32_t cpu_count_ = 0;
     std::atomic<bool> os_started_{false};
-    bool watching_startup_ = true; ///< guarded by tables_lock_
+    bool watching_startup_ = true; ///< guarded by startup_lock_
     platform::ShutdownCode shutdown_code_;
     HardwarePortIo ports_;
     SystemClock clock_; ///< the firmware's time and the TSC

@@ -50,6 +50,12 @@ std::uint64_t log_time()
     return machine().utc_now_ns();
 }
 
+void note_nmi()
+{
+    if (PerCpu* const self = machine().current())
+        self->driver->note_nmi();
+}
+
 /// Longest time an idle CPU stays in the sensor without an answer, before it halts.
 constexpr std::uint64_t idle_slice_us = 30000;
 /// How often it looks for interrupts of the guest and for answers meanwhile. Emulators serve each
@@ -82,6 +88,7 @@ boot::StartResult Machine::prepare(boot::BootInfo const& info)
     set_log_time(&log_time);
     if (config_.log_port != 0)
         (void)set_log_serial(ports_, config_.log_port);
+    clock_.configure(info.tsc_hz, Tsc{info.firmware_tsc}, UtcNs{info.firmware_utc_ns});
     vendor_ = backend::find_vendor();
     if (vendor_ == nullptr)
         return no_virtualisation;
@@ -98,10 +105,10 @@ boot::StartResult Machine::prepare(boot::BootInfo const& info)
         return too_many_memory_ranges;
     memory_.set_end(first_map_bytes(vendor_->table_capabilities()));
     build_host_tables();
+    set_nmi_hook(&note_nmi);
     log(LogLevel::info, str("undercroft: "), str(vendor_->name()), str(", "), dec(info.cpus), str(" CPUs, region "),
         hex(info.region_start), str(" + "), hex(info.region_bytes), str(", TSC "), dec(info.tsc_hz / 1000000),
         str(" MHz, "), dec(info.memory_ranges), str(" RAM ranges"));
-    clock_.configure(info.tsc_hz, Tsc{info.firmware_tsc}, UtcNs{info.firmware_utc_ns});
     if (!build_tables() || !build_intercepts())
         return out_of_memory;
     result = build_devices();
@@ -121,7 +128,6 @@ void Machine::name_missing_features() const
 
 bool Machine::set_trap(Gpa first, std::uint64_t bytes, Trap trap)
 {
-    SpinGuard const guard{tables_lock_};
     paging::Permissions const rights = trap == Trap::none     ? paging::rights_all
                                        : trap == Trap::writes ? paging::rights_read
                                                               : paging::rights_none;
@@ -191,8 +197,11 @@ bool Machine::build_tables()
 
 bool Machine::build_intercepts()
 {
-    if (!vendor_->build(region_, counters_))
+    if (!vendor_->build({.region = &region_, .counters = &counters_, .memory = &memory_, .host_root = host_->root()}))
         return false;
+    constexpr std::uint32_t has_tsc_adjust = 1U << 1;
+    if (cpuid(0).eax >= 7 && (cpuid(7).ebx & has_tsc_adjust) != 0)
+        vendor_->intercept_msr(msr::tsc_adjust, true, true);
     vendor_->intercept_msr(msr::apic_base, false, true);
     vendor_->intercept_msr(msr::tsc, false, true);
     return info_->cpus == 1 || watch_startup();
@@ -219,7 +228,7 @@ void Machine::resume_startup_watch()
 {
     if (cpu_count_ < 2 || startup_watch_.page() == 0) // x2APIC: the ICR alone in its MSR is always watched
         return;
-    SpinGuard const guard{tables_lock_};
+    SpinGuard const guard{startup_lock_};
     if (watching_startup_)
         return;
     if (!allow_apic_writes(false)) {
@@ -232,7 +241,7 @@ void Machine::resume_startup_watch()
 
 void Machine::stop_startup_watch()
 {
-    SpinGuard const guard{tables_lock_};
+    SpinGuard const guard{startup_lock_};
     if (!watching_startup_)
         return;
     watching_startup_ = false;

@@ -82,7 +82,11 @@ MsrAnswer Machine::msr_read(std::uint32_t number, std::uint64_t& value)
     if (auto const answer = vendor_->msr_read(number, value))
         return *answer;
     // Outside the bitmap's ranges every access exits.
-    return try_read_msr(number, value) ? MsrAnswer::done : MsrAnswer::fault;
+    if (!try_read_msr(number, value))
+        return MsrAnswer::fault;
+    if (number == msr::tsc_adjust || (number == msr::tsc_deadline && value != 0))
+        value += current()->driver->tsc_offset();
+    return MsrAnswer::done;
 }
 
 MsrAnswer Machine::msr_write(std::uint32_t number, std::uint64_t value)
@@ -97,7 +101,15 @@ MsrAnswer Machine::msr_write(std::uint32_t number, std::uint64_t value)
         return write_apic_base(value);
     case msr::tsc: // timestamps and timeouts of the sensor stay what they are
         current()->driver->set_guest_tsc(value);
+        vendor_->intercept_msr(msr::tsc_deadline, true, true);
         return MsrAnswer::done;
+    case msr::tsc_adjust:
+        current()->driver->set_tsc_offset(value - read_msr(msr::tsc_adjust));
+        vendor_->intercept_msr(msr::tsc_deadline, true, true);
+        return MsrAnswer::done;
+    case msr::tsc_deadline: // 0 disarms
+        value = value == 0 ? 0 : value - current()->driver->tsc_offset();
+        break;
     default:
         break;
     }

@@ -16,8 +16,8 @@ inline CpuidResult cpuid(std::uint32_t leaf, std::uint32_t subleaf = 0)
 }
 /// MSRs that both vendors have.
 namespace msr {
-inline constexpr std::uint32_t tsc = 0x10, apic_base = 0x1B, pat = 0x277, x2apic_eoi = 0x80B, x2apic_icr = 0x830,
-                               efer = 0xC0000080;
+inline constexpr std::uint32_t tsc = 0x10, apic_base = 0x1B, tsc_adjust = 0x3B, pat = 0x277, tsc_deadline = 0x6E0,
+                               x2apic_eoi = 0x80B, x2apic_icr = 0x830, efer = 0xC0000080;
 }
 inline std::uint64_t read_msr(std::uint32_t number)
 {
@@ -112,6 +112,55 @@ inline void store_physical(std::uint64_t address, unsigned width, std::uint64_t 
         *reinterpret_cast<std::uint64_t volatile*>(address) = value;
         break;
     }
+}
+
+struct [[gnu::packed]] TablePointer {
+    std::uint16_t limit;
+    std::uint64_t base;
+};
+
+/// A segment register's hidden part.
+struct Descriptor {
+    std::uint16_t attributes = 0; ///< bits 0-7: descriptor bits 40-47, 8-11: bits 52-55; 0: the null selector
+    std::uint32_t limit = 0;
+    std::uint64_t base = 0;
+};
+/// From the running CPU's GDT, in 64-bit mode: system descriptors have 16 bytes.
+inline Descriptor read_descriptor(std::uint16_t selector, TablePointer const& gdt)
+{
+    constexpr std::uint64_t not_system = 1ULL << 44, granularity = 1ULL << 55;
+    Descriptor result;
+    if ((selector & ~3U) == 0)
+        return result;
+    std::uint64_t words[2] = {};
+    auto const* const at = reinterpret_cast<std::uint64_t const*>(gdt.base + (selector & ~7U));
+    __builtin_memcpy(words, at, 8);
+    result.attributes = static_cast<std::uint16_t>((words[0] >> 40 & 0xFF) | (words[0] >> 44 & 0xF00));
+    result.limit = static_cast<std::uint32_t>((words[0] & 0xFFFF) | (words[0] >> 32 & 0xF0000));
+    if ((words[0] & granularity) != 0)
+        result.limit = result.limit << 12 | 0xFFF;
+    result.base = (words[0] >> 16 & 0xFFFFFF) | (words[0] >> 32 & 0xFF000000);
+    if ((words[0] & not_system) == 0) {
+        __builtin_memcpy(words + 1, at + 1, 8);
+        result.base |= words[1] << 32;
+    }
+    return result;
+}
+
+/// The running CPU's segment registers in the order of backend::Segment, and its tables.
+struct Selectors {
+    std::uint16_t segments[8];
+    TablePointer gdt, idt;
+};
+inline Selectors current_selectors()
+{
+    Selectors now{};
+    auto& [es, cs, ss, ds, fs, gs, ldt, task] = now.segments;
+    asm volatile("mov %%es, %0; mov %%cs, %1; mov %%ss, %2; mov %%ds, %3" : "=r"(es), "=r"(cs), "=r"(ss), "=r"(ds));
+    asm volatile("mov %%fs, %0; mov %%gs, %1; sldt %2; str %3" : "=r"(fs), "=r"(gs), "=r"(ldt), "=r"(task));
+    asm volatile("sgdt %0" : "=m"(now.gdt));
+    asm volatile("sidt %0" : "=m"(now.idt));
+    return now;
 }
 
 /// What enter.cpp saves of its caller: the guest goes on right behind the call, in the

@@ -21,8 +21,10 @@ constexpr std::uint64_t answer_timeout_ms = 2000;
 constexpr std::uint64_t max_round_trip_ms = 500; // worse answers say too little
 constexpr std::uint64_t min_baseline_ms = 20'000, min_spacing_ms = 4000;
 constexpr std::uint64_t max_rate_error_ppm = 1000; // of a trusted rate: beyond it the estimate is wrong, not the TSC
-constexpr std::uint64_t max_measuring_error_divisor = 4; // a firmware's delay loop, disturbed, may be off by so much
-constexpr unsigned first_answers = 4;                    // these come quickly one after the other
+// A firmware's delay loop that was disturbed took longer, never shorter: so the TSC is slower than it seemed. Faster is
+// only what rounding and poor timers make it.
+constexpr std::uint64_t max_slower_factor = 4, max_faster_divisor = 4;
+constexpr unsigned first_answers = 4; // these come quickly one after the other
 constexpr std::uint32_t quick_wait_s = 2, refused_wait_s = 3600;
 constexpr std::uint32_t max_penalty = 6;
 
@@ -216,8 +218,9 @@ std::uint64_t SntpClock::rate_of_line(Sample const& first, Sample const& middle,
     // larger than 8 times the doubt.
     if (beside(line, middle) > doubt_ns || beside(rate_, last) <= 9 * doubt_ns)
         return 0;
-    std::uint64_t const margin = measured_rate_ / max_measuring_error_divisor;
-    return line < measured_rate_ - margin || line > measured_rate_ + margin ? 0 : line;
+    bool const possible =
+        line > measured_rate_ - measured_rate_ / max_faster_divisor && line < measured_rate_ * max_slower_factor;
+    return possible ? line : 0;
 }
 
 bool SntpClock::confirmed_step(std::int64_t offset, Tsc now)

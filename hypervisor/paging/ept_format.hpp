@@ -42,6 +42,10 @@ struct EptFormat {
         return (e & ~(read | write | execute)) | (rights.read ? read : 0) | (rights.write ? write : 0) |
                (rights.execute ? execute : 0);
     }
+    static constexpr Entry with_type(Entry e, MemoryType type)
+    {
+        return (e & ~(Entry{7} << type_shift)) | static_cast<Entry>(type) << type_shift;
+    }
     static constexpr Permissions rights(Entry e) { return {(e & read) != 0, (e & write) != 0, (e & execute) != 0}; }
     /// The `index`th part of a large leaf, one level further down.
     static constexpr Entry split(Entry e, unsigned level, unsigned index)

@@ -105,6 +105,13 @@ public:
             return std::unexpected(TableError::not_expressible);
         return change(range, Change{Change::Kind::rights, rights});
     }
+    /// Changes the memory type of mapped pages; holes stay holes.
+    [[nodiscard]] Result set_type(GpaRange range, MemoryType type)
+    {
+        if (!Format::can_express(type))
+            return std::unexpected(TableError::not_expressible);
+        return change(range, Change{.kind = Change::Kind::type, .type = type});
+    }
     [[nodiscard]] Result unmap(GpaRange range) { return change(range, Change{Change::Kind::unmap}); }
 
     [[nodiscard]] Mapping lookup(Gpa gpa) const
@@ -134,7 +141,7 @@ public:
 
 private:
     struct Change {
-        enum class Kind : std::uint8_t { map, rights, unmap } kind;
+        enum class Kind : std::uint8_t { map, rights, type, unmap } kind;
         Permissions rights{};
         MemoryType type = MemoryType::uncacheable;
         std::uint64_t host_minus_gpa = 0;
@@ -146,6 +153,8 @@ private:
                 return Format::leaf(gpa + host_minus_gpa, rights, type, level);
             case Kind::rights:
                 return Format::is_leaf(old) ? Format::with_rights(old, rights) : old;
+            case Kind::type:
+                return Format::is_leaf(old) ? Format::with_type(old, type) : old;
             case Kind::unmap:
                 break;
             }

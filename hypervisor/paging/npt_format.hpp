@@ -40,6 +40,10 @@ struct NptFormat {
         return (e & ~(present | writable | no_execute)) | (rights.any() ? present : 0) | (rights.write ? writable : 0) |
                (rights.execute ? 0 : no_execute);
     }
+    static constexpr Entry with_type(Entry e, MemoryType type)
+    {
+        return (e & ~(write_through_bit | cache_disable_bit)) | type_bits(type);
+    }
     static constexpr Permissions rights(Entry e)
     {
         bool const p = (e & present) != 0;

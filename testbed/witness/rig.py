@@ -57,8 +57,9 @@ class Build:
     def guest_program(self, name: str) -> Path:
         return self.file("bin/ucctl" if name == "ucctl" else f"testbed/guest/{name}")
 
-    def sensor(self, config: Path) -> Sensor:
-        return Sensor(self.file("bin/undercroft.efi"), self.file("bin/core.elf"), config)
+    def sensor(self, config: Path, firmware: str) -> Sensor:
+        loader = {"uefi": "bin/undercroft.efi", "bios": "bin/undercroft.mb2"}[firmware]
+        return Sensor(self.file(loader), self.file("bin/core.elf"), config)
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Setup:
     workload: str
     settings: dict[str, str] = field(default_factory=dict)
     sensor: bool = True
+    firmware: str = "uefi"  # or bios
     cpus: int = 1
     memory: str = "2G"
     disk_bytes: int = 256 << 20
@@ -232,7 +234,7 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
     disks = [DiskWish(setup.disk_bytes, sector=setup.sector_bytes, bus=setup.disk_bus, base=run.base_image)] if setup.disk_bytes else []
     return Request(
         out=machine, workload=setup.workload, cpus=setup.cpus, memory=setup.memory, disks=disks, log_writes=setup.log_writes,
-        sensor=build.sensor(config) if setup.sensor else None, settings=dict(setup.settings), timeout=setup.timeout_s,
+        sensor=build.sensor(config, setup.firmware) if setup.sensor else None, firmware=setup.firmware, settings=dict(setup.settings), timeout=setup.timeout_s,
         kernel_options=setup.kernel_options,
         guest_files={f"bin/{name}": build.guest_program(name) for name in setup.guest_programs},
         nic_model=setup.nic, beneath_xen=setup.xen, payload=setup.payload, payload_options=setup.payload_options,

@@ -22,7 +22,8 @@ from testbed.collector import CollectorError  # noqa: E402
 from testbed.faults import Faults  # noqa: E402
 from testbed.gdbstub import GdbError  # noqa: E402
 from testbed.sntp import SntpServer  # noqa: E402
-from testbed.witness import clock_check, control_check, fault_check, forms_check, identity_check, judge, nics_check, reach_check, rig, store  # noqa: E402
+from testbed.witness import (  # noqa: E402
+    bios_check, clock_check, control_check, fault_check, forms_check, identity_check, judge, nics_check, reach_check, rig, store)
 from testbed.witness.access import Verdict  # noqa: E402
 from testbed.witness.blklogwrites import LogError  # noqa: E402
 from testbed.witness.qemu_trace import TraceError  # noqa: E402
@@ -46,7 +47,7 @@ RUNS: dict[str, Setup] = {
     # Witnesses 1, 2, 3; and that one CPU boots.
     "mix": Setup("fio-mix", timeout_s=400),
     # The same on a PIIX3 IDE controller: by bus master, and by PIO from two CPUs.
-    "ide": Setup("fio-mix", settings={"FIO_WRITES": str(IDE_WRITES)}, disk_bus="ide", disk_bytes=128 << 20, timeout_s=400),
+    "ide": Setup("fio-mix", settings={"FIO_WRITES": str(IDE_WRITES * 5 // 4)}, disk_bus="ide", disk_bytes=128 << 20, timeout_s=400),
     "ide_pio": Setup(own("smp"), cpus=2, disk_bus="ide", disk_bytes=64 << 20, timeout_s=400, kernel_options="libata.dma=0"),
     # Witness 4. A small buffer, so that what is left at power-off is delivered in the time the sensor allows itself.
     "faults": Setup("fio-mix", settings={"FIO_WRITES": "2000"}, buffer_kib=2048, timeout_s=300, kills=KILLS,
@@ -60,6 +61,9 @@ RUNS: dict[str, Setup] = {
     "smp4": Setup(own("smp"), cpus=4, disk_bytes=128 << 20),
     "control": Setup(own("control"), settings={"CONTROL_KEY": rig.IDENTITY.control_key}, cpus=2, disk_bytes=64 << 20, guest_programs=("ucctl",)),
     "hotplug": Setup(own("hotplug"), cpus=2, disk_bytes=64 << 20),
+    # Started by GRUB on a BIOS machine: SeaBIOS and GRUB use the disk beneath the sensor, too.
+    "bios1": Setup(own("smp"), settings={"MEMORY_MAP": "1"}, firmware="bios", disk_bytes=64 << 20),
+    "bios2": Setup(own("smp"), settings={"MEMORY_MAP": "1"}, firmware="bios", cpus=2, disk_bytes=64 << 20),
     # Witness 7: memtest86+ starts all CPUs by itself.
     "memtest": Setup("boot", cpus=2, memory="384M", buffer_kib=4096, disk_bytes=0, log_writes=False, trace=False, payload=MEMTEST,
                      payload_options="console=ttyS0,115200", payload_until=r"#[3-9] +\[", payload_seconds=100, timeout_s=120, devices=("VGA",)),  # it wants a screen
@@ -68,9 +72,9 @@ RUNS: dict[str, Setup] = {
     "fault": Setup(own("fault"), cpus=2, disk_bytes=64 << 20, ends="crashed", gdb=Path(tempfile.gettempdir()) / f"undercroft-gdb-{os.getpid()}"),
     "reach": Setup(own("reach"), settings=reach_check.SETTINGS, mode="header", disk_bytes=64 << 20, guest_programs=("reach",)),
     # Other cards than the e1000e of all other runs.
-    "nic_e1000": Setup(own("nics"), settings=nics_check.SETTINGS, nic="e1000", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=120),
-    "nic_virtio": Setup(own("nics"), settings=nics_check.SETTINGS, nic="virtio", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=120),
-    "clock": Setup(own("clock"), mode="header", disk_bytes=64 << 20, timeout_s=120),
+    "nic_e1000": Setup(own("nics"), settings=nics_check.SETTINGS, nic="e1000", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=240),
+    "nic_virtio": Setup(own("nics"), settings=nics_check.SETTINGS, nic="virtio", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=240),
+    "clock": Setup(own("clock"), mode="header", disk_bytes=64 << 20, timeout_s=240),
     "forms_bare": Setup(own("forms"), sensor=False, disk_bytes=64 << 20, log_writes=False, trace=False, guest_programs=("forms",), timeout_s=120),
     "forms": Setup(own("forms"), mode="header", disk_bytes=64 << 20, guest_programs=("forms",), timeout_s=150),
 }
@@ -157,6 +161,16 @@ class Judges:
             if name != "mix":  # which has witnesses of its own
                 verdict.merge(judge.writes(evidence, 1))
                 verdict.merge(judge.reads(evidence))
+        return verdict
+
+    def bios(self) -> Verdict:
+        verdict = Verdict("started by GRUB on a BIOS machine")
+        for name in ("bios1", "bios2"):
+            evidence = self._evidence(name)
+            verdict.merge(judge.all_cpus(evidence.run, evidence))
+            verdict.merge(bios_check.check(evidence))
+            verdict.merge(judge.writes(evidence, 1))
+            verdict.merge(judge.reads(evidence))
         return verdict
 
     def control(self) -> Verdict:

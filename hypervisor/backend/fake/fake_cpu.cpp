@@ -76,6 +76,15 @@ void FakeCpu::intercept_interrupts(bool on)
     record("intercept_interrupts", on);
 }
 
+bool FakeCpu::arm_timer(std::uint64_t ticks)
+{
+    if (!has_timer)
+        return false;
+    timer_ticks = ticks;
+    record("arm_timer", ticks);
+    return true;
+}
+
 void FakeCpu::single_step(bool on)
 {
     stepping = on;

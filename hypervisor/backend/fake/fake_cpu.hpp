@@ -50,6 +50,7 @@ public:
     void inject_page_fault(std::uint64_t address, std::uint64_t error) { record("inject_page_fault", address, error); }
     void intercept_halt(bool on);
     void intercept_interrupts(bool on);
+    bool arm_timer(std::uint64_t ticks);
     void single_step(bool on);
     void flush_nested() { record("flush_nested"); }
     void consume_nmi() { record("consume_nmi"); }
@@ -66,6 +67,8 @@ public:
     std::uint64_t debug_control = 0x400;              ///< DR7
     bool event_to_inject = false;
     bool halt_intercepted = false, interrupts_intercepted = false, stepping = false;
+    bool has_timer = false;
+    std::uint64_t timer_ticks = 0; ///< 0: not armed
     unsigned runs = 0;
 
 private:

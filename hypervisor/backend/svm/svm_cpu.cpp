@@ -1,6 +1,11 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/backend/svm/svm_cpu.hpp"
 
+#include <array>
+
+#include "hypervisor/backend/svm/hardware.hpp"
+#include "hypervisor/core/shared_bits.hpp"
+
 namespace undercroft::svm {
 namespace {
 
@@ -15,25 +20,10 @@ constexpr std::uint32_t exceptions_of_guest = 1U << protection_fault;
 /// With a second fault on top these make a double fault (APM volume 2, 8.2.9): #DE, #TS, #NP, #SS, #GP; #PF.
 constexpr std::uint32_t contributory = 1U << 0 | 0xFU << 10 | 1U << 14;
 
-struct [[gnu::packed]] TablePointer {
-    std::uint16_t limit;
-    std::uint64_t base;
-};
-
-/// Packs a descriptor's bits 40-47 and 52-55 as the VMCB wants them.
-VmcbSegment read_segment(std::uint16_t selector, TablePointer const& gdt)
+VmcbSegment read_segment(std::uint16_t selector, core::TablePointer const& gdt)
 {
-    VmcbSegment segment{selector, 0, 0, 0};
-    if ((selector & ~3U) == 0)
-        return segment;
-    std::uint64_t low;
-    __builtin_memcpy(&low, reinterpret_cast<void const*>(gdt.base + (selector & ~7U)), 8);
-    segment.attributes = static_cast<std::uint16_t>((low >> 40 & 0xFF) | (low >> 44 & 0xF00));
-    segment.limit = static_cast<std::uint32_t>((low & 0xFFFF) | (low >> 32 & 0xF0000));
-    if ((low >> 55 & 1) != 0) // granularity: pages
-        segment.limit = segment.limit << 12 | 0xFFF;
-    segment.base = (low >> 16 & 0xFFFFFF) | (low >> 32 & 0xFF000000);
-    return segment;
+    core::Descriptor const value = core::read_descriptor(selector, gdt);
+    return {selector, value.attributes, value.limit, value.base};
 }
 
 std::uint64_t rotate_msr_index(std::uint32_t number)
@@ -51,18 +41,13 @@ std::uint64_t rotate_msr_index(std::uint32_t number)
 void intercept_msr(std::uint8_t* msrpm, std::uint32_t number, bool read, bool write)
 {
     std::uint64_t const bit = rotate_msr_index(number) * 2;
-    std::uint8_t& cell = msrpm[bit / 8];
-    auto const shift = static_cast<unsigned>(bit % 8);
-    cell = static_cast<std::uint8_t>((cell & ~(3U << shift)) | ((read ? 1U : 0U) | (write ? 2U : 0U)) << shift);
+    core::set_shared_bit(msrpm, bit, read);
+    core::set_shared_bit(msrpm, bit + 1, write);
 }
 
 void intercept_port(std::uint8_t* iopm, std::uint16_t port, bool on)
 {
-    auto const bit = static_cast<std::uint8_t>(1U << (port % 8));
-    if (on)
-        iopm[port / 8] = static_cast<std::uint8_t>(iopm[port / 8] | bit);
-    else
-        iopm[port / 8] = static_cast<std::uint8_t>(iopm[port / 8] & ~bit);
+    core::set_shared_bit(iopm, port, on);
 }
 
 void SvmCpu::initialise(Vmcb* vmcb, void* host_save, SharedState const* shared)
@@ -85,20 +70,14 @@ void SvmCpu::initialise(Vmcb* vmcb, void* host_save, SharedState const* shared)
 
 boot::StartResult SvmCpu::capture(core::CapturedState const& captured)
 {
-    TablePointer gdt, idt;
-    std::uint16_t es, cs, ss, ds;
-    asm volatile("sgdt %0" : "=m"(gdt));
-    asm volatile("sidt %0" : "=m"(idt));
-    asm volatile("mov %%es, %0" : "=r"(es));
-    asm volatile("mov %%cs, %0" : "=r"(cs));
-    asm volatile("mov %%ss, %0" : "=r"(ss));
-    asm volatile("mov %%ds, %0" : "=r"(ds));
-    vmcb_->es = read_segment(es, gdt);
-    vmcb_->cs = read_segment(cs, gdt);
-    vmcb_->ss = read_segment(ss, gdt);
-    vmcb_->ds = read_segment(ds, gdt);
-    vmcb_->gdtr = {0, 0, gdt.limit, gdt.base};
-    vmcb_->idtr = {0, 0, idt.limit, idt.base};
+    core::Selectors const now = core::current_selectors();
+    auto const [es, cs, ss, ds] = std::array{now.segments[0], now.segments[1], now.segments[2], now.segments[3]};
+    vmcb_->es = read_segment(es, now.gdt);
+    vmcb_->cs = read_segment(cs, now.gdt);
+    vmcb_->ss = read_segment(ss, now.gdt);
+    vmcb_->ds = read_segment(ds, now.gdt);
+    vmcb_->gdtr = {0, 0, now.gdt.limit, now.gdt.base};
+    vmcb_->idtr = {0, 0, now.idt.limit, now.idt.base};
     vmcb_->cpl = 0;
     asm volatile("mov %%cr0, %0" : "=r"(vmcb_->cr0));
     asm volatile("mov %%cr2, %0" : "=r"(vmcb_->cr2));
@@ -126,30 +105,6 @@ boot::StartResult SvmCpu::capture(core::CapturedState const& captured)
     return boot::StartResult::ok;
 }
 
-// Enters the guest with its general registers (RAX and RSP travel in the VMCB) and leaves
-// them in `registers` at the exit. FS, GS, TR, LDTR and the syscall MSRs stay the guest's
-// all the time: the sensor uses none of them, so no VMLOAD or VMSAVE is paid per exit.
-[[gnu::naked]] static void enter_guest(std::uint64_t* /*gpr*/, std::uint64_t /*vmcb*/)
-{
-    asm("push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; push %rdi\n"
-        "mov %rsi, %rax\n"
-        "mov 8(%rdi), %rcx; mov 16(%rdi), %rdx; mov 24(%rdi), %rbx; mov 40(%rdi), %rbp; mov 48(%rdi), %rsi\n"
-        "mov 64(%rdi), %r8; mov 72(%rdi), %r9; mov 80(%rdi), %r10; mov 88(%rdi), %r11\n"
-        "mov 96(%rdi), %r12; mov 104(%rdi), %r13; mov 112(%rdi), %r14; mov 120(%rdi), %r15\n"
-        "mov 56(%rdi), %rdi\n"
-        "vmrun %rax\n"
-        "push %rdi\n"
-        "mov 8(%rsp), %rdi\n"
-        "mov %rcx, 8(%rdi); mov %rdx, 16(%rdi); mov %rbx, 24(%rdi); mov %rbp, 40(%rdi); mov %rsi, 48(%rdi)\n"
-        "pop %rcx\n"
-        "mov %rcx, 56(%rdi)\n"
-        "mov %r8, 64(%rdi); mov %r9, 72(%rdi); mov %r10, 80(%rdi); mov %r11, 88(%rdi)\n"
-        "mov %r12, 96(%rdi); mov %r13, 104(%rdi); mov %r14, 112(%rdi); mov %r15, 120(%rdi)\n"
-        "cld\n"
-        "pop %rdi; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
-        "ret\n");
-}
-
 /// An event whose delivery the exit interrupted is delivered again (APM 15.7.2). The
 /// software interrupts' return addresses need no correction: the instruction is retried
 /// only for events that are not re-executed by themselves.
@@ -173,7 +128,7 @@ backend::Exit SvmCpu::run()
 {
     vmcb_->rax = registers_.gpr[0];
     vmcb_->rsp = registers_.gpr[4];
-    enter_guest(registers_.gpr, reinterpret_cast<std::uint64_t>(vmcb_));
+    enter_guest(registers_.gpr, vmcb_);
     registers_.gpr[0] = vmcb_->rax;
     registers_.gpr[4] = vmcb_->rsp;
     vmcb_->tlb_control = static_cast<std::uint8_t>(TlbControl::none);
@@ -303,7 +258,7 @@ backend::SegmentState SvmCpu::segment(backend::Segment which) const
     if (which <= backend::Segment::ds) {
         segment = &(&vmcb_->es)[index];
     } else { // live in the CPU until asked for
-        asm volatile("vmsave %%rax" : : "a"(vmcb_) : "memory");
+        save_hidden_state(vmcb_);
         segment = which == backend::Segment::fs     ? &vmcb_->fs
                   : which == backend::Segment::gs   ? &vmcb_->gs
                   : which == backend::Segment::ldtr ? &vmcb_->ldtr
@@ -321,7 +276,7 @@ void SvmCpu::set_segment(backend::Segment which, backend::SegmentState state)
             vmcb_->cpl = static_cast<std::uint8_t>(state.attributes >> 5 & 3);
         return;
     }
-    asm volatile("vmsave %%rax" : : "a"(vmcb_) : "memory");
+    save_hidden_state(vmcb_);
     switch (which) {
     case backend::Segment::fs:
         vmcb_->fs = value;
@@ -336,7 +291,7 @@ void SvmCpu::set_segment(backend::Segment which, backend::SegmentState state)
         vmcb_->tr = value;
         break;
     }
-    asm volatile("vmload %%rax" : : "a"(vmcb_) : "memory");
+    load_hidden_state(vmcb_);
 }
 
 void SvmCpu::set_system_registers(std::uint64_t cr0, std::uint64_t cr3, std::uint64_t cr4, std::uint64_t efer)
@@ -362,8 +317,7 @@ void SvmCpu::set_debug_and_activity_reset()
     vmcb_->dr7 = 0x400;
     vmcb_->event_injection = 0;
     vmcb_->interrupt_shadow = 0;
-    std::uint64_t const zero = 0;
-    asm volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3" : : "r"(zero));
+    clear_breakpoints();
     if (stepping_) {
         guest_flags_ = 0;
         close_view();
@@ -425,8 +379,7 @@ void SvmCpu::close_view()
 
 void SvmCpu::consume_nmi()
 {
-    // With GIF set the pending NMI is taken through the sensor's own IDT, whose handler only returns.
-    asm volatile("stgi; nop; clgi" : : : "memory");
+    take_pending_nmi();
 }
 
 /// The exit came while this exception was being delivered.

@@ -33,6 +33,11 @@ public:
     backend::Exit run();
     /// The guest writes its time-stamp counter: the sensor's own time goes on as before.
     void set_guest_tsc(std::uint64_t value) { vmcb_->tsc_offset = value - core::read_tsc(); }
+    /// The guest's TSC minus the machine's.
+    [[nodiscard]] std::uint64_t tsc_offset() const { return vmcb_->tsc_offset; }
+    void set_tsc_offset(std::uint64_t offset) { vmcb_->tsc_offset = offset; }
+    /// With GIF clear none is taken but on purpose.
+    void note_nmi() {}
     backend::Registers& registers() { return registers_; }
     [[nodiscard]] std::uint64_t rip() const { return vmcb_->rip; }
     void set_rip(std::uint64_t rip)
@@ -64,6 +69,7 @@ public:
     }
     void intercept_halt(bool on);
     void intercept_interrupts(bool on);
+    bool arm_timer(std::uint64_t /*ticks*/) { return false; }
     void single_step(bool on);
     void flush_nested() { vmcb_->tlb_control = static_cast<std::uint8_t>(flush_command_); }
     void consume_nmi();

@@ -79,11 +79,11 @@ core::GuestMap* SvmVendor::make_guest_map(core::Region& region, paging::PagePool
     return map;
 }
 
-bool SvmVendor::build(core::Region& region, core::Counters& counters)
+bool SvmVendor::build(backend::VendorParts const& parts)
 {
-    counters_ = &counters;
-    shared_.iopm = static_cast<std::uint8_t*>(region.allocate(iopm_bytes, page_bytes));
-    shared_.msrpm = static_cast<std::uint8_t*>(region.allocate(msrpm_bytes, page_bytes));
+    counters_ = parts.counters;
+    shared_.iopm = static_cast<std::uint8_t*>(parts.region->allocate(iopm_bytes, page_bytes));
+    shared_.msrpm = static_cast<std::uint8_t*>(parts.region->allocate(msrpm_bytes, page_bytes));
     if (shared_.iopm == nullptr || shared_.msrpm == nullptr)
         return false;
     shared_.flush_by_asid = (features() & feature_flush_by_asid) != 0;

@@ -19,7 +19,7 @@ public:
     [[nodiscard]] paging::TableCapabilities table_capabilities() const override;
     [[nodiscard]] core::GuestMap* make_guest_map(core::Region& region, paging::PagePool& pool,
                                                  core::TlbShootdown& shootdown, std::uint64_t bytes) override;
-    [[nodiscard]] bool build(core::Region& region, core::Counters& counters) override;
+    [[nodiscard]] bool build(backend::VendorParts const& parts) override;
     void intercept_port(std::uint16_t port, bool on) override;
     void intercept_msr(std::uint32_t number, bool read, bool write) override;
     [[nodiscard]] core::CpuDriver* make_cpu(core::Region& region, core::CpuParts const& parts) override;

@@ -69,7 +69,10 @@ std::optional<std::uint8_t> drive_number(std::string_view digits)
                                : c >= 'a' && c <= 'f' ? static_cast<unsigned>(c - 'a') + 10
                                : c >= 'A' && c <= 'F' ? static_cast<unsigned>(c - 'A') + 10
                                                       : 99U;
-        if (digit >= base || (value = value * base + digit) > 0xFF)
+        if (digit >= base)
+            return {};
+        value = value * base + digit;
+        if (value > 0xFF)
             return {};
     }
     return static_cast<std::uint8_t>(value);

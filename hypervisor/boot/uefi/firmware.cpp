@@ -155,7 +155,6 @@ std::uint64_t Firmware::measure_tsc_hz()
 {
     constexpr std::uint64_t short_us = 1000, long_us = 6000;
     std::uint64_t shortest[2] = {~0ULL, ~0ULL};
-    // What disturbs a Stall (SMM, a busy host beneath) makes it longer, never shorter; what a call costs is in both.
     for (unsigned round = 0; round < 16; ++round)
         for (unsigned i = 0; i < 2; ++i) {
             std::uint64_t const before = read_tsc();
@@ -163,9 +162,13 @@ std::uint64_t Firmware::measure_tsc_hz()
             std::uint64_t const taken = read_tsc() - before;
             shortest[i] = taken < shortest[i] ? taken : shortest[i];
         }
-    if (shortest[1] <= shortest[0]) // a Stall that does not stall: better a poor rate than none
-        return shortest[1] * 1000000 / long_us + 1000000;
-    return (shortest[1] - shortest[0]) * (1000000 / (long_us - short_us));
+    // What disturbs a Stall (SMM, a busy host beneath) makes it longer, never shorter: the smaller rate is the better
+    // one. In the difference of both what a call costs is not contained; where it is far off, all of one kind were
+    // disturbed.
+    std::uint64_t const by_short = shortest[0] * (1000000 / short_us), by_long = shortest[1] * 1000 / (long_us / 1000);
+    std::uint64_t const limit = by_short < by_long ? by_short : by_long;
+    std::uint64_t const by_difference = (shortest[1] - shortest[0]) * (1000000 / (long_us - short_us));
+    return by_difference <= limit && by_difference > limit - limit / 16 ? by_difference : limit;
 }
 
 void Firmware::add_time(boot::BootInfo& info)

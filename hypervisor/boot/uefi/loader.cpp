@@ -37,9 +37,18 @@ void UC_EFIAPI enter_on_ap(void* argument)
         __atomic_fetch_add(&context->failures, 1, __ATOMIC_RELAXED);
 }
 
+/// AMD's instruction and Intel's differ; each raises #UD on the other's processors.
+bool processor_has_vmmcall()
+{
+    std::uint32_t eax = 0, ebx, ecx, edx;
+    asm volatile("cpuid" : "+a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx));
+    constexpr std::uint32_t intel_ecx = 0x6C65746E; // "ntel" of "GenuineIntel"
+    return ecx != intel_ecx;
+}
+
 /// A few bytes of code in boot-services memory that survive this image: the notification
 /// that boot services end makes one hypercall with the boot secret.
-///   push rbx; mov rax, imm64; mov rbx, imm64; vmmcall; pop rbx; ret
+///   push rbx; mov rax, imm64; mov rbx, imm64; vmmcall (AMD) or vmcall (Intel); pop rbx; ret
 bool announce_end_of_boot_services(BootServices* boot, std::uint64_t secret)
 {
     std::uint64_t page = 0;
@@ -60,7 +69,7 @@ bool announce_end_of_boot_services(BootServices* boot, std::uint64_t secret)
     put_u64(call);
     put({0x48, 0xBB});
     put_u64(secret);
-    put({0x0F, 0x01, 0xD9, 0x5B, 0xC3});
+    put({0x0F, 0x01, processor_has_vmmcall() ? std::uint8_t{0xD9} : std::uint8_t{0xC1}, 0x5B, 0xC3});
     Event event = nullptr;
     auto notify = reinterpret_cast<void(UC_EFIAPI*)(Event, void*)>(page);
     return boot->create_event(event_signal_exit_boot_services, tpl_callback, notify, nullptr, &event) == success;

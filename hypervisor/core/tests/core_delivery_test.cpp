@@ -278,5 +278,75 @@ TEST_F(CoreDelivery, InterruptAfterTheIdleSliceArmsTheNextHalt)
     EXPECT_FALSE(cpu.interrupts_intercepted);
 }
 
+struct TimedDelivery : CoreDelivery {
+    TimedDelivery() { cpu.has_timer = true; }
+};
+
+TEST_F(TimedDelivery, NothingWaitsNothingIsArmed)
+{
+    delivery.after_exit(ExitKind::nested_fault);
+    host.time += keep_alive;
+    delivery.after_exit(ExitKind::port);
+    EXPECT_TRUE(cpu.calls.empty());
+}
+
+TEST_F(TimedDelivery, TheTimerReplacesInterceptedHaltsAndInterrupts)
+{
+    work.unsent_records = true;
+    delivery.after_exit(ExitKind::nested_fault); // sent at once, not acknowledged
+    EXPECT_EQ(work.polls, 1U);
+    EXPECT_EQ(cpu.timer_ticks, repeat);
+    EXPECT_FALSE(armed());
+}
+
+TEST_F(TimedDelivery, TheTimerSendsWhatWaitsForCompany)
+{
+    work.unsent_records = true;
+    work.sends = false; // the card takes nothing
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_EQ(cpu.timer_ticks, delay);
+    host.time += delay - 1;
+    work.sends = true;
+    delivery.after_exit(ExitKind::timer); // the CPU's clock and the TSC may differ by a tick
+    EXPECT_EQ(work.polls, 2U);
+    EXPECT_FALSE(work.unsent());
+}
+
+TEST_F(TimedDelivery, FullSlotsAreSentSooner)
+{
+    work.unsent_records = work.closed_slots = true;
+    work.sends = false;
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_EQ(cpu.timer_ticks, backlog_delay);
+}
+
+TEST_F(TimedDelivery, OtherExitsDoNotPutTheTimerOff)
+{
+    work.unsent_records = true;
+    work.sends = false;
+    delivery.after_exit(ExitKind::nested_fault);
+    for (unsigned i = 0; i < 5; ++i) {
+        host.time += delay / 10;
+        delivery.after_exit(ExitKind::cpuid);
+    }
+    EXPECT_EQ(cpu.count("arm_timer"), 1U);
+    EXPECT_EQ(work.polls, 1U);
+}
+
+TEST_F(TimedDelivery, DisarmedWhenAllIsAcknowledged)
+{
+    work.unsent_records = true;
+    work.acknowledged_at_poll = 2;
+    delivery.after_exit(ExitKind::nested_fault);
+    ASSERT_NE(cpu.timer_ticks, 0U);
+    host.time += repeat;
+    delivery.after_exit(ExitKind::timer);
+    EXPECT_EQ(work.polls, 2U);
+    EXPECT_EQ(cpu.timer_ticks, 0U);
+    EXPECT_FALSE(armed());
+    delivery.after_exit(ExitKind::cpuid);
+    EXPECT_EQ(cpu.count("arm_timer"), 2U) << "and stays so";
+}
+
 } // namespace
 } // namespace undercroft::core

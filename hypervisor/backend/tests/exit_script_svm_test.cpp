@@ -1,0 +1,139 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+// Plays core/tests/exit_script.hpp on the SVM backend, over a model that checks what VMRUN would refuse
+// (AMD APM volume 2, 15.5.1) and leaves the guest with the exit that the test has laid out.
+#include "hypervisor/backend/svm/hardware.hpp"
+#include "hypervisor/backend/svm/svm_cpu.hpp"
+#include "hypervisor/backend/tests/recorded.hpp"
+#include "hypervisor/core/tests/exit_player.hpp"
+
+namespace undercroft::svm {
+namespace {
+
+struct LaidOut {
+    std::uint64_t code = 0, info1 = 0, info2 = 0;
+};
+LaidOut laid_out;
+
+void check_entry(Vmcb const& vmcb)
+{
+    constexpr std::uint64_t cr0_cd = 1U << 30, cr0_nw = 1U << 29, paging = 1U << 31, pe = 1;
+    constexpr std::uint64_t lme = 1U << 8, lma = 1U << 10, pae = 1U << 5;
+    EXPECT_NE(vmcb.efer & efer_svme, 0U);
+    EXPECT_FALSE((vmcb.cr0 & cr0_cd) == 0 && (vmcb.cr0 & cr0_nw) != 0);
+    EXPECT_EQ(vmcb.cr0 >> 32, 0U);
+    if ((vmcb.efer & lme) != 0 && (vmcb.cr0 & paging) != 0) {
+        EXPECT_TRUE((vmcb.cr4 & pae) != 0 && (vmcb.cr0 & pe) != 0 && (vmcb.efer & lma) != 0);
+        EXPECT_NE(vmcb.cs.attributes & 0x600, 0x600) << "L and D";
+    }
+    EXPECT_NE(vmcb.intercept_misc2 & misc2::vmrun, 0U);
+    EXPECT_NE(vmcb.asid, 0U);
+    EXPECT_NE(vmcb.nested_control & 1, 0U);
+    if ((vmcb.event_injection & event::valid) != 0) {
+        std::uint64_t const type = vmcb.event_injection >> 8 & 7, vector = vmcb.event_injection & 0xFF;
+        EXPECT_TRUE(type == 0 || type == 2 || type == 3 || type == 4);
+        EXPECT_TRUE(type != 3 || (vector != 2 && vector < 32));
+    }
+}
+
+} // namespace
+
+void enter_guest(std::uint64_t* /*gpr*/, Vmcb* vmcb)
+{
+    check_entry(*vmcb);
+    vmcb->exit_code = laid_out.code;
+    vmcb->exit_info1 = laid_out.info1;
+    vmcb->exit_info2 = laid_out.info2;
+    vmcb->exit_interrupt_info = 0;
+}
+void save_hidden_state(Vmcb*) {}
+void load_hidden_state(Vmcb*) {}
+void take_pending_nmi() {}
+void clear_breakpoints() {}
+
+namespace {
+
+struct Rig {
+    Rig()
+    {
+        shared.iopm = shared.msrpm = bitmaps;
+        cpu.initialise(&vmcb, bitmaps, &shared);
+    }
+    Rig(Rig const&) = delete;
+    Rig& operator=(Rig const&) = delete;
+
+    /// From the contract's description to what the manual says the processor reports.
+    void next(backend::Exit const& exit, std::uint64_t /*length*/)
+    {
+        using enum backend::ExitKind;
+        switch (exit.kind) {
+        case nested_fault:
+            laid_out = {0x400,
+                        (exit.is_write ? 2U : 0U) | (exit.is_fetch ? 16U : 0U) |
+                            (exit.by_page_walk ? 1ULL << 33 : 1ULL << 32),
+                        exit.gpa.value};
+            break;
+        case port:
+            laid_out = {0x7B,
+                        (exit.is_write ? 0U : 1U) | (exit.string ? 4U : 0U) | (exit.rep ? 8U : 0U) |
+                            std::uint64_t{exit.width} << 4 | std::uint64_t{exit.port} << 16,
+                        exit.next_rip};
+            break;
+        case msr_read:
+        case msr_write:
+            laid_out = {0x7C, exit.kind == msr_write ? 1U : 0U, 0};
+            break;
+        default:
+            laid_out = {plain_code(exit.kind), 0, 0};
+            break;
+        }
+    }
+    static std::uint64_t plain_code(backend::ExitKind kind)
+    {
+        using enum backend::ExitKind;
+        switch (kind) {
+        case halt:
+            return 0x78;
+        case interrupt:
+            return 0x60;
+        case nmi:
+            return 0x61;
+        case init:
+            return 0x63;
+        case hypercall:
+            return 0x81;
+        case virtualisation:
+            return 0x80;
+        case debug_trap:
+            return 0x41;
+        case protection_fault:
+            return 0x4D;
+        case shutdown:
+            return 0x7F;
+        default:
+            return 0x8A; // MONITOR: not intercepted
+        }
+    }
+
+    alignas(4096) std::uint8_t bitmaps[iopm_bytes] = {};
+    alignas(4096) Vmcb vmcb{};
+    SharedState shared;
+    backend::testing::Recorded<SvmCpu> cpu;
+};
+
+} // namespace
+} // namespace undercroft::svm
+
+namespace undercroft::core::testing {
+namespace {
+
+class SvmExitScript : public ::testing::TestWithParam<Scenario> {};
+
+TEST_P(SvmExitScript, Holds)
+{
+    play_scenario<svm::Rig>(GetParam());
+}
+INSTANTIATE_TEST_SUITE_P(Svm, SvmExitScript, ::testing::ValuesIn(scenarios_without(backend::ExitKind::timer)),
+                         test_name);
+
+} // namespace
+} // namespace undercroft::core::testing

@@ -1,0 +1,256 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+// The VMX backend on a model: capture, what the guest sees of its own registers, instructions that always exit.
+#include <gtest/gtest.h>
+
+#include "hypervisor/backend/tests/vmx_rig.hpp"
+
+namespace undercroft::vmx::testing {
+namespace {
+
+using backend::ExitKind;
+using backend::Segment;
+
+constexpr std::uint32_t general_protection = 0x8000'0B0D, undefined_opcode = 0x8000'0306;
+
+struct Vmx : ::testing::Test, Rig {
+    [[nodiscard]] std::uint32_t injected()
+    {
+        lay_out(reason::external_interrupt);
+        (void)cpu.run();
+        return static_cast<std::uint32_t>(hw().at_entry[Field::entry_event]);
+    }
+    /// MOV to a control register, from RBX.
+    void mov_to(unsigned number, std::uint64_t value)
+    {
+        cpu.registers().gpr[3] = value;
+        lay_out(reason::control_register, 3, number | 3U << 8);
+        EXPECT_EQ(cpu.run().kind, ExitKind::handled);
+    }
+};
+
+TEST_F(Vmx, CaptureLocksTheFeatureAndHidesWhatVmxAsksFor)
+{
+    EXPECT_EQ(hw().feature_control, 5U);
+    EXPECT_TRUE(hw().on);
+    EXPECT_EQ(cpu.paging().cr0, 0x8000'0013U) << "as the firmware had it, without NE";
+    EXPECT_EQ(cpu.paging().cr4, 0x628U) << "without VMXE";
+    EXPECT_EQ(cpu.rip(), 0x40'0000U);
+    EXPECT_EQ(cpu.registers().gpr[4], 0x7'F000U);
+    EXPECT_TRUE(cpu.paging().cs_long);
+    EXPECT_EQ(hw().read(Field::guest_cr3), 0x10'0000U);
+    EXPECT_EQ(hw().read(Field::host_rip), 0x1234'5000U);
+    EXPECT_EQ(hw().read(Field::host_cr3), 0x5000U);
+    EXPECT_EQ(cpu.segment(Segment::ldtr).attributes & 0x80, 0) << "unusable";
+    lay_out(reason::external_interrupt);
+    EXPECT_EQ(cpu.run().kind, ExitKind::interrupt); // and the model accepts the state
+}
+
+TEST_F(Vmx, FirmwareThatSwitchedItOffIsRespected)
+{
+    Rig other;
+    other.hw().feature_control = 1;
+    EXPECT_EQ(other.cpu.capture({}), boot::StartResult::virtualisation_disabled);
+}
+
+TEST_F(Vmx, CpuidTellsNothingOfUs)
+{
+    hw().cpuid_answers[{1, 7}] = {0x50654, 0x800, 0xFFFF'FFFF & ~(1U << 27), 0xBFEB'FBFF};
+    cpu.registers().gpr[0] = 0xFFFF'FFFF'0000'0001;
+    cpu.registers().gpr[1] = 7;
+    lay_out(reason::cpuid, 2);
+    EXPECT_EQ(cpu.run().kind, ExitKind::cpuid);
+    auto const& gpr = cpu.registers().gpr;
+    EXPECT_EQ(gpr[0], 0x50654U);
+    EXPECT_EQ(gpr[1], 0xFFFF'FFFFU & ~(1U << 5 | 1U << 6 | 1U << 27)) << "VMX, SMX, OSXSAVE";
+    EXPECT_EQ(gpr[2], 0xBFEB'FBFFU);
+    EXPECT_EQ(gpr[3], 0x800U);
+    EXPECT_EQ(cpu.rip(), 0x40'0002U);
+}
+
+TEST_F(Vmx, CpuidFollowsTheGuestsOwnCr4AndMode)
+{
+    hw().cpuid_answers[{1, 0}] = {};
+    hw().cpuid_answers[{7, 0}] = {0, 0, 0, 0};
+    hw().cpuid_answers[{0x8000'0001, 0}] = {0, 0, 0, 1U << 11 | 1U << 20};
+    auto const ask = [&](std::uint32_t leaf) {
+        cpu.registers().gpr[0] = leaf;
+        cpu.registers().gpr[1] = 0;
+        lay_out(reason::cpuid, 2);
+        (void)cpu.run();
+        return cpu.registers();
+    };
+    cpu.set_system_registers(0x8000'0033, 0x1000, 0x20 | 1U << 18 | 1U << 22, 0xD00);
+    EXPECT_EQ(ask(1).gpr[1], 1U << 27);
+    EXPECT_EQ(ask(7).gpr[1], 1U << 4);
+    EXPECT_EQ(ask(0x8000'0001).gpr[2], 1U << 11 | 1U << 20);
+    cpu.set_segment(Segment::cs, {0x10, 0xC9B, 0xFFFF'FFFF, 0}); // compatibility mode
+    EXPECT_EQ(ask(0x8000'0001).gpr[2], 1U << 20) << "Intel's SYSCALL exists in 64-bit mode only";
+}
+
+TEST_F(Vmx, Cr4BitsOfVirtualisationAreReserved)
+{
+    for (std::uint64_t const bit : {13U, 14U}) {
+        mov_to(4, 0x628 | 1ULL << bit);
+        EXPECT_EQ(cpu.rip(), 0x40'0000U);
+        EXPECT_EQ(injected(), general_protection);
+    }
+    EXPECT_EQ(cpu.paging().cr4, 0x628U);
+    EXPECT_NE(hw().read(Field::cr4_mask) & 1U << 13, 0U);
+}
+
+TEST_F(Vmx, NumericErrorIsTheGuestsToSet)
+{
+    mov_to(0, 0x8000'0033);
+    EXPECT_EQ(cpu.paging().cr0, 0x8000'0033U);
+    mov_to(0, 0x8000'0013);
+    EXPECT_EQ(cpu.paging().cr0, 0x8000'0013U);
+    EXPECT_NE(hw().read(Field::guest_cr0) & 0x20, 0U) << "VMX needs it set";
+    EXPECT_EQ(cpu.rip(), 0x40'0006U);
+    EXPECT_EQ(hw().invalidations.back(), (std::array<std::uint64_t, 3>{0xF, 1, 1}));
+}
+
+TEST_F(Vmx, LongModeSwitchesOnWithPaging)
+{
+    cpu.set_segment(Segment::cs, {0x10, 0xC9B, 0xFFFF'FFFF, 0});
+    cpu.set_system_registers(0x11, 0x1000, 0x20, 0x100); // protected mode, LME set, PAE set
+    mov_to(0, 0x8000'0031);
+    EXPECT_EQ(cpu.guest_efer(), 0x500U);
+    EXPECT_NE(hw().read(Field::entry_controls) & 1U << 9, 0U);
+    mov_to(0, 0x11);
+    EXPECT_EQ(cpu.guest_efer(), 0x100U);
+    EXPECT_EQ(hw().read(Field::entry_controls) & 1U << 9, 0U);
+}
+
+TEST_F(Vmx, PaeEntriesAreLoadedWithPaging)
+{
+    cpu.set_segment(Segment::cs, {0x10, 0xC9B, 0xFFFF'FFFF, 0});
+    cpu.set_system_registers(0x11, 0x3020, 0x20, 0);
+    for (unsigned i = 0; i < 4; ++i)
+        ram.put<std::uint64_t>(0x3020 + 8 * i, i == 2 ? 0 : 0x5001 + 0x1000 * i);
+    mov_to(0, 0x8000'0031);
+    EXPECT_EQ(hw().read(Field::guest_pdpte0), 0x5001U);
+    EXPECT_EQ(hw().read(at(Field::guest_pdpte0, 2)), 0U);
+    EXPECT_EQ(hw().read(at(Field::guest_pdpte0, 3)), 0x8001U);
+    mov_to(0, 0x11);
+    ram.put<std::uint64_t>(0x3020, 0x5007); // U/S and R/W are reserved here
+    mov_to(0, 0x8000'0031);
+    EXPECT_EQ(cpu.paging().cr0, 0x11U);
+    EXPECT_EQ(injected(), general_protection);
+}
+
+TEST_F(Vmx, ImpossibleCr0IsRefused)
+{
+    struct {
+        char const* what;
+        std::uint64_t value;
+    } const rows[] = {{"PG without PE", 0x8000'0020},
+                      {"NW without CD", 0xA000'0033},
+                      {"upper half", 0x1'8000'0033},
+                      {"paging off in 64-bit code", 0x33}};
+    for (auto const& row : rows) {
+        mov_to(0, row.value);
+        EXPECT_EQ(cpu.paging().cr0, 0x8000'0013U) << row.what;
+        EXPECT_EQ(injected(), general_protection) << row.what;
+    }
+}
+
+TEST_F(Vmx, CacheControlReachesTheProcessor)
+{
+    mov_to(0, 0xC000'0033); // CD: VM entries do not load it
+    EXPECT_EQ(hw().cr0_value & 0x6000'0000, 0x4000'0000U);
+    mov_to(0, 0x8000'0013);
+    EXPECT_EQ(hw().cr0_value & 0x6000'0000, 0U);
+}
+
+TEST_F(Vmx, Xsetbv)
+{
+    auto& gpr = cpu.registers().gpr;
+    gpr[0] = 0xFFFF'FFFF'0000'00E7;
+    gpr[1] = 0;
+    gpr[2] = 0xFFFF'FFFF'0000'0002;
+    lay_out(reason::xsetbv, 3);
+    EXPECT_EQ(cpu.run().kind, ExitKind::handled);
+    EXPECT_EQ(hw().xcr0, 0x2'0000'00E7U);
+    EXPECT_EQ(cpu.rip(), 0x40'0003U);
+    gpr[0] = 6; // without x87
+    (void)cpu.run();
+    EXPECT_EQ(cpu.rip(), 0x40'0003U);
+    EXPECT_EQ(injected(), general_protection);
+}
+
+TEST_F(Vmx, InvdDropsNothingOfTheSensors)
+{
+    lay_out(reason::invd, 2);
+    EXPECT_EQ(cpu.run().kind, ExitKind::handled);
+    EXPECT_EQ(hw().cache_writebacks, 1U);
+    EXPECT_EQ(cpu.rip(), 0x40'0002U);
+}
+
+TEST_F(Vmx, VirtualisationInstructions)
+{
+    for (std::uint32_t const why : {11U, 19U, 20U, 21U, 22U, 23U, 24U, 25U, 26U, 27U, 50U, 53U}) {
+        lay_out(why, 3);
+        EXPECT_EQ(cpu.run().kind, ExitKind::virtualisation) << why;
+    }
+    cpu.inject_undefined();
+    EXPECT_EQ(injected(), undefined_opcode);
+}
+
+TEST_F(Vmx, NextRipWrapsOutsideLongMode)
+{
+    cpu.set_segment(Segment::cs, {0x10, 0xC9B, 0xFFFF'FFFF, 0});
+    cpu.set_system_registers(0x33, 0, 0, 0);
+    cpu.set_rip(0xFFFF'FFFE);
+    lay_out(reason::rdmsr, 2);
+    EXPECT_EQ(cpu.run().next_rip, 0U);
+}
+
+TEST_F(Vmx, NestedFaultsAreDescribed)
+{
+    struct {
+        std::uint64_t qualification;
+        bool write, fetch, walk;
+    } const rows[] = {
+        {0x181, false, false, false}, // read of the page itself
+        {0x182, true, false, false},  {0x184, false, true, false},
+        {0x81, false, false, true}, // read of a paging-structure entry
+        {0x83, true, false, true},  // accessed and dirty flags: also a write
+        {0x01, false, false, false} // no linear address: the PDPTEs at MOV CR3
+    };
+    for (auto const& row : rows) {
+        lay_out(reason::ept_violation, 0, row.qualification);
+        hw().next_exit[Field::guest_physical_address] = 0xFEBF'0038;
+        backend::Exit const exit = cpu.run();
+        EXPECT_EQ(exit.kind, ExitKind::nested_fault);
+        EXPECT_EQ(exit.gpa.value, 0xFEBF'0038U);
+        EXPECT_EQ(exit.is_write, row.write) << std::hex << row.qualification;
+        EXPECT_EQ(exit.is_fetch, row.fetch);
+        EXPECT_EQ(exit.by_page_walk, row.walk);
+    }
+}
+
+TEST_F(Vmx, TscIsOffset)
+{
+    hw().time = 5000;
+    cpu.set_guest_tsc(100);
+    EXPECT_EQ(hw().read(Field::tsc_offset), std::uint64_t{100} - 5000);
+    EXPECT_EQ(cpu.tsc_offset() + hw().time, 100U);
+}
+
+TEST_F(Vmx, FlushesReachTheProcessor)
+{
+    hw().invalidations.clear();
+    cpu.flush_nested();
+    EXPECT_EQ(hw().invalidations, (std::vector<std::array<std::uint64_t, 3>>{{0xE, 2, 0}}));
+    Capabilities single = skylake();
+    single.ept_vpid &= ~(1ULL << 26); // no all-context INVEPT
+    Rig other{single};
+    other.hw().invalidations.clear();
+    other.cpu.flush_nested();
+    ASSERT_EQ(other.hw().invalidations.size(), 2U) << "both views";
+    EXPECT_EQ(other.hw().invalidations[0], (std::array<std::uint64_t, 3>{0xE, 1, other.shared.running_pointer}));
+    EXPECT_EQ(other.hw().invalidations[1], (std::array<std::uint64_t, 3>{0xE, 1, other.shared.stepping_pointer}));
+}
+
+} // namespace
+} // namespace undercroft::vmx::testing
