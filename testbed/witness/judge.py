@@ -128,6 +128,8 @@ def pio(evidence: Evidence, at_least: int) -> Verdict:
     verdict.merge(content)
     verdict.merge(store.check_content(evidence.rows, blocks))
     opcodes = {command.opcode for command in commands}
+    status = [entry["value"] for entry in run.report.get("results", []) if entry["name"] == "exit_status"]
+    verdict.require(status == [0], f"the workload ended with {status}")
     verdict.fact(f"opcodes: {', '.join(map(hex, sorted(opcodes)))}")
     verdict.require(bool(opcodes & qemu_trace.PIO_WRITES), "no write by PIO was made")
     verdict.require(sum(access.kind == WRITE for access in evidence.logged) >= at_least, "too few writes to show anything")

@@ -24,8 +24,6 @@ PrdVerdict add(Copying& copying, PrdEntry entry)
     std::uint32_t left = entry.bytes();
     std::uint32_t at = entry.address & ~1U;
     copying.result.bytes += left;
-    if (left > boundary - at % boundary)
-        copying.result.well_formed = false;
     while (left != 0) {
         std::uint32_t const piece = std::min(left, boundary - at % boundary);
         if (copying.used == copying.room.size())

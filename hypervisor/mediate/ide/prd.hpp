@@ -46,7 +46,7 @@ struct PrdCopy {
     PrdVerdict verdict = PrdVerdict::unreadable;
     std::span<PrdEntry const> entries; ///< usable: ends with end_of_table
     std::uint64_t bytes = 0;           ///< sum of the entries
-    bool well_formed = true;           ///< false: no end, reserved bits, odd address or count, an entry across 64 KiB
+    bool well_formed = true;           ///< false: no end, reserved bits, odd address or count
 };
 
 /// Copies the table at `guest_table` (a value of the bus master's table register). In the copy no entry crosses a

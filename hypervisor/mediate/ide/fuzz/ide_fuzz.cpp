@@ -1,7 +1,6 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // Bytes become guest memory and a script of port accesses. The model controller judges by itself: whatever the bus
-// master is started on never touches the sensor, and every sector that a disk takes has been shown to the observer with
-// these bytes, at this address, before.
+// master is started on never touches the sensor, and a sector that a disk takes was recorded just before.
 #include <cstdlib>
 #include <span>
 
@@ -37,6 +36,7 @@ public:
     void run(Input input)
     {
         world_.observer->keep_data = false;
+        world_.controller.keep_sectors = false;
         world_.controller.on_dma = [this](Controller::Channel&, std::vector<PrdEntry> const& entries) {
             require(!entries.empty() && entries.back().last());
             for (PrdEntry const& entry : entries)
@@ -48,14 +48,14 @@ public:
     }
 
 private:
-    /// Some record of a write must cover the sector.
+    /// The latest record must be a write that covers the sector.
     bool shown(std::uint64_t lba)
     {
-        for (auto const& seen : world_.observer->commands)
-            if (seen.command.kind == wire::Kind::storage_write && seen.command.lba.value <= lba &&
-                lba < seen.command.lba.value + seen.command.bytes / 512)
-                return true;
-        return false;
+        if (world_.observer->commands.empty())
+            return false;
+        observe::DiskCommand const& last = world_.observer->commands.back().command;
+        return last.kind == wire::Kind::storage_write && last.lba.value <= lba &&
+               lba < last.lba.value + last.bytes / 512;
     }
     void step(Input& input)
     {

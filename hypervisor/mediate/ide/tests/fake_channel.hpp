@@ -48,7 +48,8 @@ public:
         std::uint32_t bm_table = 0;
     };
     std::array<Channel, 2> channels{{{0x1f0, 0x3f6, 0xc000, {}, 0, 0, 0, 0}, {0x170, 0x376, 0xc008, {}, 0, 0, 0, 0}}};
-    bool high_order_readable = true;                                    ///< Bochs's disks do not know the HOB bit
+    bool high_order_readable = true; ///< Bochs's disks do not know the HOB bit
+    bool keep_sectors = true;
     bool hold_dma = false;                                              ///< DMA commands stay under way
     std::function<void(Channel&, std::vector<PrdEntry> const&)> on_dma; ///< what the bus master is about to do
     std::function<void(std::uint64_t lba)> on_commit;                   ///< a sector is about to be the disk's
@@ -136,6 +137,10 @@ private:
         std::uint32_t const count = wide ? d.now[2] | d.before[2] << 8 : d.now[2];
         d.left = count != 0 ? count : wide ? 65536 : 256;
         d.writing = false;
+        if (d.multiple == 0 && (opcode == 0x29 || opcode == 0xc4 || opcode == 0x39 || opcode == 0xc5)) {
+            d.left = 0, d.status = 0x51; // aborted: multiple mode is off
+            return;
+        }
         switch (opcode) {
         case 0xec:
             d.buffer.assign(d.identify.begin(), d.identify.end());
@@ -161,11 +166,11 @@ private:
         case 0x35:
         case 0x3d:
         case 0xca:
-        case 0x06:
             d.writing = true;
             [[fallthrough]];
         case 0x25:
         case 0xc8:
+        case 0x06: // its data are ranges, not sectors
             d.dma = true, d.status = 0xd0;
             run_dma(c);
             break;
@@ -222,6 +227,10 @@ private:
         for (std::size_t at = 0; at + d.sector_bytes <= bytes.size() && d.left != 0; at += d.sector_bytes) {
             if (on_commit)
                 on_commit(d.lba);
+            if (!keep_sectors) {
+                ++d.lba, --d.left;
+                continue;
+            }
             d.sectors[d.lba++] = {bytes.begin() + static_cast<std::ptrdiff_t>(at),
                                   bytes.begin() + static_cast<std::ptrdiff_t>(at + d.sector_bytes)};
             --d.left;

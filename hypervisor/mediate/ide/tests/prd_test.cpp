@@ -61,7 +61,7 @@ TEST_F(Prd, EntriesAcrossABoundaryAreSplit)
     put(0x1000, 0x2f000, 0x80003000);
     PrdCopy const c = copy(0x1000);
     ASSERT_EQ(c.verdict, PrdVerdict::usable);
-    EXPECT_FALSE(c.well_formed);
+    EXPECT_TRUE(c.well_formed) << "UEFI's driver makes such entries";
     ASSERT_EQ(c.entries.size(), 2U);
     EXPECT_EQ(c.entries[0].address, 0x2f000U);
     EXPECT_EQ(c.entries[0].bytes(), 0x1000U);
