@@ -204,6 +204,8 @@ bool Machine::build_intercepts()
         vendor_->intercept_msr(msr::tsc_adjust, true, true);
     vendor_->intercept_msr(msr::apic_base, false, true);
     vendor_->intercept_msr(msr::tsc, false, true);
+    if (info_->route == boot::BootRoute::bios) // a sign of the system's start; afterwards it is hardly ever written
+        vendor_->intercept_msr(msr::efer, true, true);
     return info_->cpus == 1 || watch_startup();
 }
 

@@ -42,8 +42,10 @@ std::uint64_t Machine::efer_bits() const
     auto const when = [](std::uint32_t word, unsigned bit, unsigned efer_bit) {
         return std::uint64_t{word >> bit & 1} << efer_bit;
     };
+    // A processor without SVM is none of AMD's, where a missing "no LMSLE" bit means nothing.
+    std::uint32_t const has_lmsle = (extended.ecx & 1U << 2) != 0 ? ~sizes.ebx : 0;
     constexpr std::uint64_t long_mode = 1ULL << 0 | 1ULL << 8 | 1ULL << 10; // SCE, LME, LMA
-    return long_mode | when(extended.edx, 20, 11) | when(~sizes.ebx, 20, 13) | when(extended.edx, 25, 14) |
+    return long_mode | when(extended.edx, 20, 11) | when(has_lmsle, 20, 13) | when(extended.edx, 25, 14) |
            when(extended.ecx, 17, 15) | when(sizes.ebx, 8, 17) | when(sizes.ebx, 13, 18) | when(features_2, 7, 20) |
            when(features_2, 8, 21);
 }
