@@ -18,7 +18,7 @@ from .session import CMDLINE, copy_disks, say, workload_path, write_report
 SYSTEM, DATA, CD = "ata0-master", ["ata1-master", "ata0-slave"], "ata1-slave"
 FIRMWARE_STEPS = ["BdsDxe: starting", "boot loader: Linux"]
 # Nothing comes after these, but Bochs would go on to its limit.
-FATAL = ["X64 Exception Type", "Kernel panic", "boot loader: (?!Linux)"]
+FATAL = ["X64 Exception Type", "Kernel panic", "boot loader error"]
 DRAIN_SECONDS = "1200"  # of the guest's time, which flies while it idles
 POLL_SECONDS = 0.05
 

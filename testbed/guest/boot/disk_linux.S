@@ -51,7 +51,7 @@ fail:   mov     $message, %si
         jmp     2b
 
 message:
-        .asciz  "boot loader: the disk cannot be read"
+        .asciz  "boot loader error: the disk cannot be read"
 drive:  .byte   0
         .balign 4
 packet: .byte   16, 0

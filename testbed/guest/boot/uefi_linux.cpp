@@ -60,7 +60,7 @@ void say(char16_t const* text)
 
 [[noreturn]] void fail(char16_t const* text)
 {
-    say(u"boot loader: ");
+    say(u"boot loader error: ");
     say(text);
     say(u"\r\n");
     for (;;)
