@@ -23,6 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from testbed.collector import CollectorError  # noqa: E402
 from testbed.witness import rig, store  # noqa: E402
 from testbed.witness.rig import Build, Run, Setup  # noqa: E402
 
@@ -190,6 +191,17 @@ def table(entries: list[dict[str, Any]]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 
 
+def _place(entry: dict[str, Any]) -> int:
+    return list(TARGETS).index(entry["name"])
+
+
+def merged(path: Path, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """New figures replace those of their name in the file; the others stay, as far as they still have a target."""
+    old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    figures = {entry["name"]: entry for entry in [*old, *entries] if entry["name"] in TARGETS}
+    return sorted(figures.values(), key=_place)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=rig.default_build())
@@ -208,13 +220,12 @@ def main() -> int:
             timed_pairs(build, folder, options.pairs, options.seconds, results)
         if options.only in (None, "content"):
             full_content(build, folder, max(8, options.seconds), results)
-    except (rig.RigError, store.StoreError, OSError, KeyError, subprocess.CalledProcessError) as error:
+    except (rig.RigError, CollectorError, store.StoreError, OSError, KeyError, subprocess.CalledProcessError) as error:
         return rig.complain(error)
-    results.entries.sort(key=lambda entry: list(TARGETS).index(entry["name"]))
     out = options.build / "bench.json"
-    out.write_text(json.dumps(results.entries, indent=1) + "\n", encoding="utf-8")
-    if options.save_baseline:
-        BASELINE.write_text(json.dumps(results.entries, indent=1) + "\n", encoding="utf-8")
+    for path in [out, BASELINE] if options.save_baseline else [out]:
+        path.write_text(json.dumps(merged(path, results.entries), indent=1) + "\n", encoding="utf-8")
+    results.entries.sort(key=_place)
     print(table(results.entries))
     for entry in results.entries:
         print(f"  {entry['name']}: {entry['note']}")

@@ -9,7 +9,8 @@ import re
 import sys
 from pathlib import Path
 
-from . import accel, debian, guest, machine, memtest, monitor, nvram
+from . import accel, bochs, debian, grub, guest, linux_image, machine, memtest, monitor, nvram
+from .bochs_session import BochsSession
 from .collector import Collector, CollectorError, Identity, sensor_config
 from .request import DiskWish, Request, Sensor
 from .run import Hooks
@@ -18,7 +19,7 @@ from .session import Session, say
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 DRAIN_SECONDS = 110.0  # less than the guest waits
 EXPECTED_ERRORS = (FileNotFoundError, ValueError, guest.GuestError, debian.PackageError, machine.MachineError,
-                   nvram.NvramError, monitor.MonitorError, CollectorError)
+                   nvram.NvramError, monitor.MonitorError, CollectorError, bochs.BochsError, grub.GrubError, linux_image.ImageError)
 
 
 def parse_size(text: str) -> int:
@@ -35,12 +36,12 @@ def parse_disk(text: str) -> DiskWish:
         name, _, value = option.partition("=")
         if name == "sector" and value in ("512", "4096"):
             wish.sector = int(value)
-        elif name == "bus" and value in ("ahci", "nvme"):
+        elif name == "bus" and value in ("ahci", "ide", "nvme"):
             wish.bus = value
         elif name == "base" and Path(value).is_file():
             wish.base = Path(value)
         else:
-            raise argparse.ArgumentTypeError(f"{option!r}: allowed are sector=512|4096, bus=ahci|nvme, base=FILE")
+            raise argparse.ArgumentTypeError(f"{option!r}: allowed are sector=512|4096, bus=ahci|ide|nvme, base=FILE")
     return wish
 
 
@@ -68,25 +69,35 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--machine", choices=["q35"], default="q35")
+    group.add_argument("--emulator", choices=["qemu", "bochs"], default="qemu",
+                       help="bochs has Intel's VT-x and PIIX3 IDE disks, and 512M of memory unless told otherwise")
+    group.add_argument("--firmware", choices=["uefi", "bios"], default="uefi",
+                       help="bios: the sensor is undercroft.mb2, started by GRUB; with two CPUs Bochs needs it")
+    group.add_argument("--machine", choices=["q35", "pc"], default="q35",
+                       help="pc is an i440FX with its disks, the system partition too, on IDE; take --sensor-nic e1000 then")
     group.add_argument("--cpus", type=int, default=1)
-    group.add_argument("--memory", default="2G")
+    group.add_argument("--memory", default="", help="2G by default")
     group.add_argument("--disk", action="append", default=[], type=parse_disk, metavar="SIZE[:OPTION...]",
-                       help="test disk, serial number test0 and so on; options sector=4096, bus=nvme, base=FILE "
+                       help="test disk, serial number test0 and so on; options sector=4096, bus=ide|nvme, base=FILE "
                             "(AHCI disks have 512-byte logical sectors in QEMU; 4096 is then the physical size)")
     group.add_argument("--accel", choices=["auto", "tcg", "kvm"], default="auto",
                        help="auto takes KVM only if a guest with the svm flag really boots under it")
     group.add_argument("--cpu-model", default="", help="QEMU's -cpu; EPYC with SVM and nested paging by default")
     group.add_argument("--sensor-nic", choices=machine.SENSOR_NICS, default="e1000e", help="the sensor's card")
-    group.add_argument("--netdev", default="user", help="back end of the sensor's NIC, as QEMU's -netdev without id")
+    group.add_argument("--netdev", default="user",
+                       help="back end of the sensor's NIC, as QEMU's -netdev without id; Bochs: user, or null (nobody answers)")
     group.add_argument("--nic", action="store_true", help="the sensor's NIC even without the sensor (identity tests)")
     group.add_argument("--nic-rom", action="store_true", help="give the NIC its firmware driver, as real cards have")
     group.add_argument("--guest-nic", action="store_true", help="give the guest a network card of its own")
+    group.add_argument("--bochs", action="append", default=[], metavar="LINE", help="one more line for Bochs's configuration")
+    group.add_argument("--instrument", type=Path, metavar="LIBRARY", help="Bochs: count exits and instructions (counts.jsonl)")
+    group.add_argument("--instruction-limit", type=int, default=Request.instruction_limit, help="where Bochs ends a run")
     group.add_argument("--qemu", action="append", default=[], metavar="ARGUMENT", help="one more argument for QEMU")
 
 
 def _add_sensor(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--sensor", type=Path, help="undercroft.efi; without it the machine boots bare")
+    group.add_argument("--sensor", type=Path, help="undercroft.efi, or undercroft.mb2 for BIOS; without it the machine boots bare")
+    group.add_argument("--sensor-entry", type=Path, metavar="FILE", help="BIOS: GRUB's commands that start the sensor (files in /undercroft)")
     group.add_argument("--core", type=Path, help="core.elf; next to the sensor by default")
     group.add_argument("--config", type=Path, help="undercroft.conf; with --collector one is made")
     group.add_argument("--sensor-as", choices=["boot", "driver"], default="boot",
@@ -131,13 +142,19 @@ def _sensor(arguments: argparse.Namespace, config: Path | None) -> Sensor | None
 
 
 def _request(arguments: argparse.Namespace, sensor: Sensor | None) -> Request:
-    choice = accel.choose(arguments.accel)
+    if arguments.firmware == "bios" and (arguments.payload or arguments.xen or arguments.sensor_as == "driver"):
+        raise ValueError("--payload, --xen and --sensor-as driver need --firmware uefi")
+    bare_accelerator = accel.Choice("none", "Bochs interprets")
+    choice = accel.choose(arguments.accel) if arguments.emulator == "qemu" else bare_accelerator
     say(f"accelerator {choice.accelerator}: {choice.reason}")
     payload, options = arguments.payload, arguments.payload_options
     if payload == "memtest":
         payload, options = memtest.PROGRAM, options or memtest.OPTIONS
     return Request(
-        out=arguments.out, workload=arguments.workload, cpus=arguments.cpus, memory=arguments.memory,
+        out=arguments.out, workload=arguments.workload, emulator=arguments.emulator, firmware=arguments.firmware,
+        cpus=arguments.cpus, memory=arguments.memory or ("2G" if arguments.emulator == "qemu" else "512M"), chipset=arguments.machine,
+        sensor_entry=arguments.sensor_entry.read_text(encoding="ascii") if arguments.sensor_entry else "",
+        bochs_lines=arguments.bochs, instrument=arguments.instrument, instruction_limit=arguments.instruction_limit,
         accelerator=choice.accelerator, cpu_model=arguments.cpu_model, sensor=sensor, sensor_as=arguments.sensor_as,
         sensor_nic=True if arguments.nic else None,
         disks=arguments.disk, log_writes=arguments.blklog, trace_reads=arguments.trace,
@@ -160,7 +177,7 @@ def _run(arguments: argparse.Namespace) -> int:
         request = _request(arguments, _sensor(arguments, config))
         if collector:
             request.drain = lambda: collector.wait_until_quiet(DRAIN_SECONDS)
-        session = Session(request)
+        session = Session(request) if request.emulator == "qemu" else BochsSession(request)
         good = _perform(session, arguments)
         if collector:
             collector.stop()
@@ -171,7 +188,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0 if good else 1
 
 
-def _perform(session: Session, arguments: argparse.Namespace) -> bool:
+def _perform(session: Session | BochsSession, arguments: argparse.Namespace) -> bool:
     machine_description = session.prepare()
     hooks = Hooks(on_event=say)
     if arguments.payload == "memtest":

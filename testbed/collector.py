@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,49 +46,61 @@ def free_udp_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Collector:
-    """A collector on loopback. Use as a context manager; `metrics()` gives its counters."""
+def end(process: subprocess.Popen[bytes]) -> int:
+    """SIGTERM, so that it stores what it has; killed only if it does not end. The exit code."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
-    def __init__(self, program: Path, folder: Path, identity: Identity) -> None:
+
+class Collector:
+    """`undercroft collect` on a loopback port that stays the same over restarts. As a context manager it runs
+    throughout; who wants it to die and come back calls `start` and ends the processes himself."""
+
+    def __init__(self, program: Path, folder: Path, identity: Identity, options: Sequence[str] = ()) -> None:
         self.port = free_udp_port()
         self.store = folder / "store"
-        self.log = folder / "collector.log"
         self.exit_code: int | None = None
-        self._ready = folder / "collector.ready"
+        self._folder = folder
+        self._starts = 0
         self._metrics = folder / "collector.json"
         key_file = folder / "collector.key"
         key_file.write_text(identity.key + "\n", encoding="ascii")
         key_file.chmod(0o600)
         self._command = [str(program), "collect", "--store", str(self.store), "--key-file", str(key_file), "--listen",
-                         f"127.0.0.1:{self.port}", "--metrics-file", str(self._metrics), "--ready-file", str(self._ready)]
+                         f"127.0.0.1:{self.port}", "--metrics-file", str(self._metrics), *options]
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Collector:
-        self._ready.unlink(missing_ok=True)
-        with open(self.log, "wb") as log:
-            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        end = time.monotonic() + START_SECONDS
-        while not self._ready.exists():
-            if self._process.poll() is not None or time.monotonic() > end:
-                self.stop()
-                raise CollectorError(f"the collector did not start: {self._log_tail()}")
+    def start(self) -> subprocess.Popen[bytes]:
+        """A new process that receives when this returns. Its output goes to collector-N.log."""
+        ready, log = self._folder / "collector.ready", self._folder / f"collector-{self._starts}.log"
+        ready.unlink(missing_ok=True)
+        self._starts += 1
+        with open(log, "wb") as output:
+            process = subprocess.Popen([*self._command, "--ready-file", str(ready)], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        patience_end = time.monotonic() + START_SECONDS
+        while not ready.exists():
+            if process.poll() is not None or time.monotonic() > patience_end:
+                process.kill()
+                process.wait()
+                raise CollectorError(f"the collector did not start: {log.read_text(encoding='utf-8', errors='replace')[-600:].strip()}")
             time.sleep(0.02)
+        return process
+
+    def __enter__(self) -> Collector:
+        self._process = self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:
-        """SIGTERM, so that it stores what it has; killed only if it does not end."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            self.exit_code = process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            self.exit_code = process.wait()
+        if process:
+            self.exit_code = end(process)
 
     def metrics(self) -> dict[str, int]:
         with contextlib.suppress(OSError, json.JSONDecodeError):
@@ -97,9 +110,9 @@ class Collector:
 
     def wait_until_quiet(self, patience: float) -> bool:
         """Waits until no records have come for a while: the sensor has then sent what it had buffered."""
-        end = time.monotonic() + patience
+        patience_end = time.monotonic() + patience
         last, since = -1, time.monotonic()
-        while time.monotonic() < end:
+        while time.monotonic() < patience_end:
             now = self.metrics().get("fragments_received", 0)
             if now != last:
                 last, since = now, time.monotonic()
@@ -107,6 +120,3 @@ class Collector:
                 return True
             time.sleep(0.1)
         return False
-
-    def _log_tail(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")[-600:].strip()

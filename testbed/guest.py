@@ -18,8 +18,10 @@ from . import cache, cpio, esp, kernel
 
 ESP_MIB = 128
 TOOLS_SERIAL = "tools"
-MODULES = ["virtio_pci", "virtio_blk", "sd_mod", "ahci", "nvme", "crc32c_generic", "ext4", "vfat", "nls_ascii",
-           "nls_cp437", "msr", "cpuid", "e1000e"]
+MODULES = ["virtio_pci", "virtio_blk", "sd_mod", "ahci", "ata_piix", "nvme", "crc32c_generic", "ext4", "vfat", "nls_ascii",
+           "nls_cp437", "msr", "cpuid", "e1000e", "e1000", "virtio_net"]
+# Every module costs Bochs time: the kernel checks its signature.
+BOCHS_MODULES = ["ata_piix", "sd_mod", "msr"]
 PROGRAMS = ["fio", "openssl", "gpg", "gpg-agent", "7z", "zip", "tar", "blkdiscard", "fstrim", "hdparm", "mkfs.ext4",
             "e2fsck", "systemd-detect-virt", "lscpu", "cpuid", "date", "bash"]
 EXTRA_FOLDERS = ["/usr/lib/7zip", "/usr/lib/p7zip"]
@@ -36,7 +38,7 @@ def boot_files(linux: kernel.Kernel) -> Path:
 
     def make(folder: Path) -> None:
         initrd = folder / "initrd.img"
-        initrd.write_bytes(_initramfs(linux))
+        initrd.write_bytes(initramfs(linux, MODULES))
         image = folder / "esp.img"
         esp.create(image, ESP_MIB)
         esp.put(image, {"EFI/linux/vmlinuz.efi": linux.image, "EFI/linux/initrd.img": initrd})
@@ -62,7 +64,7 @@ def _shell_safe(value: str) -> str:
     return value.replace("'", "'\\''")
 
 
-def _initramfs(linux: kernel.Kernel) -> bytes:
+def initramfs(linux: kernel.Kernel, modules: list[str]) -> bytes:
     busybox = Path(shutil.which("busybox") or "/bin/busybox")
     if not busybox.is_file():
         raise GuestError("busybox is missing: run tools/setup")
@@ -83,7 +85,7 @@ def _initramfs(linux: kernel.Kernel) -> bytes:
     archive.file("etc/group", b"root:x:0:\n")
     archive.file("init", (cache.SOURCE_ROOT / "guest/init").read_bytes(), 0o755)
     archive.file("lib/undercroft.sh", (cache.SOURCE_ROOT / "guest/undercroft.sh").read_bytes())
-    order = kernel.module_order(linux.modules, MODULES)
+    order = kernel.module_order(linux.modules, modules)
     for module in order:
         archive.file(f"modules/{module.name}", module.read_bytes())
     archive.file("modules/order", "".join(f"{module.name}\n" for module in order).encode())

@@ -13,6 +13,7 @@ ESP_PORT = 0
 FIRST_DISK_PORT = 1
 SENSOR_NICS = {"e1000": "e1000", "e1000e": "e1000e", "virtio": "virtio-net-pci"}  # the sensor's name for it, QEMU's
 HOST_SEEN_BY_SENSOR = "10.0.2.2"
+PIIX = "pata"  # the PIIX3 controller of disks on bus ide
 
 
 class MachineError(Exception):
@@ -30,7 +31,7 @@ class Disk:
     serial: str
     sector: int = 512
     log: Path | None = None
-    bus: str = "ahci"  # or nvme
+    bus: str = "ahci"  # or nvme, or ide (a PIIX3 controller beside the AHCI one), or piix (the chipset's own)
 
     def node(self) -> str:
         return f"disk-{self.serial}"
@@ -49,6 +50,10 @@ class Disk:
         sizes = f"logical_block_size={logical},physical_block_size={self.sector}"
         if self.bus == "nvme":
             device = f"nvme,serial={self.serial},drive={node},{sizes}"
+        elif self.bus == "piix":  # of the chipset; the first place is the system partition's
+            device = f"ide-hd,bus=ide.{port // 2},unit={port % 2},drive={node},serial={self.serial},{sizes}"
+        elif self.bus == "ide":
+            device = f"ide-hd,bus={PIIX}.{port // 2},unit={port % 2},drive={node},serial={self.serial},{sizes}"
         else:
             device = f"ide-hd,bus=ide.{port},drive={node},serial={self.serial},{sizes}"
         arguments: list[str] = []
@@ -62,12 +67,13 @@ class Machine:
     """Everything that becomes the QEMU command line. Files are in `folder`."""
 
     folder: Path
-    esp: Path
-    vars: Path
+    esp: Path  # or, with a BIOS, the disk with GRUB
+    vars: Path | None  # None: SeaBIOS
     socket_folder: Path
     tools: Path | None = None
     cpus: int = 1
     memory: str = "2G"
+    chipset: str = "q35"  # or pc
     accelerator: str = "tcg"
     cpu_model: str = ""
     disks: list[Disk] = field(default_factory=list)
@@ -108,13 +114,18 @@ class Machine:
             return ["-serial", f"file:{self.console}"]
         return ["-chardev", f"stdio,id=console,signal=off,logfile={self.console}", "-serial", "chardev:console"]
 
+    def _firmware_arguments(self) -> list[str]:
+        if not self.vars:
+            return ["-machine", "graphics=off"]  # what goes to the screen goes to COM1, too
+        return ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}",
+                "-drive", f"if=pflash,format=raw,unit=1,file={self.vars}"]
+
     def arguments(self) -> list[str]:
         model = self.cpu_model or ("host,+svm" if self.accelerator == "kvm" else "EPYC,+svm,+npt")
-        result = ["qemu-system-x86_64", "-machine", "q35", "-cpu", model, "-m", self.memory, "-smp", str(self.cpus),
+        result = ["qemu-system-x86_64", "-machine", self.chipset, "-cpu", model, "-m", self.memory, "-smp", str(self.cpus),
                   "-accel", "kvm" if self.accelerator == "kvm" else "tcg,thread=multi", "-nodefaults",
                   "-display", "none", "-vga", "std" if self.video else "none", "-no-reboot", "-action", "shutdown=pause",
-                  "-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}",
-                  "-drive", f"if=pflash,format=raw,unit=1,file={self.vars}",
+                  *self._firmware_arguments(),
                   "-drive", f"if=none,id=esp,format=raw,file={self.esp}",
                   "-device", f"ide-hd,drive=esp,bus=ide.{ESP_PORT},serial=esp",
                   *self._console_arguments(), "-chardev", f"socket,id=link,path={self.link_socket},server=on,wait=off",
@@ -123,8 +134,10 @@ class Machine:
         if self.tools:
             result += ["-drive", f"if=none,id=tools,format=raw,readonly=on,file={self.tools}",
                        "-device", "virtio-blk-pci,drive=tools,serial=tools,romfile="]
+        if any(disk.bus == "ide" for disk in self.disks):
+            result += ["-device", f"piix3-ide,id={PIIX}"]
         for offset, disk in enumerate(self.disks):
-            port = FIRST_DISK_PORT + offset
+            port = offset if disk.bus == "ide" else FIRST_DISK_PORT + offset
             if port > 5 and disk.bus == "ahci":
                 raise MachineError("q35 has six AHCI ports; the first is the system partition's")
             result += disk.arguments(port)

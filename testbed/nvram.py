@@ -52,12 +52,15 @@ def _text(value: str) -> bytes:
     return value.encode("utf-16-le") + b"\0\0"
 
 
-def file_device_path(port: int, partition: Partition, path: str) -> bytes:
-    """PciRoot(0)/Pci(1f,2)/Sata(port)/HD(partition)/path: q35's own AHCI controller."""
-    return (
+def file_device_path(port: int | None, partition: Partition, path: str) -> bytes:
+    """PciRoot(0)/Pci(1f,2)/Sata(port)/HD(partition)/path: q35's own AHCI controller. Without a port HD(partition)/path:
+    the firmware looks for the partition on all disks."""
+    controller = b"" if port is None else (
         _node(2, 1, struct.pack("<II", 0x0A0341D0, 0))
         + _node(1, 1, struct.pack("<BB", 2, 0x1F))
-        + _node(3, 18, struct.pack("<HHH", port, 0xFFFF, 0))
+        + _node(3, 18, struct.pack("<HHH", port, 0xFFFF, 0)))
+    return (
+        controller
         + _node(4, 1, struct.pack("<IQQ16sBB", partition.number, partition.first_sector, partition.sectors,
                                   partition.guid.bytes_le, 2, 2))
         + _node(4, 4, _text(path))
@@ -65,7 +68,7 @@ def file_device_path(port: int, partition: Partition, path: str) -> bytes:
     )
 
 
-def load_option(entry: BootEntry, port: int, partition: Partition) -> bytes:
+def load_option(entry: BootEntry, port: int | None, partition: Partition) -> bytes:
     device_path = file_device_path(port, partition, entry.path)
     header = struct.pack("<IH", LOAD_OPTION_ACTIVE, len(device_path))
     options = _text(entry.options) if entry.options else b""
@@ -108,7 +111,7 @@ def add_variables(store: bytes, variables: dict[str, bytes]) -> bytes:
     return bytes(result)
 
 
-def boot_variables(entries: list[BootEntry], port: int, partition: Partition,
+def boot_variables(entries: list[BootEntry], port: int | None, partition: Partition,
                    drivers: list[BootEntry] | None = None) -> dict[str, bytes]:
     """Boot#### and BootOrder for `entries` in this order; Driver#### and DriverOrder likewise."""
     variables: dict[str, bytes] = {}

@@ -33,8 +33,11 @@ class Request:
 
     out: Path
     workload: str = "boot"
+    emulator: str = "qemu"  # or bochs
+    firmware: str = "uefi"  # or bios
     cpus: int = 1
     memory: str = "2G"
+    chipset: str = "q35"  # or pc: an i440FX, all disks on its PIIX3's IDE channels
     accelerator: str = "tcg"
     cpu_model: str = ""
     sensor: Sensor | None = None
@@ -45,7 +48,7 @@ class Request:
     sensor_nic: bool | None = None
     guest_nic: bool = False
     nic_model: str = "e1000e"
-    nic_netdev: str = "user"
+    nic_netdev: str = "user"  # with Bochs also null: nobody answers, and runs are the same to the instruction
     nic_rom: bool = False
     timeout: float = 300.0
     kernel_options: str = ""
@@ -53,6 +56,10 @@ class Request:
     guest_files: dict[str, Path] = field(default_factory=dict)
     qemu_arguments: list[str] = field(default_factory=list)
     beneath_xen: bool = False  # Xen boots first and runs Linux as its first domain
+    sensor_entry: str = ""  # BIOS: GRUB commands that start the sensor, if not the usual ones
+    instruction_limit: int = 60_000_000_000  # Bochs: where a run is ended, the clock aside
+    instrument: Path | None = None  # Bochs: library that counts from outside
+    bochs_lines: list[str] = field(default_factory=list)
     payload: Path | None = None
     payload_options: str = ""
     interactive: bool = False

@@ -33,7 +33,7 @@ class Outcome:
     results: list[dict[str, object]] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     seen: dict[str, float] = field(default_factory=dict)
-    shutdown: str = ""  # QEMU's reason: guest-shutdown, guest-reset (a triple fault too), ...
+    shutdown: str = ""  # the emulator's reason: guest-shutdown, guest-reset (a triple fault too), ...
     block_statistics: list[dict[str, object]] = field(default_factory=list)
     efer_at_end: list[int] = field(default_factory=list)
     error: str = ""
@@ -145,11 +145,11 @@ def run(arguments: list[str], folder: Path, console: Path, control: Path, timeou
     outcome.qemu_exit = process.returncode
     outcome.seconds = round(time.monotonic() - begin, 3)
     if outcome.state == "running":
-        outcome.state = _judge(outcome)
+        outcome.state = judge(outcome)
     return outcome
 
 
-def _judge(outcome: Outcome) -> str:
+def judge(outcome: Outcome) -> str:
     return "finished" if outcome.shutdown == "guest-shutdown" and outcome.reached("end") else "crashed"
 
 
@@ -160,12 +160,7 @@ def _follow(process: subprocess.Popen[bytes], monitor: Monitor, outcome: Outcome
     while True:
         stopped = process.poll() is not None or _shut_down(monitor, outcome)
         now = time.monotonic() - begin
-        if console.exists():
-            with open(console, "rb") as handle:
-                handle.seek(position)
-                new = handle.read()
-            position += len(new)
-            reader.feed(new.decode("utf-8", "replace"), now)
+        position = read_on(console, position, reader, now)
         while hooks.on_stage and stages < len(outcome.stages) and process.poll() is None:
             hooks.on_stage(str(outcome.stages[stages].get("stage")), monitor)
             stages += 1
@@ -180,6 +175,17 @@ def _follow(process: subprocess.Popen[bytes], monitor: Monitor, outcome: Outcome
             outcome.state = "timeout"
             return
         time.sleep(POLL_SECONDS)
+
+
+def read_on(console: Path, position: int, reader: ConsoleReader, now: float) -> int:
+    """Gives the reader what the console has had since `position`; returns where it ends now."""
+    if not console.exists():
+        return position
+    with open(console, "rb") as handle:
+        handle.seek(position)
+        new = handle.read()
+    reader.feed(new.decode("utf-8", "replace"), now)
+    return position + len(new)
 
 
 def _shut_down(monitor: Monitor, outcome: Outcome) -> bool:

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from . import cache, esp, guest, nvram, xen
+from . import bios_boot, cache, esp, guest, nvram, xen
 from .machine import ESP_PORT, OVMF_CODE, OVMF_VARS, Disk, Machine
 from .monitor import Monitor
-from .request import Request
+from .request import DiskWish, Request
 from .run import Hooks, Outcome, run
 from .witness import qemu_trace
 
@@ -53,14 +53,10 @@ class Session:
         begin = time.monotonic()
         request = self.request
         linux, boot, tools, _ = guest.prepare()
-        image = self.folder / "esp.img"
-        esp.copy_image(boot / "esp.img", image)
-        esp.put(image, self._system_files())
-        variables = self.folder / "vars.fd"
-        nvram.write(OVMF_VARS, variables, self._boot_variables())
+        image, variables = self._bios_media() if request.firmware == "bios" else self._uefi_media(boot)
         self.machine = Machine(
             folder=self.folder, esp=image, vars=variables, tools=tools,
-            socket_folder=Path(tempfile.mkdtemp(prefix="undercroft-lab-")), cpus=request.cpus, memory=request.memory,
+            socket_folder=Path(tempfile.mkdtemp(prefix="undercroft-lab-")), cpus=request.cpus, memory=request.memory, chipset=request.chipset,
             accelerator=request.accelerator, cpu_model=request.cpu_model, disks=self._disks(),
             sensor_nic=request.sensor is not None if request.sensor_nic is None else request.sensor_nic,
             guest_nic=request.guest_nic, nic_model=request.nic_model, nic_netdev=request.nic_netdev, nic_rom=request.nic_rom,
@@ -70,7 +66,7 @@ class Session:
             stale.unlink(missing_ok=True)
         self.report = {
             "workload": request.workload, "sensor": asdict(request.sensor) if request.sensor else None,
-            "kernel": linux.describe(), "firmware": str(OVMF_CODE), "qemu": qemu_version(),
+            "kernel": linux.describe(), "firmware": str(OVMF_CODE) if variables else "SeaBIOS", "qemu": qemu_version(),
             "command": self.machine.arguments(), "disks": [asdict(disk) for disk in self.machine.disks],
             "console": str(self.machine.console), "sensor_log": str(self.machine.sensor_log),
             "trace": str(self.machine.trace_file) if request.trace_reads else None,
@@ -131,17 +127,33 @@ class Session:
             "efer_at_end": [f"{value:#x}" for value in outcome.efer_at_end]}
 
     def write_report(self) -> Path:
-        path = self.folder / "report.json"
-        path.write_text(json.dumps(self.report, indent=1, default=str) + "\n", encoding="utf-8")
-        return path
+        return write_report(self.folder, self.report)
 
-    def _system_files(self) -> dict[str, Path]:
+    def _uefi_media(self, boot: Path) -> tuple[Path, Path]:
+        image, variables = self.folder / "esp.img", self.folder / "vars.fd"
+        esp.copy_image(boot / "esp.img", image)
+        esp.put(image, self._system_files())
+        nvram.write(OVMF_VARS, variables, self._boot_variables())
+        return image, variables
+
+    def _bios_media(self) -> tuple[Path, None]:
+        image, sensor = self.folder / "system.img", self.request.sensor
+        bios_boot.make_disk(image, self._run_archive(), f"{CMDLINE} {self.request.kernel_options}".strip(),
+                            {bios_boot.LOADER: sensor.program, "core.elf": sensor.core, "undercroft.conf": sensor.config} if sensor else {})
+        return image, None
+
+    def _run_archive(self) -> Path:
         request = self.request
         archive = self.folder / "run.img"
         settings = {"WORKLOAD": request.workload, "DISKS": self._serials(), "GUEST_NET": "1" if request.guest_nic else "0",
                     "CPUS": str(request.cpus), "DRAIN": "1" if request.drain else "0", **request.settings}
         extra = {name: path.read_bytes() for name, path in request.guest_files.items()}
         archive.write_bytes(guest.run_archive(workload_path(request.workload), settings, extra))
+        return archive
+
+    def _system_files(self) -> dict[str, Path]:
+        request = self.request
+        archive = self._run_archive()
         files = {"EFI/linux/run.img": archive}
         if request.beneath_xen:
             linux, boot, _, _ = guest.prepare()
@@ -164,28 +176,44 @@ class Session:
             system = nvram.BootEntry("Payload", "\\EFI\\payload\\payload.efi", request.payload_options)
         sensor = [nvram.BootEntry("Undercroft", SENSOR_PATH)] if request.sensor else []
         where = esp.partition(guest.ESP_MIB)
+        port = ESP_PORT if request.chipset == "q35" else None
         if request.sensor_as == "driver":
-            return nvram.boot_variables([system], ESP_PORT, where, drivers=sensor)
-        return nvram.boot_variables([*sensor, system], ESP_PORT, where)
+            return nvram.boot_variables([system], port, where, drivers=sensor)
+        return nvram.boot_variables([*sensor, system], port, where)
 
     def _serials(self) -> str:
         return " ".join(["tools", *(f"test{number}" for number in range(len(self.request.disks)))])
 
     def _disks(self) -> list[Disk]:
         disks = []
-        for number, wish in enumerate(self.request.disks):
-            image = self.folder / f"disk{number}.raw"
-            if wish.base:
-                esp.copy_image(wish.base, image)
-            else:
-                image.unlink(missing_ok=True)
-            with open(image, "ab") as handle:
-                handle.truncate(max(wish.size, image.stat().st_size))
+        images = copy_disks(self.folder, self.request.disks)
+        for number, (wish, image) in enumerate(zip(self.request.disks, images)):
             log = self.folder / f"disk{number}.writes" if self.request.log_writes else None
             if log:
                 log.write_bytes(b"")
-            disks.append(Disk(image, f"test{number}", wish.sector, log, wish.bus))
+            disks.append(Disk(image, f"test{number}", wish.sector, log, wish.bus if self.request.chipset == "q35" else "piix"))
         return disks
+
+
+def copy_disks(folder: Path, wishes: list[DiskWish]) -> list[Path]:
+    """The test disks' images: copies of their bases, or empty."""
+    images = []
+    for number, wish in enumerate(wishes):
+        image = folder / f"disk{number}.raw"
+        if wish.base:
+            esp.copy_image(wish.base, image)
+        else:
+            image.unlink(missing_ok=True)
+        with open(image, "ab") as handle:
+            handle.truncate(max(wish.size, image.stat().st_size))
+        images.append(image)
+    return images
+
+
+def write_report(folder: Path, report: dict[str, object]) -> Path:
+    path = folder / "report.json"
+    path.write_text(json.dumps(report, indent=1, default=str) + "\n", encoding="utf-8")
+    return path
 
 
 def workload_path(name: str) -> Path:

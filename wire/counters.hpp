@@ -49,6 +49,7 @@ namespace undercroft::wire {
     X(49, msr_writes_refused, "MSR writes refused: local APIC base, routing of physical addresses")                    \
     X(50, run_ahead_merged, "device accesses emulated without an exit of their own")                                   \
     X(51, exits_cpuid, "CPUID exits (Intel)")                                                                          \
+    X(52, exits_protection_fault, "#GP of the guest (AMD)")                                                            \
     X(64, ahci_commands_read, "AHCI read commands")                                                                    \
     X(65, ahci_commands_write, "AHCI write commands")                                                                  \
     X(66, ahci_commands_flush, "AHCI flush commands")                                                                  \
@@ -67,7 +68,26 @@ namespace undercroft::wire {
     X(79, ahci_slot_reissued, "AHCI command issued in a slot that was still outstanding")                              \
     X(80, ahci_odd_access, "AHCI register writes of unusual width or alignment, passed through")                       \
     X(81, ahci_behind_multiplier, "AHCI commands to a device behind a port multiplier, recorded under its port")       \
-    X(82, ahci_unknown_geometry, "AHCI commands not recorded: CHS address without a known geometry")
+    X(82, ahci_unknown_geometry, "AHCI commands not recorded: CHS address without a known geometry")                   \
+    X(96, ide_commands_read, "IDE read commands")                                                                      \
+    X(97, ide_commands_write, "IDE write commands")                                                                    \
+    X(98, ide_commands_flush, "IDE flush commands")                                                                    \
+    X(99, ide_commands_trim, "IDE DATA SET MANAGEMENT trim commands")                                                  \
+    X(100, ide_commands_identify, "IDE IDENTIFY DEVICE commands")                                                      \
+    X(101, ide_commands_packet, "IDE ATAPI commands, passed through")                                                  \
+    X(102, ide_commands_other, "IDE commands of other known kinds, passed through")                                    \
+    X(103, ide_commands_unknown, "IDE commands of unknown opcode, passed through")                                     \
+    X(104, ide_commands_queued, "IDE commands of the queued feature set, recorded without their data")                 \
+    X(105, ide_commands_not_ready, "IDE commands written while the device could take none, not forwarded")             \
+    X(106, ide_refused_dma, "IDE bus-master starts refused because they aim at the sensor's memory")                   \
+    X(107, ide_bad_table, "IDE bus-master tables that could not be read or did not add up")                            \
+    X(108, ide_dma_restarted, "IDE bus-master transfers started again within one command, recorded again")             \
+    X(109, ide_resets, "IDE software resets and DEVICE RESET commands")                                                \
+    X(110, ide_seen_late, "IDE commands found under way, and written blocks recorded after the device had them")       \
+    X(111, ide_write_abandoned, "IDE writes by PIO that ended before all their data came")                             \
+    X(112, ide_registers_stale, "IDE commands with address registers not written, or read back different")             \
+    X(113, ide_odd_access, "IDE register accesses of unusual width or at a wrong time")                                \
+    X(114, ide_unknown_geometry, "IDE commands not recorded: CHS address without a known geometry")
 
 enum class CounterId : std::uint16_t {
 #define X(id, name, text) name = id, // NOLINT(bugprone-macro-parentheses): a declared name takes none

@@ -29,10 +29,10 @@ struct Picture {
     std::function<std::optional<double>(std::uint32_t column, std::uint32_t row)> share{};
     /// Labels of the colour bar by share.
     std::vector<std::pair<double, std::string>> legend{};
-    bool unknown_in_legend{}; ///< explain the colour of unknown values
-    std::vector<GapSpan> gaps{};
-    std::string gap_label{};  ///< in the legend
-    std::string empty_note{}; ///< written across the plot when it has no cell with access
+    bool unknown_in_legend{};    ///< explain the colour of unknown values
+    std::vector<GapSpan> gaps{}; ///< by from_ns
+    std::string gap_label{};     ///< in the legend
+    std::string empty_note{};    ///< written across the plot when it has no cell with access
 };
 
 enum class PictureFormat : std::uint8_t { png, svg };

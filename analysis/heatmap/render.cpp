@@ -159,6 +159,7 @@ Picture make_picture(Boot const& boot, HeatmapRequest const& request, Heatmap co
     bool const write = kind != MapKind::read;
     Picture picture{.shape = map.shape, .gaps = map.gaps};
     picture.gaps.insert(picture.gaps.end(), map.off.begin(), map.off.end());
+    std::ranges::sort(picture.gaps, {}, &GapSpan::from_ns);
     picture.gap_label = map.off.empty() ? "lost" : map.gaps.empty() ? "off" : "lost, off";
     picture.title = fmt::format("{}  ·  machine {}  ·  boot {}",
                                 kind == MapKind::read    ? "Disk reads"

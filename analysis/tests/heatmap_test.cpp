@@ -11,6 +11,7 @@
 #include "analysis/heatmap/colour.hpp"
 #include "analysis/heatmap/densest.hpp"
 #include "analysis/heatmap/grid.hpp"
+#include "analysis/heatmap/render.hpp"
 #include "analysis/heatmap/ticks.hpp"
 #include "analysis/read/times.hpp"
 #include "wire/record.hpp"
@@ -276,6 +277,19 @@ TEST(Colour, OklabMatchesItsPublishedExample)
     EXPECT_NEAR(red.l, 0.6280, 1e-4);
     EXPECT_NEAR(red.a, 0.2249, 1e-4);
     EXPECT_NEAR(red.b, 0.1258, 1e-4);
+}
+
+TEST(Picture, GapsAndTimesWithoutCaptureComeInOrder)
+{
+    Heatmap map{.shape = GridShape::make(0, 100, 0, 100, 10, 10)};
+    map.gaps = {{.from_ns = 40, .to_ns = 41, .lost = 3}};
+    map.off = {{.from_ns = 10, .to_ns = 20}, {.from_ns = 70, .to_ns = 100}};
+    Picture const picture = make_picture(Boot{}, HeatmapRequest{}, map, MapKind::write, RenderOptions{});
+    ASSERT_EQ(picture.gaps.size(), 3U);
+    EXPECT_EQ(picture.gaps[0].from_ns, 10);
+    EXPECT_EQ(picture.gaps[1].from_ns, 40);
+    EXPECT_EQ(picture.gaps[2].from_ns, 70);
+    EXPECT_EQ(picture.gap_label, "lost, off");
 }
 
 } // namespace

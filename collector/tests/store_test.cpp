@@ -65,8 +65,9 @@ TEST(Store, SwitchingCaptureIsKept)
         ASSERT_TRUE(store.close());
     }
     auto const contents = test::read_store(folder.path());
-    EXPECT_EQ(contents.rows.at(0).kind, "capture_off");
-    EXPECT_EQ(contents.rows.at(1).kind, "capture_on");
+    ASSERT_EQ(contents.rows.size(), 2U);
+    EXPECT_EQ(contents.rows.find(0)->second.kind, "capture_off");
+    EXPECT_EQ(contents.rows.find(1)->second.kind, "capture_on");
 }
 
 TEST(Store, GapLongerThanItsColumnIsSplit)

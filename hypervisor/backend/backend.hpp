@@ -19,14 +19,16 @@ enum class ExitKind : std::uint8_t {
     interrupt, ///< a physical interrupt is pending (interrupt exiting was armed)
     nmi,       ///< a physical NMI is pending
     init,
-    sipi,           ///< by hardware (VMX, real SVM with INIT redirection)
-    hypercall,      ///< VMMCALL / VMCALL
-    virtualisation, ///< another virtualisation instruction: #UD
-    debug_trap,     ///< #DB while a single step is in progress
-    shutdown,       ///< triple fault
-    timer,          ///< what arm_timer() asked for
-    cpuid,          ///< the backend has answered it
-    handled,        ///< so it has this: XSETBV, control registers, windows
+    sipi,             ///< by hardware (VMX, real SVM with INIT redirection)
+    hypercall,        ///< VMMCALL / VMCALL
+    virtualisation,   ///< another virtualisation instruction: #UD
+    protection_fault, ///< #GP of the guest, where virtualisation instructions raise it instead of exiting (SVM, CPL >
+                      ///< 0)
+    debug_trap,       ///< #DB while a single step is in progress
+    shutdown,         ///< triple fault
+    timer,            ///< what arm_timer() asked for
+    cpuid,            ///< the backend has answered it
+    handled,          ///< so it has this: XSETBV, control registers, windows
     unknown,
 };
 
@@ -81,6 +83,7 @@ concept VirtualCpu = requires(C cpu, C const& ccpu, Exit exit, std::uint64_t v, 
     { cpu.set_guest_efer(v) };
     { cpu.inject_undefined() };          // #UD
     { cpu.inject_general_protection() }; // #GP(0)
+    { cpu.deliver_protection_fault() };  // the exit's own, as if it had not exited
     { cpu.inject_stack_fault() };        // #SS(0)
     { cpu.inject_page_fault(v, v) };     // CR2, error code
     { cpu.intercept_halt(on) };

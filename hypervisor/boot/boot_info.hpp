@@ -1,6 +1,6 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What a boot route (UEFI application, later GRUB) hands to the ELF core. Both sides are
+// What a boot route (UEFI application, or GRUB on a BIOS machine) hands to the ELF core. Both sides are
 // built together, so the layout carries a version only to catch mixed files.
 #include <cstddef>
 #include <cstdint>
@@ -14,10 +14,18 @@ inline constexpr std::uint64_t boot_info_magic = 0x31746f6f42666355; // "UcfBoot
 inline constexpr std::size_t max_memory_ranges = 512;
 inline constexpr std::size_t max_config_bytes = 16384;
 inline constexpr std::size_t max_cpus = 256;
+/// The core's image with its zeroed data; checked against the file before it is loaded.
+inline constexpr std::size_t max_core_bytes = 16ULL << 20;
 
 struct MemoryRange {
     std::uint64_t start; ///< guest-physical, page aligned
     std::uint64_t bytes;
+};
+
+/// Who started the core: it decides what tells that the operating system has taken over.
+enum class BootRoute : std::uint32_t {
+    uefi = 0, ///< the loader's hypercall when boot services end
+    bios,     ///< the first bit that a CPU sets in EFER, or the first start-up IPI
 };
 
 struct BootInfo {
@@ -27,7 +35,7 @@ struct BootInfo {
     std::uint64_t region_bytes;    ///< a multiple of 2 MiB
     std::uint64_t free_start;      ///< first byte in the region that the loader has not used
     std::uint64_t rsdp;            ///< ACPI root pointer, 0 if none
-    std::uint64_t tsc_hz;          ///< measured against the firmware's Stall
+    std::uint64_t tsc_hz;          ///< measured against the firmware's Stall, or the interval timer
     std::uint64_t firmware_utc_ns; ///< firmware clock at `firmware_tsc`
     std::uint64_t firmware_tsc;
     std::uint64_t boot_secret; ///< proves that the end-of-boot-services hypercall is the loader's
@@ -36,7 +44,7 @@ struct BootInfo {
     std::uint32_t cpus;          ///< CPUs that the loader will start the core on, boot CPU included
     std::uint32_t memory_ranges; ///< entries used in `memory`
     std::uint32_t config_bytes;
-    std::uint32_t reserved;
+    BootRoute route;
     MemoryRange memory[max_memory_ranges]; ///< RAM as the firmware's map has it (the sensor's region excluded)
     char config[max_config_bytes];
 };

@@ -21,11 +21,11 @@ class DeliveryWork {
 public:
     /// Records that have not been handed to the network card yet.
     [[nodiscard]] virtual bool unsent() const = 0;
-    /// Records sent but not acknowledged yet.
+    /// Records sent but not acknowledged yet, or a question whose answer has not come.
     [[nodiscard]] virtual bool unacknowledged() const = 0;
     /// Closed slots wait to be sent: sending them needs no company any more.
     [[nodiscard]] virtual bool backlog() const = 0;
-    /// Acknowledgements so far.
+    /// Acknowledgements and other answers so far.
     [[nodiscard]] virtual std::uint64_t answers() const = 0;
     /// Sends what is due (all of it when `everything`), receives, retransmits. Bounded. False: another
     /// CPU is at it.
@@ -137,6 +137,9 @@ private:
             return;
         work_->poll(now, false);
         last_poll_ = now;
+        // It may have asked for the time: how late the answer is noticed decides how good it is.
+        if (work_->unacknowledged())
+            arm(true, true);
     }
 
     /// Only the CPU that sends waits, and only for a collector that has answered since the last

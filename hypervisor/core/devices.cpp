@@ -31,13 +31,13 @@ boot::StartResult Devices::build(Region& region, platform::PciConfig& pci, std::
 {
     platform::PciFindings const found = platform::find_devices(pci, 0, 0, last_bus);
     log(LogLevel::info, str("PCI: "), dec(found.functions), str(" functions, "), dec(found.ahci.size()), str(" AHCI, "),
-        dec(found.ethernet.size()), str(" Ethernet"));
-    if (found.ahci.empty())
+        dec(found.ide.size()), str(" IDE, "), dec(found.ethernet.size()), str(" Ethernet"));
+    if (found.ahci.empty() && found.ide.empty())
         return boot::StartResult::no_disk_controller;
     if (auto const result = card_.take(found.ethernet, *config_, pci, region, *memory_, *clock_);
         result != boot::StartResult::ok)
         return result;
-    if (!build_delivery(region) || !watch_controllers(region, pci, found))
+    if (!build_delivery(region) || !watch_controllers(region, pci, found) || !watch_ide(region, found))
         return boot::StartResult::out_of_memory;
     bring_network_up();
     return boot::StartResult::ok;
@@ -133,6 +133,39 @@ bool Devices::watch_controllers(Region& region, platform::PciConfig& pci, platfo
     return true;
 }
 
+/// Their source numbers go on where the AHCI controllers' end.
+bool Devices::watch_ide(Region& region, platform::PciFindings const& found)
+{
+    constexpr std::uint64_t bus_master_reach = 1ULL << 32;
+    for (auto const& function : found.ide) {
+        char text[12];
+        if (ide_count_ == ides_.size()) {
+            log(LogLevel::warning, str("IDE controller "), str(name_of(function.bdf, text)),
+                str(" is one too many: not watched"));
+            continue;
+        }
+        ide::TableMemories tables;
+        for (ide::TableMemory& memory : tables) {
+            memory.table = region.make<ide::PrdTable>();
+            memory.bus_address = reinterpret_cast<std::uint64_t>(memory.table);
+            if (memory.table == nullptr || memory.bus_address + sizeof(ide::PrdTable) > bus_master_reach)
+                return false;
+        }
+        WatchedIde& watched = ides_[ide_count_];
+        watched.function = function;
+        watched.mediator = region.make<ide::IdeMediator>(static_cast<std::uint8_t>(hba_count_ + ide_count_), ports_,
+                                                         *memory_, directory_, *counters_, tables);
+        if (watched.mediator == nullptr)
+            return false;
+        ++ide_count_;
+        watched.mediator->set_capture(config_->capture_at_start);
+        watched.mediator->set_before_os(true);
+        log(LogLevel::info, str("IDE controller "), str(name_of(function.bdf, text)), str(" is number "),
+            dec(hba_count_ + ide_count_ - 1));
+    }
+    return true;
+}
+
 void Devices::bring_network_up()
 {
     Tsc const start = clock_->tsc();
@@ -151,6 +184,9 @@ bool Devices::commands_outstanding()
     for (WatchedHba const& hba : hbas())
         if (hba.mediator->any_outstanding())
             return true;
+    for (WatchedIde const& ide : ides())
+        if (ide.mediator->any_outstanding())
+            return true;
     return false;
 }
 
@@ -160,6 +196,8 @@ void Devices::set_capture(bool on)
         observer_->mark_capture(false);
     for (WatchedHba const& hba : hbas())
         hba.mediator->set_capture(on);
+    for (WatchedIde const& ide : ides())
+        ide.mediator->set_capture(on);
     if (on)
         observer_->mark_capture(true);
 }
@@ -168,6 +206,8 @@ void Devices::set_before_os(bool on)
 {
     for (WatchedHba const& hba : hbas())
         hba.mediator->set_before_os(on);
+    for (WatchedIde const& ide : ides())
+        ide.mediator->set_before_os(on);
 }
 
 void Devices::adopt_controllers()
@@ -184,7 +224,7 @@ bool Devices::unsent() const
 
 bool Devices::unacknowledged() const
 {
-    return buffer_->oldest() != buffer_->closed_end();
+    return buffer_->oldest() != buffer_->closed_end() || sntp_->asking();
 }
 
 bool Devices::backlog() const
@@ -195,7 +235,7 @@ bool Devices::backlog() const
 
 std::uint64_t Devices::answers() const
 {
-    return counters_->get(wire::CounterId::acks_accepted);
+    return counters_->get(wire::CounterId::acks_accepted) + counters_->get(wire::CounterId::sntp_answers);
 }
 
 bool Devices::poll(Tsc now, bool everything)

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "hypervisor/core/delivery.hpp"
+#include "hypervisor/core/ide_guard.hpp"
 #include "hypervisor/core/mmio_router.hpp"
 #include "hypervisor/core/network_card.hpp"
 #include "hypervisor/core/physical_bus.hpp"
@@ -68,6 +69,7 @@ public:
 
     [[nodiscard]] SystemMemory const& memory() const { return *memory_; }
     [[nodiscard]] std::span<WatchedHba> hbas() { return {hbas_.data(), hba_count_}; }
+    [[nodiscard]] std::span<WatchedIde> ides() { return {ides_.data(), ide_count_}; }
     [[nodiscard]] NetworkCard const& card() const { return card_; }
     [[nodiscard]] bool commands_outstanding();
     [[nodiscard]] Clock const& clock() const { return *clock_; }
@@ -90,6 +92,7 @@ public:
 private:
     [[nodiscard]] bool build_delivery(Region& region);
     [[nodiscard]] bool watch_controllers(Region& region, platform::PciConfig& pci, platform::PciFindings const& found);
+    [[nodiscard]] bool watch_ide(Region& region, platform::PciFindings const& found);
     void bring_network_up();
 
     Config const* config_;
@@ -109,6 +112,9 @@ private:
     ahci::LargeTable* large_table_ = nullptr;
     std::array<WatchedHba, platform::max_storage_functions> hbas_{};
     std::size_t hba_count_ = 0;
+    HardwarePortIo ports_;
+    std::array<WatchedIde, max_ide_controllers> ides_{};
+    std::size_t ide_count_ = 0;
     std::atomic<bool> unsent_{false};
     std::atomic<std::uint64_t> seen_end_{0};
 };

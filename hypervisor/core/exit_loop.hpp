@@ -114,6 +114,9 @@ private:
         case debug_trap:
             end_step();
             break;
+        case protection_fault:
+            on_protection_fault();
+            break;
         case virtualisation:
             cpu_->inject_undefined();
             break;
@@ -246,6 +249,8 @@ private:
         if (number == msr_efer) {
             if (!valid_efer(value))
                 return cpu_->inject_general_protection();
+            if ((value & ~cpu_->guest_efer()) != 0)
+                services_->efer_bits_set();
             cpu_->set_guest_efer(value);
         } else if (services_->msr_write(number, value) == MsrAnswer::fault) {
             return cpu_->inject_general_protection();
@@ -263,18 +268,37 @@ private:
         return (cpu_->paging().cr0 & paging_on) == 0 || ((value ^ cpu_->guest_efer()) & lme) == 0;
     }
 
+    using InstructionBytes = std::array<std::byte, 16>;
+    /// The bytes at RIP, as many as can be read.
+    std::span<std::uint8_t const> fetch(backend::PagingState const& paging, InstructionBytes& bytes)
+    {
+        std::uint64_t const cs_base = paging.cs_long ? 0 : cpu_->segment(backend::Segment::cs).base;
+        std::size_t const got = paging::fetch_instruction(services_->memory(), paging, cs_base, cpu_->rip(), bytes);
+        return {reinterpret_cast<std::uint8_t const*>(bytes.data()), got};
+    }
+
     /// Where the processor does not say how long the instruction was, prefixes are found by decoding.
     void skip_instruction(backend::Exit const& exit, unsigned opcode_bytes)
     {
         if (exit.next_rip != 0)
             return cpu_->set_rip(exit.next_rip);
         backend::PagingState const paging = cpu_->paging();
-        std::array<std::byte, 16> bytes{};
-        std::uint64_t const cs_base = paging.cs_long ? 0 : cpu_->segment(backend::Segment::cs).base;
-        std::size_t const got = paging::fetch_instruction(services_->memory(), paging, cs_base, cpu_->rip(), bytes);
-        std::span const instruction{reinterpret_cast<std::uint8_t const*>(bytes.data()), got};
-        unsigned const length = decode_cache_.decode(instruction, decode::code_mode(paging)).length;
+        InstructionBytes bytes{};
+        unsigned const length = decode_cache_.decode(fetch(paging, bytes), decode::code_mode(paging)).length;
         skip(length != 0 ? length : opcode_bytes);
+    }
+
+    /// A program's virtualisation instruction must look as where SVM is off; all else is the guest's own affair.
+    void on_protection_fault()
+    {
+        count(wire::CounterId::exits_protection_fault);
+        backend::PagingState const paging = cpu_->paging();
+        InstructionBytes bytes{};
+        if (paging.cpl != 0 &&
+            decode::needs_svm(fetch(paging, bytes), decode::code_mode(paging), services_->has_skinit()))
+            cpu_->inject_undefined();
+        else
+            cpu_->deliver_protection_fault();
     }
 
     void on_hypercall(backend::Exit const& exit)

@@ -40,6 +40,10 @@ public:
     {
         return 1ULL << 0 | 1ULL << 8 | 1ULL << 10 | 1ULL << 11 | 1ULL << 13 | 1ULL << 14 | 1ULL << 15;
     }
+    /// CPUID 80000001h ECX bit 12.
+    [[nodiscard]] virtual bool has_skinit() const { return false; }
+    /// The guest sets a bit of EFER: no BIOS and few boot loaders do, systems with 64-bit or no-execute pages begin so.
+    virtual void efer_bits_set() {}
     /// Mailbox::take_kick with the time.
     [[nodiscard]] virtual bool take_kick(Mailbox& mailbox) = 0;
     /// A hardware INIT has reached the guest's CPU: a SIPI will follow.

@@ -9,6 +9,9 @@
 #include "hypervisor/core/x86.hpp"
 
 namespace undercroft::core {
+
+extern "C" [[noreturn]] void core_sensor_failed(); // machine_failure.cpp
+
 namespace {
 
 constexpr std::uint16_t code_selector = 0x08, data_selector = 0x10, task_selector = 0x18;
@@ -36,15 +39,14 @@ struct ExceptionFrame {
     std::uint64_t vector, error_code, rip, cs, rflags, rsp, ss;
 };
 
-/// A fault in the sensor itself is a bug of ours, never the guest's doing: say where and stop this CPU.
+/// A fault in the sensor itself is a bug of ours, never the guest's doing: say where, and wind everything up.
 extern "C" [[noreturn, gnu::noinline]] void core_exception(ExceptionFrame const* frame)
 {
     std::uint64_t cr2;
     asm volatile("mov %%cr2, %0" : "=r"(cr2));
     log(LogLevel::error, str("sensor fault: vector "), dec(frame->vector), str(" error "), hex(frame->error_code),
         str(" rip "), hex(frame->rip), str(" rsp "), hex(frame->rsp), str(" cr2 "), hex(cr2));
-    for (;;)
-        asm volatile("cli; hlt");
+    core_sensor_failed();
 }
 
 extern "C" void core_count_nmi()

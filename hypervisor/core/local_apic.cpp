@@ -35,10 +35,15 @@ std::uint64_t local_apic_page()
 
 void send_nmi(std::uint32_t apic_id)
 {
+    send_ipi(apic_id, icr_assert | icr_nmi);
+}
+
+void send_ipi(std::uint32_t apic_id, std::uint32_t command)
+{
     std::uint64_t const page = local_apic_page();
     if (page == 0) {
         if (in_x2apic_mode()) // else the guest has switched its APIC off: the request waits for the target's next exit
-            write_msr(msr_x2apic_icr, std::uint64_t{apic_id} << 32 | icr_assert | icr_nmi);
+            write_msr(msr_x2apic_icr, std::uint64_t{apic_id} << 32 | command);
         return;
     }
     constexpr unsigned busy_limit = 10000;
@@ -46,7 +51,7 @@ void send_nmi(std::uint32_t apic_id)
         __builtin_ia32_pause();
     std::uint64_t const kept = load_physical(page + reg_icr_high, 4);
     store_physical(page + reg_icr_high, 4, std::uint64_t{apic_id} << 24);
-    store_physical(page + reg_icr_low, 4, icr_assert | icr_nmi);
+    store_physical(page + reg_icr_low, 4, command);
     for (unsigned i = 0; i < busy_limit && (load_physical(page + reg_icr_low, 4) & icr_busy) != 0; ++i)
         __builtin_ia32_pause();
     store_physical(page + reg_icr_high, 4, kept);

@@ -6,7 +6,9 @@
 namespace undercroft::core {
 
 [[nodiscard]] std::uint32_t local_apic_id();
-/// Sends a physical NMI. The guest's half-written ICR, if any, is kept.
+/// Sends an interrupt by physical destination; `command` is the ICR's low half. The guest's half-written ICR, if any,
+/// is kept.
+void send_ipi(std::uint32_t apic_id, std::uint32_t command);
 void send_nmi(std::uint32_t apic_id);
 /// Some bit of the interrupt request register is set.
 [[nodiscard]] bool local_apic_request_pending();

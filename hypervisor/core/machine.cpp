@@ -123,6 +123,8 @@ void Machine::flush_all_cpus()
 bool Machine::take_kick(Mailbox& mailbox)
 {
     constexpr std::uint64_t patience_ms = 50;
+    if (failure_.happened())
+        sensor_failed();
     return mailbox.take_kick(read_tsc(), ticks(patience_ms));
 }
 
@@ -135,10 +137,7 @@ void Machine::guest_shutdown()
 {
     log(LogLevel::warning, str("the guest has triple-faulted: resetting the machine"));
     drain_before_power_change();
-    out8(0xCF9, 0x02);
-    out8(0xCF9, 0x06); // full reset, as the chipset does for a shutdown cycle
-    for (;;)
-        asm volatile("hlt");
+    reset_machine();
 }
 
 extern "C" PerCpu* core_adopt_cpu(std::uint32_t cpu_index, CapturedState const* captured, std::uint32_t* result)

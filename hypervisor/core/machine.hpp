@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <string_view>
 
 #include "hypervisor/backend/vendor.hpp"
 #include "hypervisor/boot/boot_info.hpp"
@@ -12,6 +13,7 @@
 #include "hypervisor/core/counters.hpp"
 #include "hypervisor/core/devices.hpp"
 #include "hypervisor/core/exit_services.hpp"
+#include "hypervisor/core/failure.hpp"
 #include "hypervisor/core/mmio_router.hpp"
 #include "hypervisor/core/pci_guard.hpp"
 #include "hypervisor/core/per_cpu.hpp"
@@ -69,6 +71,9 @@ public:
     void stop_startup_watch();
     /// A CPU is about to be started: INIT and SIPI must not reach the hardware.
     void resume_startup_watch();
+    /// After a fault inside the sensor, on the CPU that had it.
+    [[noreturn]] void sensor_failed();
+    [[nodiscard]] Failure const& failure() const { return failure_; }
     [[nodiscard]] std::uint64_t utc_now_ns() const;
     [[nodiscard]] std::uint64_t ticks(std::uint64_t ms) const { return info_->tsc_hz / 1000 * ms; }
     [[nodiscard]] bool os_started() const { return os_started_.load(std::memory_order_acquire); }
@@ -87,6 +92,10 @@ public:
     [[nodiscard]] bool hypercall(backend::Registers& registers, backend::PagingState const& paging) override;
     void after_open_step() override;
     [[nodiscard]] std::uint64_t efer_bits() const override;
+    [[nodiscard]] bool has_skinit() const override;
+    void efer_bits_set() override { note_bios_system("EFER"); }
+    /// On a BIOS machine nothing tells that the operating system takes over but what it does first.
+    void note_bios_system(std::string_view sign);
     [[nodiscard]] bool take_kick(Mailbox& mailbox) override;
     void init_arrived() override;
     [[noreturn]] void guest_shutdown() override;
@@ -113,6 +122,9 @@ private:
     [[nodiscard]] bool watch_startup();
     [[nodiscard]] bool allow_apic_writes(bool allow);
     [[nodiscard]] MsrAnswer write_apic_base(std::uint64_t value);
+    void wind_up();
+    [[noreturn]] static void reset_machine();
+    void start_system();
     /// Delivers what is left before the machine is switched off or reset (bounded).
     void drain_before_power_change();
 
@@ -142,6 +154,7 @@ private:
     Devices* devices_ = nullptr;
     PciGuard* pci_guard_ = nullptr;
     ControlBridge* control_ = nullptr;
+    Failure failure_;
     std::uint64_t acks_at_failed_drain_ = ~0ULL;
 };
 

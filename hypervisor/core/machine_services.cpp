@@ -48,6 +48,11 @@ std::uint64_t Machine::efer_bits() const
            when(features_2, 8, 21);
 }
 
+bool Machine::has_skinit() const
+{
+    return (cpuid(0x80000001).ecx & 1U << 12) != 0;
+}
+
 std::uint32_t Machine::processor_signature() const
 {
     return cpuid(1).eax;
@@ -134,12 +139,25 @@ bool Machine::hypercall(backend::Registers& registers, backend::PagingState cons
 {
     if (registers.gpr[0] == boot::hypercall_boot_services_ended && registers.gpr[3] == info_->boot_secret &&
         paging.cpl == 0 && !os_started()) {
-        os_started_.store(true, std::memory_order_release);
-        devices_->set_before_os(false);
         log(LogLevel::info, str("boot services ended: the operating system starts"));
+        start_system();
         return true;
     }
     return control_->hypercall(registers, paging, memory_);
+}
+
+void Machine::start_system()
+{
+    os_started_.store(true, std::memory_order_release);
+    devices_->set_before_os(false);
+}
+
+void Machine::note_bios_system(std::string_view sign)
+{
+    if (info_->route != boot::BootRoute::bios || os_started())
+        return;
+    log(LogLevel::info, str("the operating system starts: first sign "), str(sign));
+    start_system();
 }
 
 std::uint64_t Machine::utc_now_ns() const

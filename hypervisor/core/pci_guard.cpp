@@ -35,6 +35,13 @@ bool PciGuard::start(platform::AcpiTables const& acpi)
     for (std::size_t i = 0; i < devices_->hbas().size(); ++i)
         if (!watch_controller(i))
             return false;
+    for (std::size_t i = 0; i < devices_->ides().size(); ++i) {
+        platform::Bdf const function = devices_->ides()[i].function.bdf;
+        if (!mediator_.watch(function) || mediator_.bars(function) == nullptr)
+            return false;
+        if (!ide_.start(i, *mediator_.bars(function)))
+            log(LogLevel::error, str("some ports of an IDE controller are another's: it is not watched there"));
+    }
     mediator_.start();
     for (platform::EcamRegion& region : mediator_.ecam_regions())
         if (!router_->add({region.base(), region.bytes(), &region, false}))
@@ -122,8 +129,25 @@ bool PciGuard::usable(WatchedHba const& hba, platform::BarRange const& place) co
     return !taken;
 }
 
+bool PciGuard::bar_may_move(platform::Bdf function, unsigned bar, platform::BarRange const& to)
+{
+    if (to.kind != platform::Bar::Kind::io)
+        return true;
+    auto const overlaps = [&](std::uint64_t first, std::uint64_t count) {
+        return first < to.base + to.size && to.base < first + count;
+    };
+    if (overlaps(0xCF8, 8))
+        return false;
+    for (std::size_t i = 0; i < devices_->hbas().size(); ++i)
+        if (pairs_[i].port != 0 && overlaps(pairs_[i].port, pair_bytes) &&
+            !(devices_->hbas()[i].function.bdf == function && pairs_[i].bar == bar))
+            return false;
+    return ide_.may_move(function, bar, to);
+}
+
 void PciGuard::bar_about_to_move(platform::Bdf function, unsigned bar, platform::BarRange const& to)
 {
+    ide_.about_to_move(function, bar, to);
     if (bar != ahci_bar)
         return;
     for (WatchedHba const& hba : devices_->hbas())
@@ -137,6 +161,7 @@ void PciGuard::bar_about_to_move(platform::Bdf function, unsigned bar, platform:
 void PciGuard::bar_moved(platform::Bdf function, unsigned bar, platform::BarRange const& from,
                          platform::BarRange const& to)
 {
+    ide_.moved(function, bar, to);
     for (std::size_t i = 0; i < devices_->hbas().size(); ++i) {
         WatchedHba& hba = devices_->hbas()[i];
         if (hba.function.bdf != function)
@@ -190,7 +215,7 @@ PciGuard::IndexPair const* PciGuard::pair_at(std::uint16_t port, unsigned width,
 bool PciGuard::owns_port(std::uint16_t port, unsigned width) const
 {
     std::size_t hba = 0;
-    return (port < 0xD00 && port + width > 0xCF8) || pair_at(port, width, hba) != nullptr;
+    return (port < 0xD00 && port + width > 0xCF8) || pair_at(port, width, hba) != nullptr || ide_.owns(port, width);
 }
 
 std::uint32_t PciGuard::port_read(std::uint16_t port, unsigned width)
@@ -199,6 +224,8 @@ std::uint32_t PciGuard::port_read(std::uint16_t port, unsigned width)
     IndexPair const* const pair = pair_at(port, width, hba);
     if (pair != nullptr && port >= pair->port)
         return devices_->hbas()[hba].mediator->index_data_read(static_cast<unsigned>(port - pair->port), width);
+    if (ide_.owns(port, width))
+        return ide_.read(port, width);
     return mediator_.port_read(port, width);
 }
 
@@ -208,6 +235,8 @@ void PciGuard::port_write(std::uint16_t port, unsigned width, std::uint32_t valu
     IndexPair const* const pair = pair_at(port, width, hba);
     if (pair != nullptr && port >= pair->port)
         return devices_->hbas()[hba].mediator->index_data_write(static_cast<unsigned>(port - pair->port), width, value);
+    if (ide_.owns(port, width))
+        return ide_.write(port, width, value);
     mediator_.port_write(port, width, value);
 }
 

@@ -12,12 +12,11 @@
 namespace undercroft::core {
 
 /// What the guard changes: the nested tables and the port intercepts.
-class TrapControl {
+class TrapControl : public PortTraps {
 public:
     enum class Trap : std::uint8_t { none, writes, everything };
     /// Both ends are page-aligned. False: out of table pages.
     [[nodiscard]] virtual bool set_trap(Gpa first, std::uint64_t bytes, Trap trap) = 0;
-    virtual void trap_ports(std::uint16_t first, unsigned count, bool on) = 0;
 
 protected:
     ~TrapControl() = default;
@@ -27,7 +26,8 @@ class PciGuard final : private platform::PciEvents {
 public:
     PciGuard(platform::PortPciConfig& ports, Devices& devices, MmioRouter& router, TrapControl& traps,
              Counters& counters)
-        : devices_{&devices}, router_{&router}, traps_{&traps}, mediator_{ports, *this, counters}
+        : devices_{&devices}, router_{&router}, traps_{&traps}, mediator_{ports, *this, counters},
+          ide_{devices.ides(), traps, ports_}
     {
     }
 
@@ -49,6 +49,7 @@ private:
     };
     static constexpr unsigned pair_bytes = 8;
 
+    [[nodiscard]] bool bar_may_move(platform::Bdf function, unsigned bar, platform::BarRange const& to) override;
     void bar_about_to_move(platform::Bdf function, unsigned bar, platform::BarRange const& to) override;
     void bar_moved(platform::Bdf function, unsigned bar, platform::BarRange const& from,
                    platform::BarRange const& to) override;
@@ -67,6 +68,8 @@ private:
     MmioRouter* router_;
     TrapControl* traps_;
     platform::PciMediator mediator_;
+    HardwarePortIo ports_;
+    IdeGuard ide_;
     std::array<PhysicalBus, platform::max_ecam_segments> ecam_buses_{};
     std::array<IndexPair, platform::max_storage_functions> pairs_{};
     alignas(platform::EcamPciConfig) std::byte

@@ -5,6 +5,10 @@
 
 namespace undercroft::core {
 
+/// Set once a CPU has failed inside the sensor (core/failure.hpp): locks that it holds are never released. Who waits
+/// calls this: true lets it through without the lock; parked CPUs never come back from it.
+inline std::atomic<bool (*)()> lock_breaker{nullptr};
+
 /// Test-and-test-and-set lock; the sensor runs with interrupts held off, so it
 /// is never taken twice on one CPU by an interrupt.
 class Spinlock {
@@ -12,8 +16,11 @@ public:
     void lock()
     {
         while (!try_lock())
-            while (held_.load(std::memory_order_relaxed))
+            while (held_.load(std::memory_order_relaxed)) {
+                if (auto* const breaks = lock_breaker.load(std::memory_order_relaxed); breaks != nullptr && breaks())
+                    return;
                 __builtin_ia32_pause();
+            }
     }
     [[nodiscard]] bool try_lock() { return !held_.exchange(true, std::memory_order_acquire); }
     void unlock() { held_.store(false, std::memory_order_release); }

@@ -95,6 +95,8 @@ void StartupWatch::deliver(unsigned source, platform::Ipi const& ipi)
 void StartupWatch::call(PerCpu& target, unsigned source, platform::Ipi const& ipi)
 {
     bool const init = ipi.action == platform::Ipi::Action::init;
+    if (!init)
+        machine_->note_bios_system("start-up IPI");
     log(LogLevel::debug, str(init ? "INIT" : "SIPI"), str(" to CPU "), dec(target.index), str(" vector "),
         hex(ipi.vector));
     if (init) {

@@ -269,4 +269,24 @@ bool decode(std::span<std::uint8_t const> bytes, CodeMode mode, DecodedAccess& o
     return false;
 }
 
+bool needs_svm(std::span<std::uint8_t const> bytes, CodeMode mode, bool has_skinit)
+{
+    Instruction instruction;
+    if (bytes.empty() || !run_zydis(bytes, mode, instruction))
+        return false;
+    switch (instruction.head.mnemonic) {
+    case ZYDIS_MNEMONIC_VMRUN:
+    case ZYDIS_MNEMONIC_VMLOAD:
+    case ZYDIS_MNEMONIC_VMSAVE:
+    case ZYDIS_MNEMONIC_CLGI:
+    case ZYDIS_MNEMONIC_INVLPGA:
+        return true;
+    case ZYDIS_MNEMONIC_STGI:
+    case ZYDIS_MNEMONIC_SKINIT:
+        return !has_skinit;
+    default:
+        return false;
+    }
+}
+
 } // namespace undercroft::decode

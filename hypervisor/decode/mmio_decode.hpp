@@ -74,4 +74,8 @@ struct DecodedAccess {
 /// Where the bytes are an instruction, out.length is set either way.
 [[nodiscard]] bool decode(std::span<std::uint8_t const> bytes, CodeMode mode, DecodedAccess& out);
 
+/// An instruction that is #UD at any privilege level where SVM is off (APM volume 3): VMRUN, VMLOAD, VMSAVE, CLGI,
+/// INVLPGA; STGI and SKINIT unless the processor has SKINIT. Not VMMCALL, which never raises #GP.
+[[nodiscard]] bool needs_svm(std::span<std::uint8_t const> bytes, CodeMode mode, bool has_skinit);
+
 } // namespace undercroft::decode

@@ -20,8 +20,11 @@ constexpr std::uint64_t slew_divisor = 200; // at most 5,000 ppm
 constexpr std::uint64_t answer_timeout_ms = 2000;
 constexpr std::uint64_t max_round_trip_ms = 500; // worse answers say too little
 constexpr std::uint64_t min_baseline_ms = 20'000, min_spacing_ms = 4000;
-constexpr std::uint64_t max_rate_error_ppm = 1000; // beyond it the estimate is wrong, not the TSC
-constexpr unsigned first_answers = 4;              // these come quickly one after the other
+constexpr std::uint64_t max_rate_error_ppm = 1000; // of a trusted rate: beyond it the estimate is wrong, not the TSC
+// A firmware's delay loop that was disturbed took longer, never shorter: so the TSC is slower than it seemed. Faster is
+// only what rounding and poor timers make it.
+constexpr std::uint64_t max_slower_factor = 4, max_faster_divisor = 4;
+constexpr unsigned first_answers = 4; // these come quickly one after the other
 constexpr std::uint32_t quick_wait_s = 2, refused_wait_s = 3600;
 constexpr std::uint32_t max_penalty = 6;
 
@@ -39,8 +42,8 @@ UtcNs moved(UtcNs utc, std::int64_t by)
 
 SntpClock::SntpClock(core::Clock const& start, Options const& options, core::Counters& counters)
     : start_{&start}, counters_{&counters}, hz_{start.tsc_hz()},
-      measured_rate_{mul_div(second_ns, rate_one, start.tsc_hz())}, rate_{measured_rate_},
-      interval_s_{options.interval_s}, random_{options.random_seed | 1}
+      measured_rate_{mul_div(second_ns, rate_one, start.tsc_hz())}, trusted_rate_{measured_rate_},
+      rate_{measured_rate_}, interval_s_{options.interval_s}, random_{options.random_seed | 1}
 {
     Tsc const now = start.tsc();
     UtcNs const utc = start.utc(now);
@@ -63,7 +66,7 @@ void SntpClock::poll(Tsc now)
         if (std::size_t const bytes = server_->take_answer(datagram, arrived); bytes != 0)
             take(std::span{datagram}.first(bytes), arrived);
         if (cookie_ != 0 && now.value > asked_.value && now.value - asked_.value > ticks(answer_timeout_ms)) {
-            cookie_ = 0;
+            close_question();
             unanswered_ = std::min(unanswered_ + 1, 10U);
             wait_s_ = std::min(interval_s_, 2U << unanswered_);
             next_ = Tsc{now.value + ticks(1000) * wait_s_};
@@ -89,6 +92,13 @@ void SntpClock::ask(Tsc now)
     }
     cookie_ = cookie;
     asked_ = sending;
+    asking_.store(true, std::memory_order_relaxed);
+}
+
+void SntpClock::close_question()
+{
+    cookie_ = 0;
+    asking_.store(false, std::memory_order_relaxed);
 }
 
 void SntpClock::take(std::span<std::uint8_t const> datagram, Tsc arrived)
@@ -98,7 +108,7 @@ void SntpClock::take(std::span<std::uint8_t const> datagram, Tsc arrived)
         counters_->add(CounterId::sntp_rejected);
         return; // anybody can send this: the question stays open
     }
-    cookie_ = 0;
+    close_question();
     unanswered_ = 0;
     if (answer.verdict != SntpVerdict::good) {
         counters_->add(CounterId::sntp_rejected);
@@ -130,7 +140,15 @@ void SntpClock::accept(Sample const& sample, Tsc now)
     auto const offset = static_cast<std::int64_t>(sample.utc.value - utc(sample.at).value);
     counters_->set(CounterId::sntp_offset_abs_ns, magnitude(offset));
     bool const far = magnitude(offset) > step_threshold_ns;
-    if (!synchronised()) {
+    if (rate_corrected(sample)) {
+        step_suspected_ = false;
+        sample_count_ = 0;
+        remember(sample);
+        if (far)
+            step(now, offset);
+        else
+            slew(now, offset);
+    } else if (!synchronised()) {
         // Before the first answer there is nothing to defend; but time goes back only when it must.
         remember(sample);
         if (far || offset > 0)
@@ -141,7 +159,7 @@ void SntpClock::accept(Sample const& sample, Tsc now)
     } else if (far) {
         if (!confirmed_step(offset, now))
             return;
-        sample_count_ = 0; // what was learnt of the rate belongs to the time before
+        sample_count_ = latest_count_ = 0; // what was learnt of the rate belongs to the time before
         remember(sample);
         step(now, offset);
     } else {
@@ -161,6 +179,48 @@ std::int64_t SntpClock::certain_part(std::int64_t offset, Sample const& sample) 
     std::uint64_t const doubt = mul_div(sample.delay - quickest, second_ns, hz_) / 2;
     std::uint64_t const certain = magnitude(offset) - std::min(magnitude(offset), doubt);
     return offset < 0 ? -static_cast<std::int64_t>(certain) : static_cast<std::int64_t>(certain);
+}
+
+bool SntpClock::rate_corrected(Sample const& newest)
+{
+    if (latest_count_ == latest_.size()) {
+        std::copy(latest_.begin() + 1, latest_.end(), latest_.begin());
+        --latest_count_;
+    }
+    latest_[latest_count_++] = newest;
+    if (latest_count_ < 3)
+        return false;
+    Sample const* const end = latest_.data() + latest_count_;
+    std::uint64_t const rate = rate_of_line(latest_[0], latest_[latest_count_ / 2], newest);
+    std::uint64_t const recent_rate = rate_of_line(end[-3], end[-2], newest);
+    if (rate == 0 && recent_rate == 0)
+        return false;
+    rate_ = trusted_rate_ = rate != 0 ? rate : recent_rate;
+    core::log(core::LogLevel::info, core::str("clock: the TSC was measured wrongly at the start: "),
+              core::dec(mul_div(hz_ / 1000, measured_rate_, rate_)), core::str(" kHz, not "), core::dec(hz_ / 1000));
+    return true;
+}
+
+std::uint64_t SntpClock::rate_of_line(Sample const& first, Sample const& middle, Sample const& last) const
+{
+    std::uint64_t const span = last.at.value - first.at.value, part = middle.at.value - first.at.value;
+    // With the middle one near an end a jump of the server's clock could look like a slope.
+    if (span < ticks(1000) || part < span / 4 || part > span / 4 * 3 || last.utc <= first.utc)
+        return 0;
+    std::uint64_t const doubt_ns =
+        mul_div(first.delay + middle.delay + last.delay, second_ns, hz_) / 2 + millisecond_ns;
+    std::uint64_t const line = mul_div(last.utc.value - first.utc.value, rate_one, span);
+    auto const beside = [&](std::uint64_t rate, Sample const& sample) {
+        UtcNs const expected = TimeLine::along(first.utc, first.at, rate, sample.at);
+        return magnitude(static_cast<std::int64_t>(sample.utc.value - expected.value));
+    };
+    // A jump puts the middle one at least a quarter of it beside the line, less the doubt: so none passes that is
+    // larger than 8 times the doubt.
+    if (beside(line, middle) > doubt_ns || beside(rate_, last) <= 9 * doubt_ns)
+        return 0;
+    bool const possible =
+        line > measured_rate_ - measured_rate_ / max_faster_divisor && line < measured_rate_ * max_slower_factor;
+    return possible ? line : 0;
 }
 
 bool SntpClock::confirmed_step(std::int64_t offset, Tsc now)
@@ -203,8 +263,8 @@ void SntpClock::estimate_rate()
     if (baseline < ticks(min_baseline_ms) || late.utc <= early.utc)
         return;
     std::uint64_t const estimate = mul_div(late.utc.value - early.utc.value, rate_one, baseline);
-    std::uint64_t const tolerance = measured_rate_ / 1'000'000 * max_rate_error_ppm;
-    if (estimate > measured_rate_ - tolerance && estimate < measured_rate_ + tolerance)
+    std::uint64_t const tolerance = trusted_rate_ / 1'000'000 * max_rate_error_ppm;
+    if (estimate > trusted_rate_ - tolerance && estimate < trusted_rate_ + tolerance)
         rate_ = estimate;
 }
 

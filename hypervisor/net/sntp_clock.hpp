@@ -38,6 +38,8 @@ public:
     [[nodiscard]] UtcNs utc(Tsc at) const override { return line_.utc(at); }
     [[nodiscard]] bool synchronised() const override { return synchronised_.load(std::memory_order_acquire); }
 
+    /// A question is open: somebody should look for its answer soon, because the time until then is taken for the way.
+    [[nodiscard]] bool asking() const { return asking_.load(std::memory_order_relaxed); }
     /// Estimated error of tsc_hz, in parts per billion; positive: the TSC is faster than measured.
     [[nodiscard]] std::int64_t frequency_error_ppb() const;
 
@@ -56,6 +58,11 @@ private:
     /// The offset less what the answer's delay, compared with the quickest, leaves in doubt.
     [[nodiscard]] std::int64_t certain_part(std::int64_t offset, Sample const& sample) const;
     [[nodiscard]] bool confirmed_step(std::int64_t offset, Tsc now);
+    /// Answers lie on one straight line that is not ours: tsc_hz was measured wrongly, and their rate becomes ours.
+    [[nodiscard]] bool rate_corrected(Sample const& newest);
+    /// 0: they do not say that.
+    [[nodiscard]] std::uint64_t rate_of_line(Sample const& first, Sample const& middle, Sample const& last) const;
+    void close_question();
     void remember(Sample const& sample);
     void estimate_rate();
     void step(Tsc now, std::int64_t offset);
@@ -67,9 +74,11 @@ private:
     core::Counters* counters_;
     std::uint64_t hz_;
     std::uint64_t measured_rate_; ///< from tsc_hz
+    std::uint64_t trusted_rate_;  ///< the same until answers disprove it; rate_ stays near it
     std::uint64_t rate_;          ///< corrected by answers
     TimeLine line_;
     std::atomic<bool> synchronised_{false};
+    std::atomic<bool> asking_{false};
 
     std::uint32_t interval_s_;
     std::uint32_t wait_s_ = 0;  ///< until the next question
@@ -84,6 +93,8 @@ private:
     std::int64_t suspected_offset_ = 0;
     std::array<Sample, history> samples_{};
     std::size_t sample_count_ = 0;
+    std::array<Sample, history> latest_{}; ///< since the last jump of the server's clock, the newest last
+    std::size_t latest_count_ = 0;
 };
 
 } // namespace undercroft::net

@@ -14,7 +14,7 @@ class Virtqueue {
 public:
     static constexpr std::uint16_t max_size = 256;
     /// Memory that a queue of `size` takes, zeroed, aligned to 16 bytes.
-    static constexpr std::size_t bytes(std::uint16_t size) { return used_offset(size) + 6U + 8U * size + 2U; }
+    static constexpr std::size_t bytes(std::uint16_t size) { return used_offset(size) + 6 + 8UZ * size + 2; }
 
     struct Returned {
         std::uint16_t id;
@@ -58,7 +58,7 @@ private:
     static constexpr std::size_t available_offset(std::uint16_t size) { return sizeof(Descriptor) * size; }
     static constexpr std::size_t used_offset(std::uint16_t size)
     {
-        return (available_offset(size) + 6U + 2U * size + 3U) & ~std::size_t{3};
+        return (available_offset(size) + 6 + 2UZ * size + 3) & ~std::size_t{3};
     }
     /// Fields of virtq_avail (flags, idx, ring, used_event) and virtq_used (flags, idx, ring, avail_event).
     [[nodiscard]] std::uint16_t volatile& available(std::size_t index) const;

@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 // What every storage mediator (AHCI, later NVMe and IDE) hands to the observer.
+#include <cstddef>
 #include <cstdint>
 
 #include "base/units.hpp"
@@ -12,6 +13,7 @@ namespace undercroft::observe {
 struct Extent {
     Gpa address;
     std::uint64_t bytes;
+    std::byte const* captured = nullptr; ///< not null: the bytes are here, in the sensor's memory, and not at `address`
 };
 
 /// The command's data pages, produced one extent at a time from the copy that the

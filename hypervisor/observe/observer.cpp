@@ -31,7 +31,8 @@ public:
     std::byte const* take(std::size_t bytes, bool copy, std::span<std::byte> scratch)
     {
         if (!copy && refill() && extent_.bytes >= bytes) {
-            std::byte const* const block = memory_->view(extent_.address, bytes);
+            std::byte const* const block =
+                extent_.captured != nullptr ? extent_.captured : memory_->view(extent_.address, bytes);
             advance(bytes);
             return block;
         }
@@ -40,7 +41,10 @@ public:
             if (!refill())
                 return nullptr;
             std::size_t const n = std::min<std::uint64_t>(extent_.bytes, bytes - have);
-            readable = readable && memory_->read(extent_.address, scratch.subspan(have, n));
+            if (extent_.captured != nullptr)
+                __builtin_memcpy(scratch.data() + have, extent_.captured, n);
+            else
+                readable = readable && memory_->read(extent_.address, scratch.subspan(have, n));
             advance(n);
             have += n;
         }
@@ -52,6 +56,8 @@ private:
     void advance(std::size_t bytes)
     {
         extent_.address = extent_.address + bytes;
+        if (extent_.captured != nullptr)
+            extent_.captured += bytes;
         extent_.bytes -= bytes;
     }
 

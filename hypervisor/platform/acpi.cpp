@@ -162,12 +162,14 @@ AcpiAddress register_of(Table const& table, std::uint32_t extended, std::uint32_
 /// FADT, ACPI 6.4, 5.2.9.
 void read_fadt(Table const& table, AcpiTables& tables)
 {
-    constexpr std::uint32_t pm1a_cnt_blk = 64, pm1b_cnt_blk = 68, flags = 112, reset_reg = 116, reset_value = 128,
-                            x_pm1a_cnt_blk = 172, x_pm1b_cnt_blk = 184, sleep_control_reg = 244;
+    constexpr std::uint32_t pm1a_cnt_blk = 64, pm1b_cnt_blk = 68, pm_tmr_blk = 76, flags = 112, reset_reg = 116,
+                            reset_value = 128, x_pm1a_cnt_blk = 172, x_pm1b_cnt_blk = 184, x_pm_tmr_blk = 208,
+                            sleep_control_reg = 244;
     constexpr std::uint32_t reset_reg_sup = 1U << 10;
     Fadt fadt;
     fadt.pm1a_control = register_of(table, x_pm1a_cnt_blk, pm1a_cnt_blk);
     fadt.pm1b_control = register_of(table, x_pm1b_cnt_blk, pm1b_cnt_blk);
+    fadt.pm_timer = register_of(table, x_pm_tmr_blk, pm_tmr_blk);
     fadt.sleep_control = read_address(table, sleep_control_reg);
     if ((table.field<std::uint32_t>(flags) & reset_reg_sup) != 0) {
         fadt.reset = read_address(table, reset_reg);

@@ -37,7 +37,8 @@ struct AcpiAddress {
 
 struct Fadt {
     AcpiAddress pm1a_control, pm1b_control;
-    AcpiAddress sleep_control;        ///< hardware-reduced ACPI
+    AcpiAddress sleep_control; ///< hardware-reduced ACPI
+    AcpiAddress pm_timer;
     std::optional<AcpiAddress> reset; ///< when the RESET_REG_SUP flag is set
     std::uint8_t reset_value = 0;
 };

@@ -128,6 +128,8 @@ PciFindings find_devices(PciConfig& config, std::uint16_t segment, std::uint8_t 
         ++found.functions;
         if (function.class_code == class_ahci)
             found.ahci.push(function);
+        if (is_ide(function.class_code))
+            found.ide.push(function);
         if (function.class_code == class_ethernet)
             found.ethernet.push(function);
     });

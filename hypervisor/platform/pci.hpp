@@ -109,6 +109,11 @@ struct PciFunction {
 };
 
 inline constexpr std::uint32_t class_ahci = 0x010601, class_ethernet = 0x020000;
+/// Any programming interface.
+[[nodiscard]] constexpr bool is_ide(std::uint32_t class_code)
+{
+    return class_code >> 8 == 0x0101;
+}
 
 /// Reads one function's identity; nothing when it is absent.
 [[nodiscard]] std::optional<PciFunction> identify(PciConfig& config, Bdf bdf);
@@ -142,6 +147,7 @@ using EthernetFunctions = FixedList<PciFunction, max_ethernet_functions>;
 /// What the sensor looks for.
 struct PciFindings {
     FixedList<PciFunction, max_storage_functions> ahci;
+    FixedList<PciFunction, max_storage_functions> ide;
     EthernetFunctions ethernet;
     unsigned functions = 0;
 };

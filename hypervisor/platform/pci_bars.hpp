@@ -20,6 +20,12 @@ struct BarRange {
 /// nothing must be trapped.
 class PciEvents {
 public:
+    /// False: the write that would make the BAR decode `to` is refused, because two devices would answer there.
+    [[nodiscard]] virtual bool bar_may_move(Bdf function, unsigned bar, BarRange const& to)
+    {
+        (void)function, (void)bar, (void)to;
+        return true;
+    }
     /// The next write makes the BAR decode `to`: accesses there must be trapped from now on, those at the old place
     /// still.
     virtual void bar_about_to_move(Bdf function, unsigned bar, BarRange const& to) = 0;
@@ -34,7 +40,8 @@ protected:
 };
 
 /// One function's BARs. A sizing probe (all ones) is no move; the halves of a 64-bit BAR are followed as hardware
-/// decodes them.
+/// decodes them. The first four BARs of an IDE controller stand for its channels' registers, which lie at the old fixed
+/// ports while a channel is in compatibility mode (PCI IDE Controller Specification 1.0, 2.1 and 2.2).
 class BarFollower {
 public:
     /// Sizes the BARs: the device must be idle.
@@ -42,23 +49,27 @@ public:
     [[nodiscard]] FixedList<BarRange, max_bars> const& ranges() const { return ranges_; }
     [[nodiscard]] Bar const& bar(std::size_t i) const { return bars_[i]; }
 
-    /// Whether a write touches the command register or a BAR.
-    [[nodiscard]] static bool concerns(std::uint16_t offset, unsigned width);
-    void before_write(PciConfig& config, Bdf function, std::uint16_t offset, unsigned width, std::uint32_t value,
-                      PciEvents& events) const;
+    /// Whether a write touches the command register, a BAR, or an IDE controller's modes.
+    [[nodiscard]] bool concerns(std::uint16_t offset, unsigned width) const;
+    /// False: the write must not be made.
+    [[nodiscard]] bool before_write(PciConfig& config, Bdf function, std::uint16_t offset, unsigned width,
+                                    std::uint32_t value, PciEvents& events) const;
     void after_write(PciConfig& config, Bdf function, PciEvents& events, core::Counters& counters);
 
 private:
     struct Registers {
         std::uint32_t command;
         std::uint32_t bars[max_bars];
+        std::uint8_t interface; ///< of the class code
+        bool ide;
     };
-    [[nodiscard]] static Registers read_registers(PciConfig& config, Bdf function);
+    [[nodiscard]] Registers read_registers(PciConfig& config, Bdf function) const;
     [[nodiscard]] static BarRange decode(Bar const& bar, Registers const& registers);
 
     FixedList<Bar, max_bars> bars_;        ///< implemented ones; index and size do not change
     FixedList<BarRange, max_bars> ranges_; ///< as last reported, parallel to bars_
     std::uint64_t last_enabled_base_[max_bars]{};
+    bool ide_ = false;
 };
 
 } // namespace undercroft::platform

@@ -192,10 +192,11 @@ void PciMediator::judge(Write write)
     case Role::bridge:
         return judge_bridge(*tracked, write);
     case Role::storage:
-        if (!BarFollower::concerns(write.offset, write.width))
+        if (!tracked->bars.concerns(write.offset, write.width))
             return perform(write);
         PciConfig& access = config(write.function.segment);
-        tracked->bars.before_write(access, write.function, write.offset, write.width, write.value, *events_);
+        if (!tracked->bars.before_write(access, write.function, write.offset, write.width, write.value, *events_))
+            return refuse(write, "registers of a disk controller over others");
         perform(write);
         tracked->bars.after_write(access, write.function, *events_, *counters_);
         return;

@@ -180,10 +180,22 @@ static void instructions(void)
     INSTRUCTION("same", "vmmcall", "vmmcall");
     INSTRUCTION("same", "vmmcall with prefixes", ".byte 0x66, 0x2e; vmmcall");
     INSTRUCTION("same", "vmcall", ".byte 0x0f, 0x01, 0xc1");
-    // Ring 3: #UD on a machine without SVM in use, #GP beneath a sensor. Known, and only listed.
-    INSTRUCTION("listed", "vmrun", "vmrun %%rax");
-    INSTRUCTION("listed", "vmload", "vmload %%rax");
-    INSTRUCTION("listed", "clgi", "clgi");
+    // #UD where SVM is not in use; at this privilege level #GP where it is.
+    INSTRUCTION("same", "vmrun", "vmrun %%rax");
+    INSTRUCTION("same", "vmload", "vmload %%rax");
+    INSTRUCTION("same", "vmsave", "vmsave %%rax");
+    INSTRUCTION("same", "stgi", "stgi");
+    INSTRUCTION("same", "clgi", "clgi");
+    INSTRUCTION("same", "invlpga", "invlpga %%rax, %%ecx");
+    INSTRUCTION("same", "skinit", ".byte 0x0f, 0x01, 0xde");
+    INSTRUCTION("same", "vmrun with prefixes", ".byte 0x66, 0x2e, 0x48; vmrun %%rax");
+    // #GP as ever.
+    INSTRUCTION("same", "hlt", "hlt");
+    INSTRUCTION("same", "rdmsr", "rdmsr");
+    INSTRUCTION("same", "mov from cr0", "mov %%cr0, %%rax");
+    INSTRUCTION("same", "int of a gate that is not there", "int $0xf0");
+    INSTRUCTION("same", "load of a bad selector", "mov $0x7ff8, %%eax; mov %%eax, %%es");
+    INSTRUCTION("same", "non-canonical address", "mov $0x8000, %%eax; shl $32, %%rax; mov (%%rax), %%rax");
 }
 
 static void msr(char const* kind, char const* name, uint32_t number, int write, uint64_t value)

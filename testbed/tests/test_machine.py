@@ -29,7 +29,8 @@ class ArgumentTest(unittest.TestCase):
     def test_disks(self) -> None:
         wish = cli.parse_disk("64M:sector=4096:bus=nvme")
         self.assertEqual((wish.size, wish.sector, wish.bus), (64 << 20, 4096, "nvme"))
-        for wrong in ("64M:sector=1024", "64M:bus=ide", "64M:base=/nonexistent", "64M:colour=red"):
+        self.assertEqual(cli.parse_disk("64M:bus=ide").bus, "ide")
+        for wrong in ("64M:sector=1024", "64M:bus=scsi", "64M:base=/nonexistent", "64M:colour=red"):
             with self.assertRaises(argparse.ArgumentTypeError):
                 cli.parse_disk(wrong)
 

@@ -10,7 +10,7 @@ from testbed.monitor import EFER_SVME
 from . import compare_writes, gap_check, qemu_trace, read_trace, replay_check, store
 from .access import FLUSH, READ, TRIM, WRITE, Access, Verdict
 from .blklogwrites import Log
-from .rig import DISK_PORT, Build, Run
+from .rig import Build, Run
 
 
 class Evidence:
@@ -21,7 +21,7 @@ class Evidence:
         self.boot = store.only_boot(run.store)
         self.rows = self.boot.rows()
         self.commands, self.grouping = store.group(self.rows)
-        self.source = _source_of_port(self.rows, DISK_PORT)
+        self.source = _source_of_port(self.rows, run.disk_port)
         self.of_disk = [command for command in self.commands if command.source == self.source]
         self.trace = run.trace()
         self.log = Log(run.write_log)
@@ -42,7 +42,7 @@ class Evidence:
 
 def _source_of_port(rows: Sequence[store.Row], port: int) -> int:
     """controller << 8 | port; which number the controller has is the sensor's choice."""
-    sources = {row.source for row in rows if row.source & 0xFF == port and row.kind != store.GAP}
+    sources = {row.source for row in rows if qemu_trace.same_port(row.source, port) and row.kind != store.GAP}
     if len(sources) > 1:
         raise store.StoreError(f"records of port {port} come from several controllers: {sorted(sources)}")
     return sources.pop() if sources else port
@@ -55,7 +55,7 @@ def judged_by_qemu(evidence: Evidence) -> Verdict:
     verdict.require(trace.first_vmrun_seen, "no VMRUN was executed: the sensor did not run")
     verdict.require(evidence.log.unflushed_bytes() == 0, "blklogwrites has entries that no flush followed")
     for kind in (READ, WRITE):
-        fises = [command.access for command in trace.of_port(DISK_PORT) if command.access and command.access.kind == kind]
+        fises = [command.access for command in trace.of_port(evidence.run.disk_port) if command.access and command.access.kind == kind]
         read_trace.compare_sequences(verdict, "HBA", fises, "block layer", trace.block_requests(image, kind, False))
     logged = [Access(WRITE, access.lba, access.bytes) for access in evidence.logged if access.kind == WRITE]
     read_trace.compare_multisets(verdict, "blklogwrites", logged, "block layer", trace.block_requests(image, WRITE, False))
@@ -104,8 +104,33 @@ def reads(evidence: Evidence) -> Verdict:
         traced = evidence.trace.block_requests(evidence.run.final_image, kind, True)
         verdict.merge(read_trace.compare_block_layer(kind, evidence.captured(kind, with_content=False), traced))
     for port in sorted({command.port for command in evidence.trace.commands}):
-        commands = [command for command in evidence.commands if command.source & 0xFF == port]
+        commands = [command for command in evidence.commands if qemu_trace.same_port(command.source, port)]
         verdict.merge(read_trace.compare_order(commands, evidence.trace, port))
+    return verdict
+
+
+def pio(evidence: Evidence, at_least: int) -> Verdict:
+    """Witnesses 1 and 3 for a disk that is driven by PIO: a write reaches the disk, and so the store and QEMU's logs, in
+    blocks of as many sectors as the drive takes at once, not in whole commands."""
+    verdict = Verdict("every access by PIO, with its bytes")
+    run, trace = evidence.run, evidence.trace
+    verdict.require(trace.first_vmrun_seen, "no VMRUN was executed: the sensor did not run")
+    verdict.require(not any(row.kind == store.GAP for row in evidence.rows), "the store has gaps")
+    verdict.merge(store.check_sequence(evidence.rows, 0, len(evidence.rows)))
+    verdict.merge(compare_writes.compare(evidence.captured(WRITE, FLUSH, TRIM), evidence.logged))
+    writes_below = trace.block_requests(run.final_image, WRITE, True)
+    verdict.merge(read_trace.compare_block_layer(WRITE, evidence.captured(WRITE, with_content=False), writes_below))
+    commands = [command for command in trace.of_port(run.disk_port) if command.seen_by_sensor and command.access]
+    reads_asked = [command.access for command in commands if command.access and command.access.kind == READ]
+    verdict.fact(f"{len(reads_asked)} read commands")
+    read_trace.compare_sequences(verdict, "the store", evidence.captured(READ, with_content=False), "the channel", reads_asked)
+    blocks, content = store.read_content(run.store)
+    verdict.merge(content)
+    verdict.merge(store.check_content(evidence.rows, blocks))
+    opcodes = {command.opcode for command in commands}
+    verdict.fact(f"opcodes: {', '.join(map(hex, sorted(opcodes)))}")
+    verdict.require(bool(opcodes & qemu_trace.PIO_WRITES), "no write by PIO was made")
+    verdict.require(sum(access.kind == WRITE for access in evidence.logged) >= at_least, "too few writes to show anything")
     return verdict
 
 
@@ -183,6 +208,21 @@ def startup_watched_again(run: Run, times: int) -> Verdict:
 def sensor_ran(run: Run) -> Verdict:
     verdict = Verdict("the sensor ran")
     verdict.require(qemu_trace.FIRST_VMRUN in run.qemu_log.read_text(errors="replace"), "no VMRUN was executed")
+    return verdict
+
+
+def xen(evidence: Evidence) -> Verdict:
+    """Witness 7, the other kernel: Xen started both CPUs, its first domain came up, used the disk and powered off."""
+    verdict = Verdict("Xen beneath the sensor")
+    report = evidence.run.report
+    kind = [entry["value"] for entry in report["results"] if entry["name"] == "hypervisor"]
+    verdict.require(kind == ["xen"], f"Linux says that it runs on {kind}")
+    console = (evidence.run.folder / "machine" / "console.log").read_text(errors="replace")
+    verdict.require(re.search(r"Brought up 2 CPUs", console) is not None, "Xen did not bring up 2 CPUs")
+    controlled = evidence.boot.counters().get("cpus_controlled")
+    verdict.require(controlled == 2, f"the sensor says it controls {controlled} CPUs")
+    verdict.merge(writes(evidence, 20 + 100))
+    verdict.merge(reads(evidence))
     return verdict
 
 

@@ -1,9 +1,10 @@
 # Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
-"""Reader of QEMU's trace log (the `log` backend) for AHCI disks: what reached the HBA (command
-FISes, per port, in order of issue) and what the HBA asked of the block layer (reads and writes, per image).
+"""Reader of QEMU's trace log (the `log` backend) for AHCI and IDE disks: what reached the HBA (command
+FISes, per port, in order of issue) or the IDE channels (register writes), and what the HBA asked of the block layer (reads and writes, per image).
 
 Events used (QEMU 7.2, hw/ide/trace-events, block/trace-events, trace-events):
   handle_cmd_fis_dump   one per command that the HBA took from a command list: port and the FIS' bytes
+  ide_ioport_write      one per write to an IDE channel's command block: port address and value
   blk_co_preadv/pwritev one per request of a device to the block layer: offset and bytes
   bdrv_open_common      which block node belongs to which image file
   vm_state_notify       reads before `running 1` are QEMU's own (it guesses the disk's geometry)
@@ -19,24 +20,56 @@ from pathlib import Path
 
 from .access import FLUSH, READ, TRIM, WRITE, Access
 
+IDE_EVENTS = ("ide_ioport_write",)
 EVENTS = ("handle_cmd_fis_dump", "blk_co_preadv", "blk_co_pwritev", "bdrv_open_common", "vm_state_notify")
 FIRST_VMRUN = "undercroft-probe: first vmrun"
 
 _FIS = re.compile(r"handle_cmd_fis_dump ahci\((0x[0-9a-f]+)\)\[(\d+)\]")
+_STAMP = re.compile(r"@(\d+\.\d+):")
+_REGISTER = re.compile(r"ide_ioport_write IDE PIO wr @ 0x([0-9a-f]+) \([^)]*\); val 0x([0-9a-f]+)")
 _DUMP = re.compile(r"0x([0-9a-f]{2}): ((?:[0-9a-f]{2} ?)+)")
 _BLOCK = re.compile(r"blk_co_p(read|write)v blk 0x[0-9a-f]+ bs (0x[0-9a-f]+) offset (\d+) bytes (\d+)")
 _OPEN = re.compile(r'bdrv_open_common bs (0x[0-9a-f]+) filename "([^"]*)" flags 0x[0-9a-f]+ format_name "([^"]*)"')
 
 REGISTER_H2D = 0x27
+# IDE drives have the numbers that the sensor gives them when the IDE controller is its second: 0x100 | channel * 2 + drive.
+IDE_PORTS = 0x100
+IDE_CHANNELS = {0x1F0: 0, 0x170: 2}
+COMMAND, DEVICE = 7, 6
 QUEUED = {0x60: READ, 0x61: WRITE}
 LBA48 = {0x24: READ, 0x25: READ, 0x29: READ, 0x2A: READ, 0x34: WRITE, 0x35: WRITE, 0x39: WRITE, 0x3A: WRITE, 0x3D: WRITE, 0xCE: WRITE}
 LBA28 = {0x20: READ, 0x21: READ, 0xC4: READ, 0xC8: READ, 0x30: WRITE, 0x31: WRITE, 0xC5: WRITE, 0xCA: WRITE}
 FLUSHES = {0xE7, 0xEA}
+PIO_WRITES = {0x30, 0x34, 0x39, 0xC5, 0xCE}
 DATA_SET_MANAGEMENT, TRIM_FEATURE = 0x06, 0x01
 
 
 class TraceError(Exception):
     """The trace does not have what is needed; the text says what."""
+
+
+class IdeChannel:
+    """The registers of a command block as ATA/ATAPI-6 (7.1) has them: each keeps its last value and the one before."""
+
+    def __init__(self, first_port: int) -> None:
+        self._first_port = first_port
+        self._now = [0] * 8
+        self._before = [0] * 8
+
+    def write(self, register: int, value: int, sector_bytes: dict[int, int], seen: bool) -> HbaCommand | None:
+        self._before[register], self._now[register] = self._now[register], value
+        if register != COMMAND:
+            return None
+        now, before = self._now, self._before
+        port = self._first_port | now[DEVICE] >> 4 & 1
+        fis = bytes([REGISTER_H2D, 0x80, value, now[1], now[3], now[4], now[5], now[6], before[3], before[4], before[5],
+                     before[1], now[2], before[2]])
+        return HbaCommand(port, value, decode_fis(fis, sector_bytes.get(port, 512)), seen)
+
+
+def same_port(source: int, port: int) -> bool:
+    """Whether a record's source is this port of the first controller, or this drive of the IDE controller."""
+    return source == port if port >= IDE_PORTS else source < IDE_PORTS and source & 0xFF == port
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +81,7 @@ class HbaCommand:
     opcode: int
     access: Access | None
     seen_by_sensor: bool
+    host_s: float = 0.0  # UTC by the host's clock when the HBA took it
 
 
 @dataclass(slots=True)
@@ -95,11 +129,13 @@ def read_trace(path: Path, sector_bytes: dict[int, int] | None = None) -> Trace:
     trace = Trace()
     controller = ""
     running = False
+    channels = {base: IdeChannel(IDE_PORTS | number) for base, number in IDE_CHANNELS.items()}
     with path.open(encoding="utf-8", errors="replace") as file:
         lines = iter(file)
         for line in lines:
             if "handle_cmd_fis_dump" in line:
                 match = _FIS.search(line)
+                stamp = _STAMP.search(line)
                 fis = _dumped_fis(lines)
                 if not match or len(fis) < 20 or (controller and match[1] != controller):
                     continue
@@ -108,7 +144,13 @@ def read_trace(path: Path, sector_bytes: dict[int, int] | None = None) -> Trace:
                 if fis[0] != REGISTER_H2D or not fis[1] & 0x80:
                     continue
                 access = decode_fis(fis, (sector_bytes or {}).get(port, 512))
-                trace.commands.append(HbaCommand(port, fis[2], access, trace.first_vmrun_seen))
+                trace.commands.append(HbaCommand(port, fis[2], access, trace.first_vmrun_seen, float(stamp[1]) if stamp else 0.0))
+            elif "ide_ioport_write" in line:
+                match = _REGISTER.search(line)
+                channel = channels.get(int(match[1], 16) & ~7) if match else None
+                if match and channel:
+                    command = channel.write(int(match[1], 16) & 7, int(match[2], 16), sector_bytes or {}, trace.first_vmrun_seen)
+                    trace.commands += [command] if command else []
             elif "blk_co_p" in line:
                 match = _BLOCK.search(line)
                 if match and running:

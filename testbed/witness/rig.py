@@ -9,9 +9,6 @@ import os
 import random
 import re
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +16,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from testbed import collector as collectors
+from testbed.collector import Collector, Identity, sensor_config
 from testbed.faults import CollectorKiller, Faults, UdpFaultProxy
 from testbed.monitor import Monitor
 from testbed.request import DiskWish, Request, Sensor
@@ -27,11 +26,8 @@ from testbed.session import Session, say
 
 from . import qemu_trace
 
-MACHINE_ID = "75636f66742d7769746e6573732d3031"
-KEY = "5a" * 32
-CONTROL_KEY = "c3" * 32
+IDENTITY = Identity("75636f66742d7769746e6573732d3031", "5a" * 32, "c3" * 32)
 ESP_PORT, DISK_PORT = 0, 1
-COLLECTOR_PATIENCE_S = 60.0
 
 
 class RigError(Exception):
@@ -61,8 +57,9 @@ class Build:
     def guest_program(self, name: str) -> Path:
         return self.file("bin/ucctl" if name == "ucctl" else f"testbed/guest/{name}")
 
-    def sensor(self, config: Path) -> Sensor:
-        return Sensor(self.file("bin/undercroft.efi"), self.file("bin/core.elf"), config)
+    def sensor(self, config: Path, firmware: str) -> Sensor:
+        loader = {"uefi": "bin/undercroft.efi", "bios": "bin/undercroft.mb2"}[firmware]
+        return Sensor(self.file(loader), self.file("bin/core.elf"), config)
 
 
 @dataclass(frozen=True)
@@ -72,10 +69,12 @@ class Setup:
     workload: str
     settings: dict[str, str] = field(default_factory=dict)
     sensor: bool = True
+    firmware: str = "uefi"  # or bios
     cpus: int = 1
     memory: str = "2G"
     disk_bytes: int = 256 << 20
     sector_bytes: int = 512
+    disk_bus: str = "ahci"  # or ide
     mode: str = "content"
     policy: str = "hold"
     buffer_kib: int = 65536
@@ -97,6 +96,8 @@ class Setup:
     payload_seconds: float = 0.0  # ... or after this time
     devices: tuple[str, ...] = ()
     config: dict[str, str] = field(default_factory=dict)
+    gdb: Path | None = None  # socket of QEMU's GDB stub
+    ends: str = "finished"  # how the machine is to end, by Outcome.state
     timeout_s: float = 240.0
 
 
@@ -132,7 +133,12 @@ class Run:
         return json.loads((self.folder / "machine" / "report.json").read_text(encoding="utf-8"))
 
     def trace(self) -> qemu_trace.Trace:
-        return qemu_trace.read_trace(self.qemu_log, {DISK_PORT: int(self.facts["setup"]["sector_bytes"])})
+        return qemu_trace.read_trace(self.qemu_log, {self.disk_port: int(self.facts["setup"]["sector_bytes"])})
+
+    @property
+    def disk_port(self) -> int:
+        """The test disk's."""
+        return qemu_trace.IDE_PORTS if self.facts["setup"].get("disk_bus") == "ide" else DISK_PORT
 
     def save(self) -> None:
         (self.folder / "run.json").write_text(json.dumps(self.facts, indent=1, default=str), encoding="utf-8")
@@ -154,58 +160,9 @@ def make_base_image(path: Path, size: int) -> None:
 
 
 def config_text(setup: Setup, collector_port: int) -> str:
-    values = {
-        "machine_id": MACHINE_ID, "key": KEY, "control_key": CONTROL_KEY, "capture": "on", "mode": setup.mode,
-        "policy": setup.policy, "buffer_kib": setup.buffer_kib, "address": "10.0.2.15", "netmask": "255.255.255.0",
-        "gateway": "10.0.2.2", "collector": f"10.0.2.2:{collector_port}", "mtu": setup.mtu, "nic": setup.nic, "log_serial": "0x3e8",
-        "log_level": "info", **setup.config}
-    return "".join(f"{name} = {value}\n" for name, value in values.items())
-
-
-class Collector:
-    """`undercroft collect` on a loopback port that stays the same over restarts."""
-
-    def __init__(self, build: Build, folder: Path) -> None:
-        self._program = build.undercroft
-        self._folder = folder
-        self._starts = 0
-        self.port = _free_udp_port()
-        (folder / "key").write_text(KEY + "\n", encoding="ascii")
-
-    def start(self) -> subprocess.Popen[bytes]:
-        ready = self._folder / f"collector-{self._starts}.ready"
-        log = self._folder / f"collector-{self._starts}.log"
-        ready.unlink(missing_ok=True)
-        self._starts += 1
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [str(self._program), "collect", "--store", str(self._folder / "store"), "--key-file", str(self._folder / "key"),
-                 "--listen", f"127.0.0.1:{self.port}", "--roll-seconds", "5", "--ready-file", str(ready)],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        end = time.monotonic() + 20
-        while not ready.exists():
-            if process.poll() is not None or time.monotonic() > end:
-                process.kill()
-                process.wait()
-                raise RigError(f"the collector did not start: {log.read_text(errors='replace')[-600:]}")
-            time.sleep(0.02)
-        return process
-
-
-def end_collector(process: subprocess.Popen[bytes]) -> int:
-    """SIGTERM and the exit code; -9 when it had to be killed."""
-    process.send_signal(signal.SIGTERM)
-    try:
-        return process.wait(COLLECTOR_PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
-
-
-def _free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return sensor_config(IDENTITY, collector_port, {
+        "capture": "on", "mode": setup.mode, "policy": setup.policy, "buffer_kib": str(setup.buffer_kib), "mtu": str(setup.mtu),
+        "nic": setup.nic, **setup.config})
 
 
 @contextlib.contextmanager
@@ -214,7 +171,7 @@ def _receiving(setup: Setup, build: Build, folder: Path, facts: dict[str, Any]) 
     if not setup.sensor:
         yield 0
         return
-    collector = Collector(build, folder)
+    collector = Collector(build.undercroft, folder, IDENTITY, ["--roll-seconds", "5"])
     proxy = UdpFaultProxy(("127.0.0.1", collector.port), setup.faults).start() if setup.faults else None
     killer = None
     if setup.kills:
@@ -229,7 +186,7 @@ def _receiving(setup: Setup, build: Build, folder: Path, facts: dict[str, Any]) 
             process = killer.stop()
             facts["kills"], facts["killer_error"] = killer.kills, killer.error
         if process:
-            facts["collector_exit"] = end_collector(process)
+            facts["collector_exit"] = collectors.end(process)
         if proxy:
             facts["proxy"] = proxy.stop()
 
@@ -255,7 +212,7 @@ def perform(setup: Setup, build: Build, folder: Path, on_stage: Callable[[str, M
         outcome = session.run(hooks)
     run.facts |= {"state": outcome.state, "seconds": outcome.seconds, "efer_at_end": outcome.efer_at_end}
     run.save()
-    if outcome.state != ("stopped" if setup.payload else "finished"):
+    if outcome.state != ("stopped" if setup.payload else setup.ends):
         raise RigError(f"the machine {outcome.state} ({outcome.shutdown or outcome.error}); see {machine}\n{_tail(machine)}")
     if run.facts.get("collector_exit", 0) != 0:
         raise RigError(f"the collector ended with {run.facts['collector_exit']}, see {folder}/collector-*.log")
@@ -269,12 +226,15 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
         arguments += ["-d", "plugin", "-plugin", f"file={build.probe}" + (",count=on" if setup.count_instructions else "")
                       + (f",profile={setup.profile}" if setup.profile else "")]
     arguments += [item for device in setup.devices for item in ("-device", device)]
+    if setup.gdb:
+        arguments += ["-chardev", f"socket,id=gdb,path={setup.gdb},server=on,wait=off", "-gdb", "chardev:gdb"]
+    events = qemu_trace.EVENTS + (qemu_trace.IDE_EVENTS if setup.disk_bus == "ide" else ())
     if setup.trace:
-        arguments += [item for event in qemu_trace.EVENTS for item in ("-trace", f"enable={event}")]
-    disks = [DiskWish(setup.disk_bytes, sector=setup.sector_bytes, base=run.base_image)] if setup.disk_bytes else []
+        arguments += [item for event in events for item in ("-trace", f"enable={event}")]
+    disks = [DiskWish(setup.disk_bytes, sector=setup.sector_bytes, bus=setup.disk_bus, base=run.base_image)] if setup.disk_bytes else []
     return Request(
         out=machine, workload=setup.workload, cpus=setup.cpus, memory=setup.memory, disks=disks, log_writes=setup.log_writes,
-        sensor=build.sensor(config) if setup.sensor else None, settings=dict(setup.settings), timeout=setup.timeout_s,
+        sensor=build.sensor(config, setup.firmware) if setup.sensor else None, firmware=setup.firmware, settings=dict(setup.settings), timeout=setup.timeout_s,
         kernel_options=setup.kernel_options,
         guest_files={f"bin/{name}": build.guest_program(name) for name in setup.guest_programs},
         nic_model=setup.nic, beneath_xen=setup.xen, payload=setup.payload, payload_options=setup.payload_options,

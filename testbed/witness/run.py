@@ -8,15 +8,22 @@ both, runs first (fixtures), so that one run serves several witnesses. Exit code
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from testbed.collector import CollectorError  # noqa: E402
 from testbed.faults import Faults  # noqa: E402
-from testbed.witness import control_check, forms_check, identity_check, judge, reach_check, rig  # noqa: E402
+from testbed.gdbstub import GdbError  # noqa: E402
+from testbed.sntp import SntpServer  # noqa: E402
+from testbed.witness import (  # noqa: E402
+    bios_check, clock_check, control_check, fault_check, forms_check, identity_check, judge, nics_check, reach_check, rig, store)
 from testbed.witness.access import Verdict  # noqa: E402
 from testbed.witness.blklogwrites import LogError  # noqa: E402
 from testbed.witness.qemu_trace import TraceError  # noqa: E402
@@ -28,6 +35,8 @@ MEMTEST = Path("/boot/memtest86+x64.efi")
 FAULT_RATE = 0.2
 KILLS = (1500, 6000)
 WITNESSED_WRITES = 20000
+IDE_WRITES = 3000
+IDE_PIO_WRITES = 400
 
 
 def own(name: str) -> str:
@@ -37,6 +46,10 @@ def own(name: str) -> str:
 RUNS: dict[str, Setup] = {
     # Witnesses 1, 2, 3; and that one CPU boots.
     "mix": Setup("fio-mix", timeout_s=400),
+    # The same on a PIIX3 IDE controller: by bus master, and by PIO.
+    "ide": Setup("fio-mix", settings={"FIO_WRITES": str(IDE_WRITES)}, disk_bus="ide", disk_bytes=128 << 20, timeout_s=300),
+    "ide_pio": Setup("fio-mix", settings={"FIO_WRITES": str(IDE_PIO_WRITES)}, disk_bus="ide", disk_bytes=64 << 20, timeout_s=300,
+                     kernel_options="libata.dma=0"),
     # Witness 4. A small buffer, so that what is left at power-off is delivered in the time the sensor allows itself.
     "faults": Setup("fio-mix", settings={"FIO_WRITES": "2000"}, buffer_kib=2048, timeout_s=300, kills=KILLS,
                     faults=Faults(drop=FAULT_RATE, duplicate=FAULT_RATE, reorder=FAULT_RATE)),
@@ -47,23 +60,42 @@ RUNS: dict[str, Setup] = {
     "bare": Setup("identity", sensor=False, cpus=2, disk_bytes=0, log_writes=False, trace=False, timeout_s=120),
     "smp2": Setup(own("smp"), settings={"IDENTITY": "1"}, cpus=2, disk_bytes=64 << 20),
     "smp4": Setup(own("smp"), cpus=4, disk_bytes=128 << 20),
-    "control": Setup(own("control"), settings={"CONTROL_KEY": rig.CONTROL_KEY}, cpus=2, disk_bytes=64 << 20, guest_programs=("ucctl",)),
+    "control": Setup(own("control"), settings={"CONTROL_KEY": rig.IDENTITY.control_key}, cpus=2, disk_bytes=64 << 20, guest_programs=("ucctl",)),
     "hotplug": Setup(own("hotplug"), cpus=2, disk_bytes=64 << 20),
+    # Started by GRUB on a BIOS machine: SeaBIOS and GRUB use the disk beneath the sensor, too.
+    "bios1": Setup(own("smp"), settings={"MEMORY_MAP": "1"}, firmware="bios", disk_bytes=64 << 20),
+    "bios2": Setup(own("smp"), settings={"MEMORY_MAP": "1"}, firmware="bios", cpus=2, disk_bytes=64 << 20),
     # Witness 7: memtest86+ starts all CPUs by itself.
     "memtest": Setup("boot", cpus=2, memory="384M", buffer_kib=4096, disk_bytes=0, log_writes=False, trace=False, payload=MEMTEST,
                      payload_options="console=ttyS0,115200", payload_until=r"#[3-9] +\[", payload_seconds=100, timeout_s=120, devices=("VGA",)),  # it wants a screen
     # Witness 7, the other kernel: Xen has its own start of CPUs, page tables and interrupts.
     "xen": Setup(own("xen"), cpus=2, disk_bytes=64 << 20, xen=True, timeout_s=450),
+    "fault": Setup(own("fault"), cpus=2, disk_bytes=64 << 20, ends="crashed", gdb=Path(tempfile.gettempdir()) / f"undercroft-gdb-{os.getpid()}"),
     "reach": Setup(own("reach"), settings=reach_check.SETTINGS, mode="header", disk_bytes=64 << 20, guest_programs=("reach",)),
+    # Other cards than the e1000e of all other runs.
+    "nic_e1000": Setup(own("nics"), settings=nics_check.SETTINGS, nic="e1000", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=240),
+    "nic_virtio": Setup(own("nics"), settings=nics_check.SETTINGS, nic="virtio", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=240),
+    "clock": Setup(own("clock"), mode="header", disk_bytes=64 << 20, timeout_s=240),
     "forms_bare": Setup(own("forms"), sensor=False, disk_bytes=64 << 20, log_writes=False, trace=False, guest_programs=("forms",), timeout_s=120),
     "forms": Setup(own("forms"), mode="header", disk_bytes=64 << 20, guest_programs=("forms",), timeout_s=150),
 }
 
 
 def make(name: str, build: Build, folder: Path) -> None:
-    reach = name == "reach"
-    run = rig.perform(RUNS[name], build, folder, on_stage=reach_check.saver(folder) if reach else None,
-                      lay=reach_check.lay_patterns if reach else None)
+    setup, on_stage, lay = RUNS[name], None, None
+    if name == "reach":
+        on_stage, lay = reach_check.saver(folder), reach_check.lay_patterns
+    elif name.startswith("nic_"):
+        on_stage = nics_check.saver(folder)
+    elif setup.gdb:
+        on_stage = fault_check.breaker(build, folder, setup.gdb)
+    if name == "clock":
+        with SntpServer(clock_check.OFFSET_S) as server:
+            setup = dataclasses.replace(setup, config={"sntp": f"10.0.2.2:{server.port}", "sntp_interval_s": "1"})
+            run = rig.perform(setup, build, folder, on_stage=clock_check.jumper(server))
+            clock_check.keep(server, folder)
+    else:
+        run = rig.perform(setup, build, folder, on_stage=on_stage, lay=lay)
     print(f"{name}: the machine ended by itself after {run.facts['seconds']} s; {folder}")
 
 
@@ -88,6 +120,19 @@ class Judges:
 
     def reads(self) -> Verdict:
         return judge.reads(self._evidence("mix"))
+
+    def ide(self) -> Verdict:
+        evidence = self._evidence("ide")
+        verdict = judge.writes(evidence, IDE_WRITES)
+        verdict.merge(judge.reads(evidence))
+        verdict.merge(judge.replay(evidence.run, self._build))
+        return verdict
+
+    def ide_pio(self) -> Verdict:
+        evidence = self._evidence("ide_pio")
+        verdict = judge.pio(evidence, IDE_PIO_WRITES)
+        verdict.merge(judge.replay(evidence.run, self._build))
+        return verdict
 
     def faults(self) -> Verdict:
         evidence = self._evidence("faults")
@@ -119,6 +164,16 @@ class Judges:
                 verdict.merge(judge.reads(evidence))
         return verdict
 
+    def bios(self) -> Verdict:
+        verdict = Verdict("started by GRUB on a BIOS machine")
+        for name in ("bios1", "bios2"):
+            evidence = self._evidence(name)
+            verdict.merge(judge.all_cpus(evidence.run, evidence))
+            verdict.merge(bios_check.check(evidence))
+            verdict.merge(judge.writes(evidence, 1))
+            verdict.merge(judge.reads(evidence))
+        return verdict
+
     def control(self) -> Verdict:
         return control_check.check(self._evidence("control"))
 
@@ -129,11 +184,26 @@ class Judges:
         verdict.merge(judge.writes(evidence, 1))
         return verdict
 
+    def fault(self) -> Verdict:
+        run = self._run("fault")
+        return fault_check.check(run, store.only_boot(run.store))
+
+    def xen(self) -> Verdict:
+        return judge.xen(self._evidence("xen"))
+
     def forms(self) -> Verdict:
         sensed = self._run("forms")
         verdict = forms_check.check(self._run("forms_bare"), sensed)
         verdict.merge(judge.sensor_ran(sensed))
         return verdict
+
+    def nics(self) -> Verdict:
+        verdict = nics_check.check(self._run("nic_e1000"))
+        verdict.merge(nics_check.check(self._run("nic_virtio")))
+        return verdict
+
+    def clock(self) -> Verdict:
+        return clock_check.check(self._evidence("clock"))
 
     def reach(self) -> Verdict:
         verdict = reach_check.check(self._run("reach"))
@@ -160,7 +230,7 @@ def main() -> int:
             return 0
         witness: Callable[[], Verdict] = getattr(Judges(build, runs), options.name)
         verdict = witness()
-    except (rig.RigError, StoreError, TraceError, LogError, OSError) as error:
+    except (rig.RigError, CollectorError, GdbError, fault_check.FaultError, StoreError, TraceError, LogError, OSError) as error:
         return rig.complain(error)
     print(verdict)
     return 0 if verdict.ok else 1

@@ -45,6 +45,7 @@ public:
     void set_guest_efer(std::uint64_t value);
     void inject_undefined() { record("inject_undefined"); }
     void inject_general_protection() { record("inject_general_protection"); }
+    void deliver_protection_fault() { record("deliver_protection_fault"); }
     void inject_stack_fault() { record("inject_stack_fault"); }
     void inject_page_fault(std::uint64_t address, std::uint64_t error) { record("inject_page_fault", address, error); }
     void intercept_halt(bool on);

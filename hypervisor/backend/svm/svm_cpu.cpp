@@ -13,7 +13,12 @@ using backend::Exit;
 using backend::ExitKind;
 
 constexpr std::uint64_t trap_flag = 1ULL << 8, interrupt_flag = 1ULL << 9;
-constexpr std::uint64_t interrupt_info_valid = 1ULL << 31;
+constexpr std::uint64_t interrupt_info_valid = 1ULL << 31, interrupt_info_type = 7ULL << 8;
+constexpr std::uint8_t double_fault = 8, protection_fault = 13;
+/// Always intercepted: above CPL 0 virtualisation instructions raise #GP where SVM is on, and #UD where it is off.
+constexpr std::uint32_t exceptions_of_guest = 1U << protection_fault;
+/// With a second fault on top these make a double fault (APM volume 2, 8.2.9): #DE, #TS, #NP, #SS, #GP; #PF.
+constexpr std::uint32_t contributory = 1U << 0 | 0xFU << 10 | 1U << 14;
 
 VmcbSegment read_segment(std::uint16_t selector, core::TablePointer const& gdt)
 {
@@ -54,6 +59,7 @@ void SvmCpu::initialise(Vmcb* vmcb, void* host_save, SharedState const* shared)
     vmcb_->intercept_misc1 = misc1::nmi | misc1::init | misc1::ioio | misc1::msr | misc1::invlpga | misc1::shutdown;
     vmcb_->intercept_misc2 =
         misc2::vmrun | misc2::vmmcall | misc2::vmload | misc2::vmsave | misc2::stgi | misc2::clgi | misc2::skinit;
+    vmcb_->intercept_exceptions = exceptions_of_guest;
     vmcb_->iopm_base = reinterpret_cast<std::uint64_t>(shared->iopm);
     vmcb_->msrpm_base = reinterpret_cast<std::uint64_t>(shared->msrpm);
     vmcb_->asid = 1;
@@ -105,13 +111,15 @@ boot::StartResult SvmCpu::capture(core::CapturedState const& captured)
 void SvmCpu::keep_interrupted_event()
 {
     std::uint64_t const info = vmcb_->exit_interrupt_info;
-    constexpr std::uint64_t type_mask = 7ULL << 8, type_software = 4ULL << 8;
+    constexpr std::uint64_t type_software = 4ULL << 8;
     if ((info & interrupt_info_valid) == 0 || vmcb_->event_injection != 0)
         return;
-    if ((info & type_mask) == type_software)
+    if (!stepping_ && vmcb_->exit_code == exit_code::exception_base + protection_fault)
+        return; // the fault takes its place
+    if ((info & interrupt_info_type) == type_software)
         return; // INT n is executed again
     auto const vector = static_cast<std::uint8_t>(info & 0xFF);
-    if ((info & type_mask) == event::type_exception && (vector == 3 || vector == 4))
+    if ((info & interrupt_info_type) == event::type_exception && (vector == 3 || vector == 4))
         return; // INT3 and INTO are executed again
     vmcb_->event_injection = info;
 }
@@ -126,6 +134,8 @@ backend::Exit SvmCpu::run()
     vmcb_->tlb_control = static_cast<std::uint8_t>(TlbControl::none);
     vmcb_->event_injection = 0;
     vmcb_->clean_bits = 0;
+    // A BIOS may leave system management mode with an EFER of its own (SeaBIOS does): VMRUN wants the bit.
+    vmcb_->efer |= efer_svme;
     keep_interrupted_event();
     if (vmcb_->exit_code == exit_code::init)
         consume_nmi(); // it stays pending, and would exit for ever, until GIF lets it become #SX
@@ -217,9 +227,12 @@ backend::Exit SvmCpu::classify() const
         exit.kind = ExitKind::shutdown;
         break;
     default:
-        // Exceptions are intercepted during a single step only; each ends it.
-        if (vmcb_->exit_code >= exit_code::exception_base && vmcb_->exit_code < exit_code::exception_base + 32)
+        // Exceptions but #GP are intercepted during a single step only; each ends it.
+        if (stepping_ && vmcb_->exit_code >= exit_code::exception_base &&
+            vmcb_->exit_code < exit_code::exception_base + 32)
             exit.kind = ExitKind::debug_trap;
+        else if (vmcb_->exit_code == exit_code::exception_base + protection_fault)
+            exit.kind = faulted_in(double_fault) ? ExitKind::shutdown : ExitKind::protection_fault;
         break;
     }
     return exit;
@@ -358,7 +371,7 @@ void SvmCpu::close_view()
 {
     stepping_ = false;
     vmcb_->rflags = (vmcb_->rflags & ~(trap_flag | interrupt_flag)) | guest_flags_;
-    vmcb_->intercept_exceptions = 0;
+    vmcb_->intercept_exceptions = exceptions_of_guest;
     vmcb_->intercept_misc1 &= ~misc1::task_switch;
     vmcb_->nested_cr3 = shared_->nested_root;
     flush_nested();
@@ -367,6 +380,24 @@ void SvmCpu::close_view()
 void SvmCpu::consume_nmi()
 {
     take_pending_nmi();
+}
+
+/// The exit came while this exception was being delivered.
+bool SvmCpu::faulted_in(std::uint8_t vector) const
+{
+    std::uint64_t const info = vmcb_->exit_interrupt_info;
+    return (info & interrupt_info_valid) != 0 && (info & interrupt_info_type) == event::type_exception &&
+           (info & 0xFF) == vector;
+}
+
+void SvmCpu::deliver_protection_fault()
+{
+    constexpr std::uint64_t resume_flag = 1ULL << 16; // faults push it set
+    for (std::uint8_t vector = 0; vector < 32; ++vector)
+        if ((contributory >> vector & 1) != 0 && faulted_in(vector))
+            return inject_exception(double_fault, true, 0);
+    vmcb_->rflags |= resume_flag;
+    inject_exception(protection_fault, true, static_cast<std::uint32_t>(vmcb_->exit_info1));
 }
 
 void SvmCpu::inject_exception(std::uint8_t vector, bool has_error, std::uint32_t error)

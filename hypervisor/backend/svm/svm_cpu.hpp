@@ -60,6 +60,7 @@ public:
     void set_guest_efer(std::uint64_t efer);
     void inject_undefined() { inject_exception(6, false, 0); }
     void inject_general_protection() { inject_exception(13, true, 0); }
+    void deliver_protection_fault();
     void inject_stack_fault() { inject_exception(12, true, 0); }
     void inject_page_fault(std::uint64_t address, std::uint64_t error)
     {
@@ -79,6 +80,7 @@ public:
 private:
     void inject_exception(std::uint8_t vector, bool has_error, std::uint32_t error);
     [[nodiscard]] backend::Exit classify() const;
+    [[nodiscard]] bool faulted_in(std::uint8_t vector) const;
     void keep_interrupted_event();
     void close_view();
     void finish_step();

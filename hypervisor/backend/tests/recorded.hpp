@@ -15,6 +15,7 @@ struct Recorded : Base {
     void set_guest_efer(std::uint64_t v) { note("set_guest_efer", v), Base::set_guest_efer(v); }
     void inject_undefined() { note("inject_undefined"), Base::inject_undefined(); }
     void inject_general_protection() { note("inject_general_protection"), Base::inject_general_protection(); }
+    void deliver_protection_fault() { note("deliver_protection_fault"), Base::deliver_protection_fault(); }
     void inject_stack_fault() { note("inject_stack_fault"), Base::inject_stack_fault(); }
     void inject_page_fault(std::uint64_t address, std::uint64_t error)
     {

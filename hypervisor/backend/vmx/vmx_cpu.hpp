@@ -63,6 +63,7 @@ public:
     void set_guest_efer(std::uint64_t efer);
     void inject_undefined() { inject_exception(6, false, 0); }
     void inject_general_protection() { inject_exception(13, true, 0); }
+    void deliver_protection_fault() {} // #GP does not exit here
     void inject_stack_fault() { inject_exception(12, true, 0); }
     void inject_page_fault(std::uint64_t address, std::uint64_t error_code)
     {

@@ -1,7 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // load_elf() with a file made by hand, byte offsets as in the ELF-64 Object File Format, and with
 // that file damaged. Memory is exactly as large as announced, so that AddressSanitizer sees any step outside.
-#include "hypervisor/boot/uefi/elf.hpp"
+#include "hypervisor/boot/elf.hpp"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 #include <random>
 #include <vector>
 
-namespace undercroft::efi {
+namespace undercroft::boot {
 namespace {
 
 constexpr std::size_t memory_bytes = 0x3000;
@@ -227,4 +227,4 @@ TEST(Elf, RandomDamage)
 }
 
 } // namespace
-} // namespace undercroft::efi
+} // namespace undercroft::boot

@@ -1,7 +1,9 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/boot/uefi/firmware.hpp"
 
+#include "hypervisor/boot/entropy.hpp"
 #include "hypervisor/boot/uefi/ram_map.hpp"
+#include "hypervisor/boot/utc.hpp"
 
 namespace undercroft::efi {
 namespace {
@@ -15,17 +17,6 @@ std::uint64_t read_tsc()
     std::uint32_t low, high;
     asm volatile("lfence; rdtsc" : "=a"(low), "=d"(high));
     return std::uint64_t{high} << 32 | low;
-}
-
-/// Days since 1970-01-01 of a proleptic Gregorian date.
-std::int64_t days_from_civil(std::int64_t year, unsigned month, unsigned day)
-{
-    year -= month <= 2 ? 1 : 0;
-    std::int64_t const era = (year >= 0 ? year : year - 399) / 400;
-    auto const year_of_era = static_cast<unsigned>(year - era * 400);
-    unsigned const day_of_year = (153 * (month + (month > 2 ? -3U : 9U)) + 2) / 5 + day - 1;
-    unsigned const day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    return era * 146097 + day_of_era - 719468;
 }
 
 } // namespace
@@ -160,15 +151,32 @@ bool Firmware::add_memory(boot::BootInfo& info)
     return done;
 }
 
+std::uint64_t Firmware::measure_tsc_hz()
+{
+    constexpr std::uint64_t short_us = 1000, long_us = 6000;
+    std::uint64_t shortest[2] = {~0ULL, ~0ULL};
+    for (unsigned round = 0; round < 16; ++round)
+        for (unsigned i = 0; i < 2; ++i) {
+            std::uint64_t const before = read_tsc();
+            boot_->stall(i == 0 ? short_us : long_us);
+            std::uint64_t const taken = read_tsc() - before;
+            shortest[i] = taken < shortest[i] ? taken : shortest[i];
+        }
+    // What disturbs a Stall (SMM, a busy host beneath) makes it longer, never shorter: the smaller rate is the better
+    // one. In the difference of both what a call costs is not contained; where it is far off, all of one kind were
+    // disturbed.
+    std::uint64_t const by_short = shortest[0] * (1000000 / short_us), by_long = shortest[1] * 1000 / (long_us / 1000);
+    std::uint64_t const limit = by_short < by_long ? by_short : by_long;
+    std::uint64_t const by_difference = (shortest[1] - shortest[0]) * (1000000 / (long_us - short_us));
+    return by_difference <= limit && by_difference > limit - limit / 16 ? by_difference : limit;
+}
+
 void Firmware::add_time(boot::BootInfo& info)
 {
-    constexpr std::uint64_t measure_us = 20000;
-    std::uint64_t const before = read_tsc();
-    boot_->stall(measure_us);
-    info.tsc_hz = (read_tsc() - before) * (1000000 / measure_us);
+    info.tsc_hz = measure_tsc_hz();
     Time time{};
     if (system_->runtime->get_time(&time, nullptr) == success) {
-        std::int64_t seconds = days_from_civil(time.year, time.month, time.day) * 86400 + time.hour * 3600 +
+        std::int64_t seconds = boot::days_from_civil(time.year, time.month, time.day) * 86400 + time.hour * 3600 +
                                time.minute * 60 + time.second;
         if (time.time_zone != 2047) // EFI_UNSPECIFIED_TIMEZONE: taken as UTC
             seconds += std::int64_t{time.time_zone} * 60;
@@ -180,27 +188,15 @@ void Firmware::add_time(boot::BootInfo& info)
 void Firmware::add_random(boot::BootInfo& info)
 {
     void* interface = nullptr;
-    std::uint8_t bytes[32] = {};
+    boot::Seeds seeds;
     bool done = false;
     if (boot_->locate_protocol(&rng_guid, nullptr, &interface) == success) {
         auto* const rng = static_cast<Rng*>(interface);
-        done = rng->get_rng(rng, nullptr, sizeof(bytes), bytes) == success;
+        done = rng->get_rng(rng, nullptr, sizeof(seeds.bytes), seeds.bytes) == success;
     }
-    // Without a generator: the clock and the jitter of successive TSC readings, mixed (splitmix64).
-    // The boot id needs to be unique; the secret only has to hold until boot services end.
-    std::uint64_t state = info.firmware_utc_ns ^ info.firmware_tsc;
-    for (std::size_t i = 0; i < sizeof(bytes) && !done; ++i) {
-        for (unsigned round = 0; round < 16; ++round) {
-            state += 0x9E3779B97F4A7C15 + read_tsc();
-            state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9;
-            state = (state ^ (state >> 27)) * 0x94D049BB133111EB;
-            state ^= state >> 31;
-        }
-        bytes[i] = static_cast<std::uint8_t>(state);
-    }
-    __builtin_memcpy(info.boot_id, bytes, 16);
-    __builtin_memcpy(&info.boot_secret, bytes + 16, 8);
-    __builtin_memcpy(&info.random_seed, bytes + 24, 8);
+    if (!done)
+        boot::add_jitter(seeds, info.firmware_utc_ns ^ info.firmware_tsc, read_tsc);
+    seeds.store(info);
 }
 
 } // namespace undercroft::efi

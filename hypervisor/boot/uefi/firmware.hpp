@@ -29,6 +29,7 @@ public:
 private:
     [[nodiscard]] bool add_memory(boot::BootInfo& info);
     void add_time(boot::BootInfo& info);
+    [[nodiscard]] std::uint64_t measure_tsc_hz();
     void add_random(boot::BootInfo& info);
 
     Handle image_;

@@ -5,9 +5,10 @@
 #include <initializer_list>
 
 #include "hypervisor/boot/boot_info.hpp"
+#include "hypervisor/boot/elf.hpp"
+#include "hypervisor/boot/explain.hpp"
 #include "hypervisor/boot/uefi/console.hpp"
 #include "hypervisor/boot/uefi/efi.hpp"
-#include "hypervisor/boot/uefi/elf.hpp"
 #include "hypervisor/boot/uefi/firmware.hpp"
 
 namespace undercroft::efi {
@@ -15,44 +16,11 @@ namespace {
 
 using boot::BootInfo;
 using boot::CoreHeader;
+using boot::explain;
+using boot::max_core_bytes;
 using boot::StartResult;
 
 constexpr std::uint64_t huge_page = 2ULL << 20;
-/// The core's image with its zeroed data; checked against the file before it is loaded.
-constexpr std::uint64_t max_core_bytes = 16ULL << 20;
-
-char const* explain(StartResult result)
-{
-    switch (result) {
-    case StartResult::ok:
-        return "ok";
-    case StartResult::bad_boot_info:
-        return "undercroft.efi and core.elf are of different versions";
-    case StartResult::no_virtualisation:
-        return "this CPU offers neither AMD SVM with nested paging nor Intel VT-x with EPT and unrestricted guest";
-    case StartResult::virtualisation_disabled:
-        return "virtualisation is switched off in the firmware's setup (SVM / VT-x)";
-    case StartResult::out_of_memory:
-        return "not enough memory for this configuration (buffer_kib)";
-    case StartResult::bad_config:
-        return "the configuration was refused";
-    case StartResult::no_nic:
-        return "no network card found that a driver knows and that fits nic = ... in undercroft.conf";
-    case StartResult::several_nics:
-        return "more than one network card fits: name one with nic = pci:BB:DD.F in undercroft.conf";
-    case StartResult::nic_failed:
-        return "the network card cannot be used as it is; its log line says why";
-    case StartResult::no_disk_controller:
-        return "no AHCI controller found";
-    case StartResult::unsupported_paging:
-        return "the firmware runs with 5-level paging";
-    case StartResult::too_many_cpus:
-        return "more CPUs than supported";
-    case StartResult::too_many_memory_ranges:
-        return "the firmware's memory map is in more pieces than supported";
-    }
-    return "unknown error";
-}
 
 struct ApContext {
     CoreHeader const* core;
@@ -116,7 +84,7 @@ std::uint64_t required_bytes(SystemTable* system, Buffer const& core_file, Buffe
         return print_error(system, explain(StartResult::out_of_memory)), 0;
     std::uint64_t bytes = 0;
     boot::ConfigProblem problem{};
-    ElfImage const image = load_elf(core_file.data, core_file.bytes, pages, max_core_bytes);
+    boot::ElfImage const image = boot::load_elf(core_file.data, core_file.bytes, pages, max_core_bytes);
     auto const* const core = reinterpret_cast<CoreHeader const*>(image.entry);
     if (core == nullptr || core->magic != boot::core_header_magic)
         print_error(system, "core.elf is damaged or of another version");
@@ -155,7 +123,7 @@ Status start(Handle image, SystemTable* system)
     std::uint64_t const region = firmware.reserve(wanted, huge_page);
     if (region == 0)
         return print_error(system, explain(StartResult::out_of_memory)), out_of_resources;
-    ElfImage const core_image = load_elf(core_file.data, core_file.bytes, region, wanted);
+    boot::ElfImage const core_image = boot::load_elf(core_file.data, core_file.bytes, region, wanted);
     if (core_image.entry == nullptr)
         return print_error(system, "core.elf is damaged"), load_error;
     auto const* const core = reinterpret_cast<CoreHeader const*>(core_image.entry);

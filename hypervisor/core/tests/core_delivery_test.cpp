@@ -27,6 +27,8 @@ struct Work final : DeliveryWork {
             return false;
         if (polls <= moves_until)
             ++answered;
+        if (asks && !unsent_records)
+            unacknowledged_records = true;
         if (sends && unsent_records) {
             unsent_records = false;
             unacknowledged_records = true;
@@ -41,6 +43,7 @@ struct Work final : DeliveryWork {
     std::uint64_t answered = 1;
     bool busy_elsewhere = false; ///< another CPU sends
     unsigned moves_until = 0;    ///< each of the first polls brings an answer
+    bool asks = false;           ///< a poll without records asks for the time
     bool sends = true, all_asked = false;
     unsigned polls = 0, acknowledged_at_poll = ~0U;
     Tsc last{};
@@ -83,6 +86,19 @@ TEST_F(CoreDelivery, NothingToSendCostsNothing)
     delivery.after_exit(ExitKind::port);
     EXPECT_EQ(work.polls, 2U);
     EXPECT_TRUE(cpu.calls.empty()) << "no intercept is written when it does not change";
+}
+
+TEST_F(CoreDelivery, AnswerToAQuestionIsLookedForSoon)
+{
+    work.asks = true;
+    delivery.after_exit(ExitKind::port);
+    EXPECT_TRUE(cpu.halt_intercepted && cpu.interrupts_intercepted) << "not only at the next exit, whenever that is";
+    work.asks = false;
+    work.acknowledged_at_poll = 3;
+    host.step = 1;
+    delivery.after_exit(ExitKind::halt);
+    EXPECT_FALSE(work.unacknowledged_records);
+    EXPECT_FALSE(armed());
 }
 
 TEST_F(CoreDelivery, FirstRecordLeavesAtOnceLaterOnesBatch)

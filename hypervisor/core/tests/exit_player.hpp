@@ -125,10 +125,10 @@ void enter_mode(Cpu& cpu, paging::testing::Ram& ram, Mode mode)
 {
     switch (mode) {
     case Mode::long64:
-        ram.put<std::uint64_t>(0x1000, 0x2003);
-        ram.put<std::uint64_t>(0x2000, 0x3003);
-        ram.put<std::uint64_t>(0x3000 + 2 * 8, 0x4003);
-        ram.put<std::uint64_t>(0x4000, code_gpa | 3);
+        ram.put<std::uint64_t>(0x1000, 0x2007);
+        ram.put<std::uint64_t>(0x2000, 0x3007);
+        ram.put<std::uint64_t>(0x3000 + 2 * 8, 0x4007);
+        ram.put<std::uint64_t>(0x4000, code_gpa | 7);
         cpu.set_segment(Segment::cs, {0x10, 0xA9B, 0xFFFF'FFFF, 0x7777'0000}); // base is ignored in 64-bit mode
         cpu.set_system_registers(0x8001'0033, 0x1000, 0x20, 0xD00);
         cpu.set_rip(0x40'0000);
@@ -239,6 +239,9 @@ private:
             post(mailbox_, what);
         while_waiting.assign(step.while_waiting.begin(), step.while_waiting.end());
         machine_.answers = step.answers;
+        backend::SegmentState stack = cpu_.segment(Segment::ss);
+        stack.attributes = static_cast<std::uint16_t>((stack.attributes & ~0x60) | step.cpl << 5);
+        cpu_.set_segment(Segment::ss, stack);
         backend::Exit exit = step.exit;
         if (step.next_rip_offset != 0)
             exit.next_rip = cpu_.rip() + step.next_rip_offset;
@@ -261,6 +264,16 @@ private:
     ScriptedMachine machine_{cpu_.calls};
     ExitLoop<Cpu> loop_{cpu_, mailbox_, machine_, &wait_for_request};
 };
+
+/// Without those that have an exit of this kind, which the vendor does not know.
+inline std::vector<Scenario> scenarios_without(backend::ExitKind kind)
+{
+    std::vector<Scenario> list = exit_scenarios();
+    std::erase_if(list, [kind](Scenario const& scenario) {
+        return std::ranges::any_of(scenario.steps, [kind](Step const& step) { return step.exit.kind == kind; });
+    });
+    return list;
+}
 
 template <typename Rig>
 void play_scenario(Scenario const& scenario)

@@ -71,6 +71,7 @@ struct Step {
     std::optional<std::uint64_t> cs_base{};
     std::optional<std::uint64_t> rflags{};
     bool ends_in_shutdown = false;
+    std::uint8_t cpl = 0;
     std::uint64_t next_rip_offset = 0; ///< exit.next_rip = RIP before + this, when not 0
 };
 

@@ -55,6 +55,24 @@ TEST(Decode, ModesChangeTheMeaning)
     EXPECT_TRUE(high.register_high);
 }
 
+TEST(Decode, InstructionsThatNeedSvm)
+{
+    // APM volume 3: 0F 01 D8 ... DF are VMRUN, VMMCALL, VMLOAD, VMSAVE, STGI, CLGI, SKINIT, INVLPGA.
+    bool const needs[] = {true, false, true, true, true, true, true, true};
+    for (std::uint8_t i = 0; i < 8; ++i) {
+        auto const last = static_cast<std::uint8_t>(0xD8 + i);
+        bool const skinit = i == 4 || i == 6;
+        for (CodeMode const mode : {CodeMode::bits16, CodeMode::bits32, CodeMode::bits64}) {
+            EXPECT_EQ(needs_svm(Bytes{0x0F, 0x01, last}, mode, false), needs[i]) << int{last};
+            EXPECT_EQ(needs_svm(Bytes{0x0F, 0x01, last}, mode, true), needs[i] && !skinit) << int{last};
+            EXPECT_FALSE(needs_svm(Bytes{0x0F, 0x01}, mode, false)) << "cut off";
+        }
+        EXPECT_EQ(needs_svm(Bytes{0x66, 0x2E, 0x48, 0x0F, 0x01, last}, CodeMode::bits64, false), needs[i]);
+    }
+    for (Bytes const& other : {Bytes{}, Bytes{0xF4}, Bytes{0x0F, 0x01, 0xC1}, Bytes{0x0F, 0x32}, Bytes{0xCD, 0xF0}})
+        EXPECT_FALSE(needs_svm(other, CodeMode::bits64, false));
+}
+
 TEST(Decode, AbsoluteAccumulatorForms)
 {
     auto const load = decoded({0xA1, 0, 0, 0xB0, 0xFE}, CodeMode::bits32); // mov eax, [FEB00000h]

@@ -3,6 +3,7 @@
 #include "hypervisor/mediate/ahci/port.hpp"
 
 #include "hypervisor/core/log.hpp"
+#include "hypervisor/mediate/ata/worth_logging.hpp"
 
 namespace undercroft::ahci {
 namespace {
@@ -10,12 +11,6 @@ namespace {
 constexpr std::uint64_t join(std::uint32_t low, std::uint32_t high)
 {
     return low | static_cast<std::uint64_t>(high) << 32;
-}
-
-/// The first few of a kind are logged, then ever fewer: a guest must not be able to flood the log.
-bool worth_logging(std::uint64_t times)
-{
-    return times <= 8 || (times & (times - 1)) == 0;
 }
 
 } // namespace
@@ -34,7 +29,7 @@ std::uint32_t Port::load(std::uint32_t reg) const
 
 void Port::warn(std::uint64_t& times, std::string_view what, unsigned slot)
 {
-    if (!worth_logging(++times))
+    if (!ata::worth_logging(++times))
         return;
     core::log(core::LogLevel::warning, core::str("ahci "), core::dec(source_ >> 8), core::str(" port "),
               core::dec(source_ & 0xffU), core::str(" slot "), core::dec(slot), core::str(": "), core::str(what),

@@ -76,6 +76,7 @@ bool parse_identify(std::span<std::byte const, identify_bytes> data, Identity& i
     identity.sector_bytes = static_cast<std::uint16_t>(bytes);
     identity.sectors = capacity(w) & ((1ULL << 48) - 1);
     identity.geometry = geometry(w);
+    identity.multiple = (w[59] & 0x0100U) != 0 ? w[59] & 0xffU : 0;
     w.text(27, identity.model);
     w.text(10, identity.serial);
     return true;

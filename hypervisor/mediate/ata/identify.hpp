@@ -16,6 +16,7 @@ struct Identity {
     std::uint16_t sector_bytes = 512; ///< logical sector: a multiple of 512, at most 32,768
     std::uint64_t sectors = 0;        ///< logical sectors of the disk, 0 = not stated
     Geometry geometry;
+    std::uint16_t multiple = 0; ///< sectors per PIO block of MULTIPLE commands as set now, 0 = not stated
     char model[40]{};
     char serial[20]{};
 };

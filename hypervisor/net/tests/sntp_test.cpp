@@ -218,6 +218,56 @@ TEST(SntpClock, DriftIsLearnt)
     }
 }
 
+TEST(SntpClock, AWronglyMeasuredTscIsNoticed)
+{
+    // What a firmware's delay loop makes of it on a busy machine. Questions each second, and each minute.
+    for (std::uint32_t const interval : {1U, 60U})
+        for (double const ppm : {-600'000.0, -316'000.0, -120'000.0, -4000.0, 4000.0, 30'000.0, 200'000.0}) {
+            Bench b{[&](World& w) { w.ppm = ppm; }, {interval, 3}};
+            b.server.jitter = 0.0005;
+            b.run(interval == 1 ? 30 : 400);
+            EXPECT_NEAR(static_cast<double>(b.clock.frequency_error_ppb()), ppm * 1000, 2e6) << interval << " " << ppm;
+            for (int i = 0; i < 20; ++i) {
+                b.run(5);
+                EXPECT_LT(std::abs(b.error()), 12'000'000) << interval << " " << ppm;
+            }
+        }
+}
+
+TEST(SntpClock, JumpsOfTheServerAreNoRate)
+{
+    for (double const jump : {0.02, 0.1, 0.3, 1.0, -0.02, -0.1, -0.3, -5.0})
+        for (std::uint32_t const interval : {1U, 60U}) {
+            Bench b{{}, {interval, 3}};
+            b.server.jitter = 0.002;
+            b.run(interval * 12.0);
+            b.server.error = static_cast<std::int64_t>(jump * 1e9);
+            for (int i = 0; i < 20; ++i) {
+                b.run(interval);
+                EXPECT_LT(std::abs(static_cast<double>(b.clock.frequency_error_ppb())), 1.1e6)
+                    << jump << " " << interval;
+            }
+        }
+}
+
+TEST(SntpClock, SaysWhileItWaitsForAnAnswer)
+{
+    Bench b;
+    EXPECT_FALSE(b.clock.asking());
+    b.clock.poll(b.world.tsc());
+    EXPECT_TRUE(b.clock.asking());
+    b.world.true_seconds += 0.01;
+    b.clock.poll(b.world.tsc());
+    EXPECT_FALSE(b.clock.asking());
+    b.server.silent = true;
+    b.world.true_seconds += 3;
+    b.clock.poll(b.world.tsc());
+    EXPECT_TRUE(b.clock.asking());
+    b.world.true_seconds += 2.1;
+    b.clock.poll(b.world.tsc());
+    EXPECT_FALSE(b.clock.asking()) << "given up";
+}
+
 TEST(SntpClock, JitterIsNotFollowed)
 {
     Bench b{[](World& w) { w.ppm = 50; }};

@@ -25,6 +25,12 @@ public:
     PciMediator* mediator = nullptr;
     ConfigSpaceModel* model = nullptr;
 
+    std::uint64_t taken_port = 0; ///< a BAR that would cover it may not move there
+
+    bool bar_may_move(Bdf, unsigned, BarRange const& to) override
+    {
+        return to.kind != Bar::Kind::io || taken_port < to.base || taken_port >= to.base + to.size;
+    }
     void bar_about_to_move(Bdf f, unsigned bar, BarRange const& to) override { note("before", f, bar, to); }
     void bar_moved(Bdf f, unsigned bar, BarRange const&, BarRange const& to) override { note("moved", f, bar, to); }
     void ecam_pages_changed() override
@@ -175,6 +181,78 @@ TEST_F(Mediator, FunctionZeroWithNeighboursLeavesAPlaceholder)
     for (unsigned offset = 0x10; offset < 0x100; offset += 4)
         EXPECT_EQ(0U, port_read(nic_bdf, offset, 4));
     EXPECT_EQ(0x15338086U, port_read({1, 0, 1}, 0, 4));
+}
+
+/// PCI IDE Controller Specification 1.0: the fixed ports of a channel in compatibility mode, its BARs in native mode.
+class IdeBars : public Mediator {
+protected:
+    static constexpr Bdf ide_bdf{0, 1, 1};
+    void start_with(std::uint32_t interface, std::uint8_t writable)
+    {
+        ide_ = &model_.add(1, 1);
+        model_.add(1).identity(0x8086, 0x7000, 0x060100, 0x80);
+        ide_->identity(0x8086, 0x7010, 0x010100 | interface);
+        ide_->set(9, 1, interface, writable);
+        ide_->set(4, 2, 0x0005, 0x0547);
+        ide_->io_bar(4, 0xc000, 16);
+        EXPECT_TRUE(mediator_->watch(ide_bdf));
+        start();
+    }
+    std::string ranges()
+    {
+        std::string text;
+        for (BarRange const& range : mediator_->bars(ide_bdf)->ranges()) {
+            char one[40];
+            std::snprintf(one, sizeof(one), "%llx+%llx%s ", static_cast<unsigned long long>(range.base),
+                          static_cast<unsigned long long>(range.size), range.enabled ? "" : "off");
+            text += one;
+        }
+        return text;
+    }
+    ModelFunction* ide_ = nullptr;
+};
+
+TEST_F(IdeBars, CompatibilityMode)
+{
+    start_with(0x80, 0);
+    EXPECT_EQ(ranges(), "1f0+8 3f4+4 170+8 374+4 c000+10 ");
+    port_write(ide_bdf, 4, 2, 4);
+    EXPECT_EQ(take_events(),
+              (Texts{"moved 00:01.1 bar0 1f0 off", "moved 00:01.1 bar1 3f4 off", "moved 00:01.1 bar2 170 off",
+                     "moved 00:01.1 bar3 374 off", "moved 00:01.1 bar4 c000 off"}));
+    port_write(ide_bdf, 0x20, 4, 0xc101);
+    port_write(ide_bdf, 4, 2, 5);
+    Texts const on = take_events();
+    ASSERT_EQ(on.size(), 10U);
+    EXPECT_EQ(on[0], "before 00:01.1 bar0 1f0");
+    EXPECT_EQ(on[4], "before 00:01.1 bar4 c100");
+    EXPECT_EQ(on[9], "moved 00:01.1 bar4 c100");
+    port_write(ide_bdf, 9, 1, 0x85); // not changeable
+    EXPECT_EQ(Texts{}, take_events());
+}
+
+TEST_F(IdeBars, OneChannelGoesNative)
+{
+    start_with(0x8a, 0x05);
+    ide_->io_bar(2, 0xd000, 8);
+    ide_->io_bar(3, 0xd010, 4);
+    ecam_write(ide_bdf, 9, 1, 0x8e);
+    EXPECT_EQ(take_events(), (Texts{"before 00:01.1 bar2 d000", "before 00:01.1 bar3 d010", "moved 00:01.1 bar2 d000",
+                                    "moved 00:01.1 bar3 d010"}));
+    EXPECT_EQ(ranges(), "1f0+8 3f4+4 d000+8 d010+4 c000+10 ");
+}
+
+TEST_F(IdeBars, PortsThatAreTakenAreRefused)
+{
+    start_with(0x80, 0);
+    events_.taken_port = 0x1f0;
+    port_write(ide_bdf, 0x20, 4, 0x1f1);
+    EXPECT_EQ(ide_->get(0x20, 4), 0xc001U);
+    EXPECT_EQ(Texts{}, take_events());
+    EXPECT_EQ(1U, count(CounterId::pci_writes_refused));
+    port_write(ahci_bdf, 0x20, 4, 0x1e1); // 32 ports from 1e0h
+    EXPECT_EQ(ahci_->get(0x20, 4), 0x6041U);
+    EXPECT_EQ(2U, count(CounterId::pci_writes_refused));
 }
 
 TEST_F(Mediator, TheLatchBehavesAsHardware)

@@ -2,6 +2,7 @@
 """The bench's reading of the probe's marks, and its targets."""
 from __future__ import annotations
 
+import json
 import tempfile
 import unittest
 from pathlib import Path
@@ -25,6 +26,18 @@ class Bench(unittest.TestCase):
             found = bench.marks(Run(folder, {}))
         self.assertEqual(bench.phase(found, 0, 1), (400, 40000))
         self.assertEqual(found[-1], (600, 50000))
+
+    def test_a_part_replaces_only_its_own_figures(self) -> None:
+        def figure(name: str, value: float) -> dict[str, object]:
+            return {"name": name, "value": value, "unit": "", "reference": None, "note": ""}
+
+        with tempfile.TemporaryDirectory() as name:
+            path = Path(name) / "bench.json"
+            self.assertEqual(bench.merged(path, [figure("ratio_cpu_loop", 1)]), [figure("ratio_cpu_loop", 1)])
+            path.write_text(json.dumps([figure("boot_extra_s", 2), figure("ratio_cpu_loop", 1), figure("of_old", 3)]), encoding="utf-8")
+            found = bench.merged(path, [figure("instructions_per_exit", 5), figure("boot_extra_s", 4)])
+        self.assertEqual([(entry["name"], entry["value"]) for entry in found],
+                         [("instructions_per_exit", 5), ("ratio_cpu_loop", 1), ("boot_extra_s", 4)])
 
     def test_targets(self) -> None:
         self.assertEqual(bench.TARGETS["exits_per_4k_ncq_write_qd1"].verdict(4.0), "pass")

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "hypervisor/core/guest_memory.hpp"
@@ -97,7 +98,9 @@ public:
             if (!keep_data)
                 continue;
             std::vector<std::byte> part(extent.bytes);
-            if (memory_->read(extent.address, part))
+            if (extent.captured != nullptr)
+                seen.data.insert(seen.data.end(), extent.captured, extent.captured + extent.bytes);
+            else if (memory_->read(extent.address, part))
                 seen.data.insert(seen.data.end(), part.begin(), part.end());
         }
         commands.push_back(std::move(seen));

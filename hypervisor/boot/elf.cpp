@@ -1,7 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
-#include "hypervisor/boot/uefi/elf.hpp"
+#include "hypervisor/boot/elf.hpp"
 
-namespace undercroft::efi {
+namespace undercroft::boot {
 namespace {
 
 // ELF-64 Object File Format 1.5, and the x86-64 psABI for the relocation type.
@@ -110,4 +110,4 @@ ElfImage load_elf(std::uint8_t const* file, std::size_t file_bytes, std::uint64_
     return {reinterpret_cast<std::uint8_t*>(base + header.entry), base + image_bytes};
 }
 
-} // namespace undercroft::efi
+} // namespace undercroft::boot

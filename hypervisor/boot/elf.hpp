@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace undercroft::efi {
+namespace undercroft::boot {
 
 struct ElfImage {
     std::uint8_t* entry = nullptr; ///< nullptr: not a usable file
@@ -16,4 +16,4 @@ struct ElfImage {
 [[nodiscard]] ElfImage load_elf(std::uint8_t const* file, std::size_t file_bytes, std::uint64_t base,
                                 std::uint64_t memory_bytes);
 
-} // namespace undercroft::efi
+} // namespace undercroft::boot

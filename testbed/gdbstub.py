@@ -1,0 +1,59 @@
+# Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+"""Just enough of GDB's remote protocol to change physical memory of a machine in QEMU."""
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+
+class GdbError(Exception):
+    """The stub refused or did not answer."""
+
+
+class Gdb:
+    """A connection stops the machine; leaving the context lets it go on."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(20)
+        self._socket.connect(str(path))
+        self._buffer = b""
+
+    def __enter__(self) -> Gdb:
+        self.ask("?")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._send("D")
+        self._socket.close()
+
+    def write_physical(self, address: int, data: bytes) -> None:
+        for command in ("Qqemu.PhyMemMode:1", f"M{address:x},{len(data):x}:{data.hex()}"):
+            answer = self.ask(command)
+            if answer != "OK":
+                raise GdbError(f"{command}: {answer!r}")
+
+    def read_physical(self, address: int, size: int) -> bytes:
+        self.ask("Qqemu.PhyMemMode:1")
+        return bytes.fromhex(self.ask(f"m{address:x},{size:x}"))
+
+    def ask(self, command: str) -> str:
+        self._send(command)
+        while True:
+            start = self._buffer.find(b"$")
+            end = self._buffer.find(b"#", start)
+            if start >= 0 and end >= 0 and len(self._buffer) >= end + 3:
+                answer = self._buffer[start + 1:end].decode("ascii", "replace")
+                self._buffer = self._buffer[end + 3:]
+                self._socket.sendall(b"+")
+                if command == "?" or not answer.startswith("T"):  # that the machine stopped is said unasked, too
+                    return answer
+                continue
+            data = self._socket.recv(4096)
+            if not data:
+                raise GdbError(f"{command}: the connection is gone")
+            self._buffer += data
+
+    def _send(self, command: str) -> None:
+        text = command.encode("ascii")
+        self._socket.sendall(b"$" + text + f"#{sum(text) & 0xFF:02x}".encode("ascii"))
