@@ -26,6 +26,8 @@ struct Processor {
     unsigned address_bits = 36;
     bool offers_la57 = false, runs_la57 = false; ///< 5-level paging: the processor, the system now running
     bool invariant_tsc = false;
+    bool memory_keys =
+        false; ///< address bits choose an encryption key (AMD's SME, Intel's TME-MK, as the firmware set them)
     std::optional<std::uint64_t> vm_cr, feature_control; ///< nothing: not readable
     std::optional<vmx::Capabilities> vmx;
 };

@@ -68,6 +68,11 @@ void judge_addresses(Processor const& cpu, std::vector<Finding>& findings)
                             fmt::format("{} physical address bits", cpu.address_bits),
                             "the sensor maps 48: memory and devices above 256 TiB are out of the system's reach",
                             {}});
+    if (cpu.memory_keys)
+        findings.push_back(
+            {Level::note, "memory encryption by address bits (SME, TME-MK) is switched on by the firmware",
+             "each memory cell has further addresses, which the sensor does not close to the system",
+             "switch it off in the setup; transparent encryption (TSME, TME without keys) does no harm"});
     if (cpu.offers_la57)
         findings.push_back(
             {Level::note,

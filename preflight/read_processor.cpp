@@ -79,6 +79,19 @@ std::optional<std::uint64_t> read(Source const& source, std::uint32_t number, Fa
     return std::nullopt;
 }
 
+/// AMD APM volume 2, 7.10.1 (SYSCFG); Intel SDM volume 4, IA32_TME_ACTIVATE.
+bool has_memory_keys(Source const& source, Maker maker)
+{
+    constexpr std::uint64_t encryption_mode = 1U << 23, key_bits = 0xFULL << 32;
+    constexpr std::uint32_t syscfg = 0xC001'0010, tme_activate = 0x982;
+    bool const amd = maker == Maker::amd;
+    bool const offered =
+        amd ? source.cpuid(0x8000'0000, 0).eax >= 0x8000'001F && (source.cpuid(0x8000'001F, 0).eax & 1) != 0
+            : source.cpuid(0, 0).eax >= 7 && (source.cpuid(7, 0).ecx & 1U << 13) != 0;
+    return offered &&
+           (source.read_msr(amd ? syscfg : tme_activate).value_or(0) & (amd ? encryption_mode : key_bits)) != 0;
+}
+
 void read_amd(Source const& source, Facts& facts)
 {
     Processor& cpu = facts.processor;
@@ -124,6 +137,7 @@ void read_processor(Source const& source, Facts& facts)
         cpu.address_bits = source.cpuid(0x8000'0008, 0).eax & 0xFF;
     if (source.cpuid(0, 0).eax >= 7)
         cpu.offers_la57 = (source.cpuid(7, 0).ecx & 1U << 16) != 0;
+    cpu.memory_keys = cpu.maker != Maker::other && has_memory_keys(source, cpu.maker);
     if (cpu.maker == Maker::amd)
         read_amd(source, facts);
     else if (cpu.maker == Maker::intel)

@@ -244,11 +244,14 @@ TEST(Machines, NotesOfNewProcessors)
     make_amd_desktop(machine);
     machine.cpuid(0x8000'0008).eax = 0x3934; // 52 bits
     machine.cpuid(7).ecx = 1U << 16;
+    machine.cpuid(0x8000'001F).eax = 1;
+    machine.msr(0xC001'0010, 1U << 23);
     machine.file("proc/cpuinfo", "flags\t\t: fpu la57 rdpid\n");
     machine.file("sys/devices/system/clocksource/clocksource0/current_clocksource", "hpet\n");
     Verdict const verdict{machine};
     EXPECT_EQ(verdict.code, 0);
     EXPECT_EQ(verdict.level_of("52 physical address bits"), "note");
+    EXPECT_EQ(verdict.level_of("memory encryption by address bits"), "note");
     EXPECT_EQ(verdict.level_of("5-level paging: in use by this system"), "note");
     EXPECT_EQ(verdict.level_of("the system uses 'hpet'"), "note");
 }
