@@ -24,6 +24,7 @@ void add_lines(std::string& out, std::string_view lead, std::string const& text)
     std::string word, line = fmt::format("{:<{}}", lead, indent);
     while (words >> word) {
         if (line.size() > indent && line.size() + word.size() > columns) {
+            line.pop_back();
             out += line + "\n";
             line.assign(indent + 2, ' ');
         }

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 from . import bochs, boot_disk, cache, cpio, esp, grub, guest, kernel, linux_image
@@ -60,14 +59,10 @@ def bios_disk(linux: kernel.Kernel, target: Path, command_line: str, run_archive
         unpacked = linux_image.unpack(linux.image)
         boot_disk.write_system(folder / "disk.img", linux_image.disk_loader(folder), unpacked, BIOS_MIB << 20)
         (folder / "initrd.img").write_bytes(guest.initramfs(linux, guest.BOCHS_MODULES))
-        with open(folder / "linux.pickle", "wb") as handle:
-            pickle.dump(unpacked, handle)
 
     made = cache.build("bochs-bios", _key(linux, BIOS_MIB), make)
     esp.copy_image(made / "disk.img", target)
-    with open(made / "linux.pickle", "rb") as handle:
-        unpacked = pickle.load(handle)
-    boot_disk.finish(target, unpacked, command_line, (made / "initrd.img").read_bytes() + run_archive)
+    boot_disk.finish(target, command_line, (made / "initrd.img").read_bytes() + run_archive)
 
 
 def sensor_cd(target: Path, files: dict[str, Path], script: str) -> None:

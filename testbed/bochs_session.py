@@ -19,6 +19,7 @@ SYSTEM, DATA, CD = "ata0-master", ["ata1-master", "ata0-slave"], "ata1-slave"
 FIRMWARE_STEPS = ["BdsDxe: starting", "boot loader: Linux"]
 # Nothing comes after these, but Bochs would go on to its limit.
 FATAL = ["X64 Exception Type", "Kernel panic", "boot loader: (?!Linux)"]
+DRAIN_SECONDS = "1200"  # of the guest's time, which flies while it idles
 POLL_SECONDS = 0.05
 
 
@@ -72,7 +73,7 @@ class BochsSession:
         request = self.request
         settings = {"WORKLOAD": request.workload, "DISKS": " ".join(f"test{number}" for number in range(len(request.disks))),
                     "DISK_NAMES": "model", "GUEST_NET": "0", "CPUS": str(request.cpus), "POWER_OFF": "bochs",
-                    "DRAIN": "1" if request.drain else "0", **request.settings}
+                    "DRAIN": "1" if request.drain else "0", "DRAIN_SECONDS": DRAIN_SECONDS, **request.settings}
         extra = {name: path.read_bytes() for name, path in request.guest_files.items()}
         archive = guest.run_archive(workload_path(request.workload), settings, extra)
         line = f"{CMDLINE} {bochs_images.KERNEL_OPTIONS} {request.kernel_options}".strip()

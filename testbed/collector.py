@@ -108,15 +108,16 @@ class Collector:
             return values
         return {}
 
-    def wait_until_quiet(self, patience: float) -> bool:
+    def wait_until_quiet(self, patience: float, quiet: float | None = None) -> bool:
         """Waits until no records have come for a while: the sensor has then sent what it had buffered."""
         patience_end = time.monotonic() + patience
-        last, since = -1, time.monotonic()
+        quiet = QUIET_SECONDS if quiet is None else quiet
+        last, since = 0, time.monotonic()
         while time.monotonic() < patience_end:
-            now = self.metrics().get("fragments_received", 0)
+            now = self.metrics().get("fragments_received", last)  # nothing to read is no news
             if now != last:
                 last, since = now, time.monotonic()
-            elif time.monotonic() - since >= QUIET_SECONDS:
+            elif time.monotonic() - since >= quiet:
                 return True
             time.sleep(0.1)
         return False

@@ -276,6 +276,7 @@ TEST(Print, ProblemsComeFirstAndLinesStayShort)
     machine.uefi(true);
     Verdict const verdict{machine};
     std::string const text = as_text(verdict.facts, verdict.findings);
+    EXPECT_EQ(text.find(" \n"), std::string::npos) << text;
     EXPECT_TRUE(text.starts_with("problem  firmware: UEFI with Secure Boot on\n")) << text;
     std::size_t begin = 0;
     for (std::size_t end = text.find('\n'); end != std::string::npos; begin = end + 1, end = text.find('\n', begin))

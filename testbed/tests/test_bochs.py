@@ -62,7 +62,7 @@ class BochsTest(unittest.TestCase):
         linux = Linux([Segment(0x1000000, b"k" * 700, 0x3000), Segment(0x1003000, b"d", 0x1000)], bytes(0x7B), 0x1000000)
         image = self.folder / "disk.img"
         boot_disk.write_system(image, linux_image.disk_loader(self.folder), linux, 4 << 20)
-        boot_disk.finish(image, linux, "quiet", b"initrd")
+        boot_disk.finish(image, "quiet", b"initrd")
         data = image.read_bytes()
         self.assertEqual(data[510:512], b"\x55\xaa")
         table = [struct.unpack_from("<4I", data, 8 * 512 + 16 * number) for number in range(6)]

@@ -16,13 +16,15 @@ from unittest import mock
 from testbed import accel, cache, collector, run, session
 
 FAKE_COLLECTOR = """#!{python}
-import json, signal, sys, time
+import json, os, signal, sys, time
 options = dict(zip(sys.argv[2::2], sys.argv[3::2]))
 assert len(open(options["--key-file"]).read().strip()) == 64
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 open(options["--ready-file"], "w").write(options["--listen"])
 for number in range(10000):
-    open(options["--metrics-file"], "w").write(json.dumps({{"fragments_received": min(number, 5)}}))
+    with open(options["--metrics-file"] + ".new", "w") as new:
+        new.write(json.dumps({{"fragments_received": min(number, 5)}}))
+    os.replace(new.name, options["--metrics-file"])
     time.sleep(0.02)
 """
 

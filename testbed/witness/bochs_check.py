@@ -9,7 +9,7 @@ from .rig import Build, Run
 
 WORKLOAD_BEGINS, WORKLOAD_ENDS = 1, 2
 DATA_CHANNEL, DATA_DRIVE = 1, 0
-LEAST_WRITES = 60
+LEAST_WRITES = 45
 
 
 def counts_of(run: Run) -> Counts:

@@ -65,7 +65,10 @@ def read_counts(path: Path) -> Counts:
     commands: list[AtaCommand] = []
     positions: dict[int, int] = {}
     for line in path.read_text(encoding="ascii").splitlines():
-        value = json.loads(line)
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise CountError(f"{path} breaks off: Bochs did not end by itself") from error
         if "ata" in value:
             commands.append(_command(value))
         elif "mark" in value:

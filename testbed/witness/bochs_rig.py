@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from testbed.bochs_session import BochsSession
-from testbed.collector import Collector, Identity, sensor_config
+from testbed.collector import Collector, sensor_config
 from testbed.request import DiskWish, Request, Sensor
 from testbed.run import Hooks
 from testbed.session import say
 
 from . import rig
-from .rig import Build, RigError, Run
+from .rig import IDENTITY, Build, RigError, Run
 
-IDENTITY = Identity(rig.MACHINE_ID, rig.KEY, rig.CONTROL_KEY)
+# Longer than in QEMU: an interpreter on a busy host may pause for seconds.
+QUIET_SECONDS = 10.0
 DRAIN_SECONDS = 100.0
 PROGRAMS = {"uefi": "bin/undercroft.efi", "bios": "bin/undercroft.mb2"}
 
@@ -36,7 +37,7 @@ class Setup:
     settings: dict[str, str] = field(default_factory=dict)
     disk_bytes: int = 16 << 20
     config: dict[str, str] = field(default_factory=dict)
-    timeout_s: float = 600.0
+    timeout_s: float = 1500.0  # the instruction limit is the bound that does not depend on the host
     instruction_limit: int = 20_000_000_000
 
 
@@ -67,14 +68,14 @@ def perform(setup: Setup, build: Build, folder: Path) -> Run:
         config.write_text(sensor_config(IDENTITY, collector.port if collector else 9, settings), encoding="ascii")
         request = _request(setup, build, run, config)
         if collector:
-            request.drain = lambda: collector.wait_until_quiet(DRAIN_SECONDS)
+            request.drain = lambda: collector.wait_until_quiet(DRAIN_SECONDS, QUIET_SECONDS)
         outcome = BochsSession(request).run(Hooks(on_event=say))
     run.facts |= {"state": outcome.state, "seconds": outcome.seconds}
     run.save()
     if outcome.state != "finished":
         raise RigError(f"the machine {outcome.state} ({outcome.shutdown or outcome.error}); see {machine}\n{_tail(machine)}")
     if run.facts.get("collector_exit", 0) != 0:
-        raise RigError(f"the collector ended with {run.facts['collector_exit']}, see {folder}/collector.log")
+        raise RigError(f"the collector ended with {run.facts['collector_exit']}, see {folder}/collector-0.log")
     return run
 
 

@@ -3,11 +3,12 @@
 """bochs_run.py make RUN | judge RUN [--build FOLDER]
 
 The same as run.py for runs in Bochs: `make` performs a run in BUILD/witness/bochs_RUN, `judge` says what is to be
-thought of it. Exit code 0: holds; 1: does not; 2: could not be made.
+thought of it; the run `figures` is counted instead (bochs_figures.py), as JSON. Exit code 0: holds; 1: does not; 2: could not be made.
 """
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from testbed.bochs import BochsError  # noqa: E402
 from testbed.collector import CollectorError  # noqa: E402
 from testbed.grub import GrubError  # noqa: E402
 from testbed.linux_image import ImageError  # noqa: E402
-from testbed.witness import bochs_check, bochs_rig, rig  # noqa: E402
+from testbed.witness import bochs_check, bochs_figures, bochs_rig, rig  # noqa: E402
 from testbed.witness.bochs_counts import CountError  # noqa: E402
 from testbed.witness.bochs_rig import Setup  # noqa: E402
 from testbed.witness.rig import Build, RigError  # noqa: E402
@@ -30,6 +31,7 @@ RUNS = {
     "bare_bios": Setup(WORKLOAD, "bios", cpus=2, sensor=False, collector=False),
     "uefi": Setup(WORKLOAD, "uefi"),
     "bios": Setup(WORKLOAD, "bios", cpus=2),
+    "figures": bochs_figures.SETUP,
 }
 
 
@@ -47,6 +49,9 @@ def main() -> int:
             print(f"{options.name}: the machine ended by itself after {run.facts['seconds']} s; {folder}")
             return 0
         run = rig.load(folder)
+        if options.name == "figures":
+            print(json.dumps(bochs_figures.figures(run), indent=1))
+            return 0
         verdict = bochs_check.whole(run, build) if RUNS[options.name].sensor else bochs_check.bare(run)
     except (RigError, StoreError, CountError, BochsError, GrubError, ImageError, CollectorError, OSError) as error:
         return rig.complain(error)

@@ -47,7 +47,7 @@ RUNS: dict[str, Setup] = {
     # Witnesses 1, 2, 3; and that one CPU boots.
     "mix": Setup("fio-mix", timeout_s=400),
     # The same on a PIIX3 IDE controller: by bus master, and by PIO.
-    "ide": Setup("fio-mix", settings={"FIO_WRITES": str(IDE_WRITES)}, disk_bus="ide", disk_bytes=128 << 20, timeout_s=300),
+    "ide": Setup("fio-mix", settings={"FIO_WRITES": str(IDE_WRITES * 5 // 4)}, disk_bus="ide", disk_bytes=128 << 20, timeout_s=300),
     "ide_pio": Setup("fio-mix", settings={"FIO_WRITES": str(IDE_PIO_WRITES)}, disk_bus="ide", disk_bytes=64 << 20, timeout_s=300,
                      kernel_options="libata.dma=0"),
     # Witness 4. A small buffer, so that what is left at power-off is delivered in the time the sensor allows itself.

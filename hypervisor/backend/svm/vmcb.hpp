@@ -133,6 +133,6 @@ inline constexpr std::uint64_t efer_svme = 1ULL << 12, efer_lme = 1ULL << 8, efe
 inline constexpr std::uint64_t vm_cr_redirect_init = 1ULL << 1, vm_cr_lock = 1ULL << 3, vm_cr_svmdis = 1ULL << 4;
 
 /// Bitmaps shared by all CPUs (15.10.1, 15.11). Set bit: intercept.
-inline constexpr std::size_t iopm_bytes = 3 * 4096, msrpm_bytes = 2 * 4096;
+inline constexpr std::size_t iopm_bytes = 3UL * 4096, msrpm_bytes = 2UL * 4096;
 
 } // namespace undercroft::svm

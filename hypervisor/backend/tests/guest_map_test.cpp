@@ -13,7 +13,6 @@ namespace undercroft::core {
 namespace {
 
 using paging::EptFormat;
-using paging::MemoryType;
 using paging::MtrrMap;
 using paging::MtrrRegisters;
 constexpr std::uint64_t kib = 1024, mib = 1024 * kib, gib = 1024 * mib;

@@ -220,15 +220,16 @@ TEST_F(VmxEvents, AnyExitClosesTheOpenView)
 
 TEST_F(VmxEvents, TheTimerCountsInItsOwnUnits)
 {
+    constexpr std::uint64_t unit = 128; // the model's timer counts every 2^7 ticks
     hw().time = 10'000;
-    ASSERT_TRUE(cpu.arm_timer(128 * 50)); // the model's timer counts every 2^7 ticks
+    ASSERT_TRUE(cpu.arm_timer(unit * 50));
     (void)injected();
     EXPECT_EQ(hw().at_entry[Field::timer_value], 50U);
     EXPECT_NE(hw().at_entry[Field::pin_controls] & 1U << 6, 0U);
-    hw().time += 128 * 20; // another exit, and time in the guest
+    hw().time += unit * 20; // another exit, and time in the guest
     (void)injected();
     EXPECT_EQ(hw().at_entry[Field::timer_value], 30U) << "exits do not put it off";
-    hw().time += 128 * 100;
+    hw().time += unit * 100;
     (void)injected();
     EXPECT_EQ(hw().at_entry[Field::timer_value], 0U);
     ASSERT_TRUE(cpu.arm_timer(0));

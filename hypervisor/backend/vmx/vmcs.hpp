@@ -159,6 +159,6 @@ inline constexpr std::uint64_t cr4_pae = 1U << 5, cr4_mce = 1U << 6, cr4_vmxe = 
 inline constexpr std::uint64_t efer_lme = 1U << 8, efer_lma = 1U << 10;
 
 /// Two for ports, one for MSRs (25.6.4, 25.6.9). Set bit: intercept.
-inline constexpr std::uint64_t io_bitmap_bytes = 2 * 4096, msr_bitmap_bytes = 4096;
+inline constexpr std::uint64_t io_bitmap_bytes = 2ULL * 4096, msr_bitmap_bytes = 4096;
 
 } // namespace undercroft::vmx

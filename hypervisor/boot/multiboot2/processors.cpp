@@ -47,7 +47,7 @@ bool Processors::wake(LowBlock const& low, std::span<platform::MadtCpu const> cp
 {
     std::uint32_t const self = core::local_apic_id();
     for (platform::MadtCpu const& cpu : cpus) {
-        if (!cpu.enabled || cpu.apic_id == self)
+        if (!cpu.enabled || cpu.apic_id == self || is_awake(cpu.apic_id)) // tables may name one twice
             continue;
         if (count() + silent_ == boot::max_cpus)
             return false;
@@ -71,6 +71,14 @@ bool Processors::wake(LowBlock const& low, std::span<platform::MadtCpu const> cp
         }
     }
     return true;
+}
+
+bool Processors::is_awake(std::uint32_t apic_id) const
+{
+    for (std::uint32_t i = 1; i <= awake_; ++i)
+        if (apic_ids_[i] == apic_id)
+            return true;
+    return false;
 }
 
 bool Processors::enter(boot::CoreHeader const& core)

@@ -27,6 +27,8 @@ public:
     void park();
 
 private:
+    [[nodiscard]] bool is_awake(std::uint32_t apic_id) const;
+
     std::uint64_t tsc_hz_;
     std::uint32_t awake_ = 0, silent_ = 0;
     std::uint32_t apic_ids_[boot::max_cpus] = {};

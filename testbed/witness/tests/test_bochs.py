@@ -7,9 +7,9 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from testbed.witness import bochs_check, bochs_counts
+from testbed.witness import bochs_check, bochs_counts, bochs_figures
 from testbed.witness.access import FLUSH, READ, WRITE, Access
-from testbed.witness.rig import Run
+from testbed.witness.rig import RigError, Run
 
 
 def cpu(mode: str = "guest", outside: int = 1000, root: int = 50, guest: int = 100, exits: int = 7, failures: int = 0) -> dict[str, object]:
@@ -68,6 +68,19 @@ class BochsCountsTest(unittest.TestCase):
         self.assertIn("nothing beneath", self.controlled([cpu(), cpu()], [cpu(guest=200), cpu()])[0])
         self.assertIn("modes", self.controlled([cpu()], [cpu(guest=200)])[0])
         self.assertIn("failed entries", self.controlled([cpu(), cpu()], [cpu(guest=200), cpu(guest=300, failures=1)])[0])
+
+    def test_figures(self) -> None:
+        write, read = ata(0xCA, 0xE0, [8, 0], [1, 0, 0, 0, 0, 0]), ata(0xC8, 0xE0, [8, 0], [1, 0, 0, 0, 0, 0])
+        marks = [{"mark": number, "cpus": [values]} for number, values in (
+            (3, cpu(exits=10, root=100)), (4, cpu(exits=18, root=900)), (5, cpu(exits=22, root=1300)))]
+        end = {"end": 0, "cpus": [cpu(exits=30, root=2000)]}
+        self.write(write, marks[0], write, read, write, marks[1], write, marks[2], end)
+        self.assertEqual(bochs_figures.figures(self.run_of(1)), {
+            "vmx_exits_per_ide_dma_command": 4, "vmx_instructions_per_exit": 100, "vmx_instructions_per_ide_dma_command": 400,
+            "vmx_exits_per_idle_second": 2, "vmx_instructions_per_idle_second": 200})
+        self.write(*marks, end)
+        with self.assertRaises(RigError):
+            bochs_figures.figures(self.run_of(1))
 
     def test_exits_are_named(self) -> None:
         self.assertEqual(bochs_counts.named({48: 1, 30: 6, 70: 2}), "io 6, 70 2, ept_violation 1")

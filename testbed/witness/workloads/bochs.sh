@@ -1,6 +1,7 @@
 # Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 # disks: 1
-# Writes of several sizes by bus-master DMA, flushes and reads, with busybox alone: Bochs is slow.
+# Writes of several sizes by bus-master DMA (less than a page goes through the page cache), and reads. Programs are
+# busybox's: Bochs is slow. Its disks announce no write cache, so Linux sends no flushes.
 result cpus_online "\"$(cat /sys/devices/system/cpu/online)\""
 disk=$(disk test0)
 put() { dd if=/bin/busybox of="$disk" bs="$1" count="$2" seek="$3" oflag=direct 2>/dev/null || exit 1; }
