@@ -2,6 +2,8 @@
 #pragma once
 // What differs between AMD and Intel outside the exits (backend.hpp): which features there are, the
 // format of the nested tables, the intercept bitmaps and the vendor's own MSRs. One binary holds both.
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -19,6 +21,20 @@ namespace undercroft::backend {
 struct MissingFeature {
     std::string_view name, loss;
     bool required = false; ///< the sensor does not start without it
+};
+
+struct MissingList {
+    std::array<MissingFeature, 32> features{};
+    std::size_t count = 0;
+
+    [[nodiscard]] std::span<MissingFeature const> all() const { return std::span{features}.first(count); }
+    [[nodiscard]] bool any_required() const
+    {
+        for (MissingFeature const& feature : all())
+            if (feature.required)
+                return true;
+        return false;
+    }
 };
 
 /// What a vendor works with.

@@ -8,19 +8,11 @@
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/core/log_reader.hpp"
 #include "hypervisor/core/machine.hpp"
+#include "hypervisor/core/region_size.hpp"
 #include "hypervisor/core/x86.hpp"
 
 namespace undercroft::core {
 namespace {
-
-constexpr std::uint64_t huge_page = 2ULL << 20;
-/// Image, boot information, log, network rings, page tables; the record buffer comes on top.
-constexpr std::uint64_t base_bytes = 24ULL << 20;
-constexpr std::uint64_t bytes_per_cpu = 256ULL << 10;
-constexpr std::size_t split_pages = 512;
-/// Without 1 GiB pages a fuller identity map would need too many tables; what lies above
-/// is mapped when it is first touched.
-constexpr std::uint64_t first_map_without_giant_pages = 64ULL << 30;
 
 /// Of the sensor's own page tables.
 paging::TableCapabilities host_capabilities()
@@ -29,19 +21,6 @@ paging::TableCapabilities host_capabilities()
     result.pages_1g = (cpuid(0x80000001).edx & 1U << 26) != 0;
     result.address_bits = static_cast<std::uint8_t>(cpuid(0x80000008).eax & 0xFF);
     return result;
-}
-
-/// Bytes that the tables map at the start, and the pages which that takes for all three.
-std::uint64_t first_map_bytes(paging::TableCapabilities const& guest)
-{
-    std::uint64_t const limit = 1ULL << std::min<unsigned>(48, guest.address_bits);
-    return guest.pages_1g && host_capabilities().pages_1g ? limit : std::min(limit, first_map_without_giant_pages);
-}
-std::size_t table_pages(paging::TableCapabilities const& guest)
-{
-    std::uint64_t const bytes = first_map_bytes(guest);
-    auto const pages = [bytes](bool pages_1g) { return 2 + (bytes >> 39) + (pages_1g ? 0 : bytes >> 30); };
-    return 2 * pages(guest.pages_1g) + pages(host_capabilities().pages_1g) + split_pages;
 }
 
 /// Gives the sensor's log UTC once there is a clock.
@@ -71,10 +50,8 @@ constexpr std::uint64_t repeat_us = 50000;
 std::uint64_t Machine::required_bytes(Config const& config, std::uint32_t cpus)
 {
     backend::Vendor const* const vendor = backend::find_vendor();
-    std::size_t const pages = vendor != nullptr ? table_pages(vendor->table_capabilities()) : 0;
-    std::uint64_t const bytes =
-        base_bytes + pages * page_bytes + cpus * bytes_per_cpu + std::uint64_t{config.buffer_kib} * 1024;
-    return (bytes + huge_page - 1) & ~(huge_page - 1);
+    std::size_t const pages = vendor != nullptr ? table_pages(vendor->table_capabilities(), host_capabilities()) : 0;
+    return region_bytes(pages, cpus, config.buffer_kib);
 }
 
 boot::StartResult Machine::prepare(boot::BootInfo const& info)
@@ -103,7 +80,7 @@ boot::StartResult Machine::prepare(boot::BootInfo const& info)
     region_ = Region{info.free_start, info.region_start + info.region_bytes};
     if (!memory_.configure(info))
         return too_many_memory_ranges;
-    memory_.set_end(first_map_bytes(vendor_->table_capabilities()));
+    memory_.set_end(first_map_bytes(vendor_->table_capabilities(), host_capabilities()));
     build_host_tables();
     set_nmi_hook(&note_nmi);
     log(LogLevel::info, str("undercroft: "), str(vendor_->name()), str(", "), dec(info.cpus), str(" CPUs, region "),
@@ -181,7 +158,7 @@ bool Machine::hide_card_registers()
 bool Machine::build_tables()
 {
     paging::TableCapabilities const guest = vendor_->table_capabilities();
-    std::size_t const page_count = table_pages(guest);
+    std::size_t const page_count = table_pages(guest, host_capabilities());
     void* const pages = region_.allocate(page_count * page_bytes, page_bytes);
     if (pages == nullptr)
         return false;
@@ -189,9 +166,10 @@ bool Machine::build_tables()
     TlbShootdown& shootdown = *this;
     host_ = region_.make<HostTable>(pool_, shootdown, host_capabilities());
     if (host_ == nullptr || !host_->create() ||
-        !host_->map_identity({Gpa{0}, first_map_bytes(guest)}, paging::rights_all, paging::MemoryType::write_back))
+        !host_->map_identity({Gpa{0}, first_map_bytes(guest, host_capabilities())}, paging::rights_all,
+                             paging::MemoryType::write_back))
         return false;
-    guest_map_ = vendor_->make_guest_map(region_, pool_, shootdown, first_map_bytes(guest));
+    guest_map_ = vendor_->make_guest_map(region_, pool_, shootdown, first_map_bytes(guest, host_capabilities()));
     return guest_map_ != nullptr && guest_map_->unmap(Gpa{info_->region_start}, info_->region_bytes);
 }
 

@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/backend/svm/svm_vendor.hpp"
 
+#include "hypervisor/backend/svm/capabilities.hpp"
 #include "hypervisor/core/host_environment.hpp"
 #include "hypervisor/paging/npt_format.hpp"
 
@@ -18,9 +19,6 @@ struct WriteBackEverywhere {
 };
 using NestedMap = core::GuestMapOf<paging::NptFormat, WriteBackEverywhere>;
 using Driver = core::CpuDriverOf<SvmCpu>;
-
-// CPUID Fn8000_000A_EDX (APM volume 3, E.4.9).
-constexpr std::uint32_t feature_nested_paging = 1U << 0, feature_flush_by_asid = 1U << 6;
 
 std::uint32_t features()
 {
@@ -42,18 +40,8 @@ bool present()
 
 boot::StartResult SvmVendor::support()
 {
-    constexpr struct {
-        std::uint32_t bit;
-        backend::MissingFeature feature;
-    } wanted[] = {
-        {feature_nested_paging, {"nested paging", "the sensor cannot start", true}},
-        {feature_flush_by_asid, {"FlushByASID", "a flush drops the sensor's own translations too"}},
-    };
-    missing_count_ = 0;
-    for (auto const& entry : wanted)
-        if ((features() & entry.bit) == 0)
-            missing_[missing_count_++] = entry.feature;
-    if ((features() & feature_nested_paging) == 0)
+    missing_ = missing_features(features());
+    if (missing_.any_required())
         return boot::StartResult::no_virtualisation;
     if ((core::read_msr(msr::vm_cr) & vm_cr_svmdis) != 0)
         return boot::StartResult::virtualisation_disabled;

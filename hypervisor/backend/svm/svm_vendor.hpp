@@ -14,7 +14,7 @@ public:
     [[nodiscard]] boot::StartResult support() override;
     [[nodiscard]] std::span<backend::MissingFeature const> missing() const override
     {
-        return {missing_, missing_count_};
+        return missing_.all();
     }
     [[nodiscard]] paging::TableCapabilities table_capabilities() const override;
     [[nodiscard]] core::GuestMap* make_guest_map(core::Region& region, paging::PagePool& pool,
@@ -30,8 +30,7 @@ public:
 private:
     SharedState shared_;
     core::Counters* counters_ = nullptr;
-    backend::MissingFeature missing_[4]{};
-    std::size_t missing_count_ = 0;
+    backend::MissingList missing_;
 };
 
 } // namespace undercroft::svm

@@ -28,9 +28,8 @@ Capabilities skylake()
 
 bool is_missing(Capabilities const& c, std::string_view name)
 {
-    MissingList const list = missing_features(c);
-    return std::ranges::any_of(std::span{list.features}.first(list.count),
-                               [&](backend::MissingFeature const& f) { return f.name == name; });
+    backend::MissingList const list = missing_features(c);
+    return std::ranges::any_of(list.all(), [&](backend::MissingFeature const& f) { return f.name == name; });
 }
 Capabilities without(std::uint64_t Capabilities::* word, std::uint64_t bits)
 {
@@ -115,7 +114,7 @@ TEST(VmxFeatures, OptionalOnesSayWhatIsLost)
                        {0, "execute-only EPT pages"},
                        {21, "EPT accessed and dirty flags"}};
     for (auto const& row : table) {
-        MissingList const list = missing_features(without(&Capabilities::ept_vpid, 1ULL << row.bit));
+        backend::MissingList const list = missing_features(without(&Capabilities::ept_vpid, 1ULL << row.bit));
         ASSERT_EQ(list.count, 1U) << row.name;
         EXPECT_EQ(list.features[0].name, row.name);
         EXPECT_FALSE(list.features[0].loss.empty());

@@ -58,17 +58,9 @@ std::uint64_t ept_pointer(Capabilities const& offered, std::uint64_t root)
     return root | write_back | four_levels | ((offered.ept_vpid & ept_cap::accessed_dirty) != 0 ? accessed_dirty : 0);
 }
 
-bool MissingList::any_required() const
+backend::MissingList missing_features(Capabilities const& c)
 {
-    for (std::size_t i = 0; i < count; ++i)
-        if (features[i].required)
-            return true;
-    return false;
-}
-
-MissingList missing_features(Capabilities const& c)
-{
-    MissingList list;
+    backend::MissingList list;
     auto const need = [&](bool there, std::string_view name, std::string_view loss, bool required) {
         if (!there)
             list.features[list.count++] = {name, loss, required};

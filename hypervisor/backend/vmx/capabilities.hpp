@@ -1,8 +1,6 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 // What this processor's VT-x offers, and the controls that follow from it (Intel SDM vol. 3D, appendix A).
-#include <array>
-#include <cstddef>
 #include <cstdint>
 
 #include "hypervisor/backend/vendor.hpp"
@@ -71,11 +69,6 @@ inline constexpr std::uint64_t execute_only = 1ULL << 0, four_levels = 1ULL << 6
 /// Four levels, tables in write-back memory, accessed and dirty flags where there are any.
 [[nodiscard]] std::uint64_t ept_pointer(Capabilities const& offered, std::uint64_t root);
 
-struct MissingList {
-    std::array<backend::MissingFeature, 32> features{};
-    std::size_t count = 0;
-    [[nodiscard]] bool any_required() const;
-};
-[[nodiscard]] MissingList missing_features(Capabilities const& offered);
+[[nodiscard]] backend::MissingList missing_features(Capabilities const& offered);
 
 } // namespace undercroft::vmx

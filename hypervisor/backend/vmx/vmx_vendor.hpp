@@ -17,7 +17,7 @@ public:
     [[nodiscard]] boot::StartResult support() override;
     [[nodiscard]] std::span<backend::MissingFeature const> missing() const override
     {
-        return std::span{missing_.features}.first(missing_.count);
+        return missing_.all();
     }
     [[nodiscard]] paging::TableCapabilities table_capabilities() const override;
     [[nodiscard]] core::GuestMap* make_guest_map(core::Region& region, paging::PagePool& pool,
@@ -36,7 +36,7 @@ private:
     [[nodiscard]] core::MsrAnswer write_mtrr(std::uint32_t number, std::uint64_t value);
 
     SharedState shared_;
-    MissingList missing_;
+    backend::MissingList missing_;
     core::Counters* counters_ = nullptr;
     ExtendedMap* map_ = nullptr;
     std::uint64_t mapped_bytes_ = 0;
