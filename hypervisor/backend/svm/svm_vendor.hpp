@@ -12,10 +12,7 @@ class SvmVendor final : public backend::Vendor {
 public:
     [[nodiscard]] char const* name() const override { return "svm"; }
     [[nodiscard]] boot::StartResult support() override;
-    [[nodiscard]] std::span<backend::MissingFeature const> missing() const override
-    {
-        return missing_.all();
-    }
+    [[nodiscard]] std::span<backend::MissingFeature const> missing() const override { return missing_.all(); }
     [[nodiscard]] paging::TableCapabilities table_capabilities() const override;
     [[nodiscard]] core::GuestMap* make_guest_map(core::Region& region, paging::PagePool& pool,
                                                  core::TlbShootdown& shootdown, std::uint64_t bytes) override;
