@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass, field
 
 Address = tuple[str, int]
 MAX_DATAGRAM = 65535
+ARRIVAL_BYTES = 72  # kept of each datagram: its header
 RECEIVE_BUFFER_BYTES = 8 << 20
 SO_RCVBUFFORCE = 33  # Linux; the socket module has no name for it
 
@@ -135,6 +136,7 @@ class UdpFaultProxy:
 
     def __init__(self, target: Address, faults: Faults, seed: int = 1, listen: Address = ("127.0.0.1", 0),
                  back: Faults | None = None) -> None:
+        self.arrivals: list[tuple[float, str]] = []  # sensors' datagrams: UTC, and their first bytes in hex
         self._target = target
         self._socket = _udp_socket()
         self._socket.bind(listen)
@@ -206,6 +208,7 @@ class UdpFaultProxy:
                 continue
             now = time.monotonic()
             if client is None:
+                self.arrivals.append((time.time(), data[:ARRIVAL_BYTES].hex()))
                 self._to_collector.accept(data, self._upstream(sender), None, now)
             else:
                 self._to_sensor.accept(data, self._socket, client, now)

@@ -189,6 +189,7 @@ def _receiving(setup: Setup, build: Build, folder: Path, facts: dict[str, Any]) 
             facts["collector_exit"] = collectors.end(process)
         if proxy:
             facts["proxy"] = proxy.stop()
+            (folder / "arrivals.json").write_text(json.dumps(proxy.arrivals), encoding="utf-8")
 
 
 def perform(setup: Setup, build: Build, folder: Path, on_stage: Callable[[str, Monitor], None] | None = None,

@@ -23,7 +23,8 @@ from testbed.faults import Faults  # noqa: E402
 from testbed.gdbstub import GdbError  # noqa: E402
 from testbed.sntp import SntpServer  # noqa: E402
 from testbed.witness import (  # noqa: E402
-    bios_check, clock_check, control_check, fault_check, forms_check, identity_check, judge, nics_check, reach_check, rig, store)
+    bios_check, clock_check, control_check, fault_check, forms_check, identity_check, judge, nics_check, prompt_check,
+    reach_check, rig, store)
 from testbed.witness.access import Verdict  # noqa: E402
 from testbed.witness.blklogwrites import LogError  # noqa: E402
 from testbed.witness.qemu_trace import TraceError  # noqa: E402
@@ -74,6 +75,7 @@ RUNS: dict[str, Setup] = {
     # Other cards than the e1000e of all other runs.
     "nic_e1000": Setup(own("nics"), settings=nics_check.SETTINGS, nic="e1000", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=240),
     "nic_virtio": Setup(own("nics"), settings=nics_check.SETTINGS, nic="virtio", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=240),
+    "prompt": Setup(own("prompt"), mode="header", disk_bytes=64 << 20, faults=Faults(), timeout_s=180),
     "clock": Setup(own("clock"), mode="header", disk_bytes=64 << 20, timeout_s=240),
     "forms_bare": Setup(own("forms"), sensor=False, disk_bytes=64 << 20, log_writes=False, trace=False, guest_programs=("forms",), timeout_s=120),
     "forms": Setup(own("forms"), mode="header", disk_bytes=64 << 20, guest_programs=("forms",), timeout_s=150),
@@ -200,6 +202,9 @@ class Judges:
         verdict = nics_check.check(self._run("nic_e1000"))
         verdict.merge(nics_check.check(self._run("nic_virtio")))
         return verdict
+
+    def prompt(self) -> Verdict:
+        return prompt_check.check(self._evidence("prompt"))
 
     def clock(self) -> Verdict:
         return clock_check.check(self._evidence("clock"))

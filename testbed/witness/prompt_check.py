@@ -1,0 +1,48 @@
+# Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+"""How long a record stays in the sensor: from the HBA taking the command (QEMU's trace, the host's clock) to the first
+datagram that covers the record passing the proxy. Datagram headers name their records in the clear."""
+from __future__ import annotations
+
+import json
+import struct
+
+from .access import WRITE, Verdict
+from .judge import Evidence
+from .rig import DISK_PORT
+
+BOUND_S = 0.100
+HOST_S = 1.0  # an emulator whose host has other things to do
+LATE_SHARE = 0.05  # of the commands, for the same reason
+LEAST = 40
+DATA = 2
+_HEADER = struct.Struct("<4sBBH16s16sQQQII")
+
+
+def covered(arrivals: list[tuple[float, str]]) -> dict[int, float]:
+    """Sequence number of a record -> when the first datagram with it came."""
+    first: dict[int, float] = {}
+    for when, header in arrivals:
+        _, _, kind, _, _, _, _, _, sequence, count, _ = _HEADER.unpack(bytes.fromhex(header)[: _HEADER.size])
+        if kind == DATA:
+            for number in range(sequence, sequence + count):
+                first.setdefault(number, when)
+    return first
+
+
+def check(evidence: Evidence) -> Verdict:
+    verdict = Verdict("records leave within 100 ms, from an idle guest and from a busy one")
+    first = covered(json.loads((evidence.run.folder / "arrivals.json").read_text(encoding="utf-8")))
+    taken = [command for command in evidence.trace.of_port(DISK_PORT) if command.access and command.seen_by_sensor]
+    rows = [command.rows[-1] for command in evidence.of_disk]
+    verdict.require(len(taken) == len(rows), f"{len(taken)} commands in the trace, {len(rows)} in the store")
+    verdict.differences("records that no datagram carried", [str(row.seq) for row in rows if row.seq not in first])
+    delays = sorted(first[row.seq] - command.host_s for command, row in zip(taken, rows)
+                    if row.seq in first and command.access.kind == WRITE)
+    verdict.require(len(delays) >= LEAST, f"{len(delays)} writes only")
+    if delays:
+        late = [delay for delay in delays if delay > BOUND_S]
+        verdict.fact(f"{len(delays)} writes: median {delays[len(delays) // 2] * 1e3:.1f} ms, largest {delays[-1] * 1e3:.1f} ms, "
+                     f"{len(late)} above {BOUND_S * 1e3:.0f} ms")
+        verdict.require(len(late) <= LATE_SHARE * len(delays), f"{len(late)} of {len(delays)} records left later than {BOUND_S} s")
+        verdict.require(delays[-1] <= HOST_S, f"a record stayed for {delays[-1]:.3f} s")
+    return verdict
