@@ -65,6 +65,8 @@ def main() -> int:
     names = arguments.names or known
     if not names:
         parser.error("no fuzz targets")
+    if unbuilt := [name for name in names if not (build / "fuzz" / name).is_file()]:
+        parser.error(f"not built: {', '.join(unbuilt)} (`make fuzz` does, or cmake --build {arguments.build} --target fuzzers)")
     print(f"fuzz: {len(names)} targets, {arguments.seconds} s each, {arguments.jobs} at a time", flush=True)
     with ThreadPoolExecutor(arguments.jobs) as pool:
         results = list(pool.map(lambda name: fuzz(build, name, arguments.seconds), names))
