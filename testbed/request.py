@@ -57,7 +57,7 @@ class Request:
     qemu_arguments: list[str] = field(default_factory=list)
     beneath_xen: bool = False  # Xen boots first and runs Linux as its first domain
     sensor_entry: str = ""  # BIOS: GRUB commands that start the sensor, if not the usual ones
-    instruction_limit: int = 60_000_000_000  # Bochs: where a run is ended, the clock aside
+    instruction_limit: int = 400_000_000_000  # Bochs: where a run is ended, the clock aside
     instrument: Path | None = None  # Bochs: library that counts from outside
     bochs_lines: list[str] = field(default_factory=list)
     payload: Path | None = None

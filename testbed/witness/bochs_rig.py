@@ -38,7 +38,7 @@ class Setup:
     disk_bytes: int = 16 << 20
     config: dict[str, str] = field(default_factory=dict)
     timeout_s: float = 1500.0  # the instruction limit is the bound that does not depend on the host
-    instruction_limit: int = 20_000_000_000
+    instruction_limit: int = 400_000_000_000  # ticks; a halted processor passes a thousand million of them in a second of ours
 
 
 @contextlib.contextmanager
