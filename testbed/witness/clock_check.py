@@ -12,7 +12,6 @@ from testbed.sntp import SntpServer
 
 from .access import Verdict
 from .judge import Evidence
-from .rig import DISK_PORT
 
 TIME_UNSYNCHRONISED = 1 << 4  # docs/formats/record.md
 OFFSET_S, JUMP_S = 3600.25, -7.5
@@ -38,12 +37,8 @@ def keep(server: SntpServer, folder: Path) -> None:
 
 def offsets(evidence: Evidence) -> list[tuple[float, float, bool]]:
     """(host's time, seconds that the record is ahead of it, synchronised) of each command of the test disk."""
-    taken = [command for command in evidence.trace.of_port(DISK_PORT) if command.access and command.seen_by_sensor]
-    rows = [command.rows[0] for command in evidence.of_disk]
-    if len(taken) != len(rows):
-        raise ValueError(f"{len(taken)} commands in the trace, {len(rows)} in the store")
-    return [(command.host_s, row.time_ns / 1e9 - command.host_s, not row.flags & TIME_UNSYNCHRONISED)
-            for command, row in zip(taken, rows)]
+    return [(taken.host_s, stored.rows[0].time_ns / 1e9 - taken.host_s, not stored.rows[0].flags & TIME_UNSYNCHRONISED)
+            for taken, stored in evidence.timed()]
 
 
 def judge_phase(verdict: Verdict, name: str, found: Sequence[float], told: float) -> None:

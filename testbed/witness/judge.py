@@ -34,6 +34,13 @@ class Evidence:
         """Commands that the HBA took on any port since the first VMRUN, of which there must be records."""
         return [(command.port, command.access) for command in self.trace.commands if command.access and command.seen_by_sensor]
 
+    def timed(self) -> list[tuple[qemu_trace.HbaCommand, store.Command]]:
+        """The test disk's commands: as the HBA took them, with the host's time, and as the store has them."""
+        taken = [command for command in self.trace.of_port(self.run.disk_port) if command.access and command.seen_by_sensor]
+        if len(taken) != len(self.of_disk):
+            raise ValueError(f"{len(taken)} commands in the trace, {len(self.of_disk)} in the store")
+        return list(zip(taken, self.of_disk))
+
     def expected_records(self) -> int:
         """Trims count by the ranges that blklogwrites logged."""
         ranges = sum(access.kind == TRIM for access in self.logged)

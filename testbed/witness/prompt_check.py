@@ -8,7 +8,6 @@ import struct
 
 from .access import WRITE, Verdict
 from .judge import Evidence
-from .rig import DISK_PORT
 
 BOUND_S = 0.100
 HOST_S = 1.0  # an emulator whose host has other things to do
@@ -32,12 +31,9 @@ def covered(arrivals: list[tuple[float, str]]) -> dict[int, float]:
 def check(evidence: Evidence) -> Verdict:
     verdict = Verdict("records leave within 100 ms, from an idle guest and from a busy one")
     first = covered(json.loads((evidence.run.folder / "arrivals.json").read_text(encoding="utf-8")))
-    taken = [command for command in evidence.trace.of_port(DISK_PORT) if command.access and command.seen_by_sensor]
-    rows = [command.rows[-1] for command in evidence.of_disk]
-    verdict.require(len(taken) == len(rows), f"{len(taken)} commands in the trace, {len(rows)} in the store")
-    verdict.differences("records that no datagram carried", [str(row.seq) for row in rows if row.seq not in first])
-    delays = sorted(first[row.seq] - command.host_s for command, row in zip(taken, rows)
-                    if row.seq in first and command.access.kind == WRITE)
+    last = [(taken, stored.rows[-1].seq) for taken, stored in evidence.timed()]
+    verdict.differences("records that no datagram carried", [str(seq) for _, seq in last if seq not in first])
+    delays = sorted(first[seq] - taken.host_s for taken, seq in last if seq in first and taken.access.kind == WRITE)
     verdict.require(len(delays) >= LEAST, f"{len(delays)} writes only")
     if delays:
         late = [delay for delay in delays if delay > BOUND_S]

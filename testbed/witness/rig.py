@@ -81,6 +81,7 @@ class Setup:
     mtu: int = 1500
     nic: str = "e1000e"  # of machine.SENSOR_NICS
     faults: Faults | None = None
+    keep_arrivals: bool = False  # of datagrams at the proxy, in arrivals.json
     kills: tuple[int, ...] = ()
     log_writes: bool = True
     trace: bool = True
@@ -172,7 +173,7 @@ def _receiving(setup: Setup, build: Build, folder: Path, facts: dict[str, Any]) 
         yield 0
         return
     collector = Collector(build.undercroft, folder, IDENTITY, ["--roll-seconds", "5"])
-    proxy = UdpFaultProxy(("127.0.0.1", collector.port), setup.faults).start() if setup.faults else None
+    proxy = UdpFaultProxy(("127.0.0.1", collector.port), setup.faults, keep_arrivals=setup.keep_arrivals).start() if setup.faults else None
     killer = None
     if setup.kills:
         if proxy is None:
@@ -189,7 +190,8 @@ def _receiving(setup: Setup, build: Build, folder: Path, facts: dict[str, Any]) 
             facts["collector_exit"] = collectors.end(process)
         if proxy:
             facts["proxy"] = proxy.stop()
-            (folder / "arrivals.json").write_text(json.dumps(proxy.arrivals), encoding="utf-8")
+            if setup.keep_arrivals:
+                (folder / "arrivals.json").write_text(json.dumps(proxy.arrivals), encoding="utf-8")
 
 
 def perform(setup: Setup, build: Build, folder: Path, on_stage: Callable[[str, Monitor], None] | None = None,

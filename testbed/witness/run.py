@@ -75,7 +75,8 @@ RUNS: dict[str, Setup] = {
     # Other cards than the e1000e of all other runs.
     "nic_e1000": Setup(own("nics"), settings=nics_check.SETTINGS, nic="e1000", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=240),
     "nic_virtio": Setup(own("nics"), settings=nics_check.SETTINGS, nic="virtio", disk_bytes=64 << 20, kernel_options="iomem=relaxed", timeout_s=240),
-    "prompt": Setup(own("prompt"), mode="header", disk_bytes=64 << 20, faults=Faults(), timeout_s=180),
+    # The network stack gets its address from another's DHCP server, slirp's.
+    "prompt": Setup(own("prompt"), mode="header", disk_bytes=64 << 20, faults=Faults(), keep_arrivals=True, config={"address": "dhcp"}, timeout_s=180),
     "clock": Setup(own("clock"), mode="header", disk_bytes=64 << 20, timeout_s=240),
     "forms_bare": Setup(own("forms"), sensor=False, disk_bytes=64 << 20, log_writes=False, trace=False, guest_programs=("forms",), timeout_s=120),
     "forms": Setup(own("forms"), mode="header", disk_bytes=64 << 20, guest_programs=("forms",), timeout_s=150),

@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "hypervisor/backend/captured.hpp"
 #include "hypervisor/backend/svm/hardware.hpp"
 #include "hypervisor/core/shared_bits.hpp"
 
@@ -92,14 +93,7 @@ boot::StartResult SvmCpu::capture(core::CapturedState const& captured)
     vmcb_->efer = efer;
     vmcb_->rip = captured.rip;
     vmcb_->rflags = captured.rflags;
-    registers_ = {};
-    registers_.gpr[3] = captured.rbx;
-    registers_.gpr[4] = captured.rsp;
-    registers_.gpr[5] = captured.rbp;
-    registers_.gpr[12] = captured.r12;
-    registers_.gpr[13] = captured.r13;
-    registers_.gpr[14] = captured.r14;
-    registers_.gpr[15] = captured.r15;
+    registers_ = backend::registers_of(captured);
     core::write_msr(core::msr::efer, efer);
     core::write_msr(msr::vm_hsave_pa, reinterpret_cast<std::uint64_t>(host_save_));
     return boot::StartResult::ok;

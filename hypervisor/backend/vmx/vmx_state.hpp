@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 // BasicVmxCpu: how a CPU becomes a guest, and its state between exits.
+#include "hypervisor/backend/captured.hpp"
 #include "hypervisor/backend/vmx/vmx_cpu.hpp"
 
 namespace undercroft::vmx {
@@ -142,14 +143,7 @@ void BasicVmxCpu<Hw>::write_guest_state(core::CapturedState const& captured)
     hw_.write(Field::guest_pat, hw_.read_msr(core::msr::pat));
     for (Field const field : {Field::interruptibility, Field::activity, Field::pending_debug})
         hw_.write(field, 0);
-    registers_ = {};
-    registers_.gpr[3] = captured.rbx;
-    registers_.gpr[4] = captured.rsp;
-    registers_.gpr[5] = captured.rbp;
-    registers_.gpr[12] = captured.r12;
-    registers_.gpr[13] = captured.r13;
-    registers_.gpr[14] = captured.r14;
-    registers_.gpr[15] = captured.r15;
+    registers_ = backend::registers_of(captured);
     hw_.write(Field::guest_rsp, rsp_ = captured.rsp);
     hw_.write(Field::guest_rip, captured.rip);
     hw_.write(Field::guest_rflags, captured.rflags);

@@ -5,32 +5,14 @@
 #include <span>
 
 #include "hypervisor/mediate/ahci/tests/fake_hba.hpp"
+#include "hypervisor/mediate/ata/tests/fuzz_input.hpp"
 #include "hypervisor/mediate/ata/trim.hpp"
 
 namespace undercroft::ahci::fake {
 namespace {
 
-class Input {
-public:
-    explicit Input(std::span<std::uint8_t const> bytes) : rest_{bytes} {}
-    [[nodiscard]] bool empty() const { return rest_.empty(); }
-    std::uint64_t take(unsigned bytes)
-    {
-        std::uint64_t value = 0;
-        for (unsigned i = 0; i < bytes && !rest_.empty(); ++i, rest_ = rest_.subspan(1))
-            value |= static_cast<std::uint64_t>(rest_.front()) << i * 8;
-        return value;
-    }
-
-private:
-    std::span<std::uint8_t const> rest_;
-};
-
-void require(bool holds)
-{
-    if (!holds)
-        std::abort();
-}
+using ata::fake::Input;
+using ata::fake::require;
 
 /// Counts what a command hands over; more than its sectors hold must never come.
 class BoundedObserver final : public observe::DiskObserver {

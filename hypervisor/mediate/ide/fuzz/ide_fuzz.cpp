@@ -4,32 +4,14 @@
 #include <cstdlib>
 #include <span>
 
+#include "hypervisor/mediate/ata/tests/fuzz_input.hpp"
 #include "hypervisor/mediate/ide/tests/machine.hpp"
 
 namespace undercroft::ide::fake {
 namespace {
 
-class Input {
-public:
-    explicit Input(std::span<std::uint8_t const> bytes) : rest_{bytes} {}
-    [[nodiscard]] bool empty() const { return rest_.empty(); }
-    std::uint32_t take(unsigned bytes)
-    {
-        std::uint32_t value = 0;
-        for (unsigned i = 0; i < bytes && !rest_.empty(); ++i, rest_ = rest_.subspan(1))
-            value |= static_cast<std::uint32_t>(rest_.front()) << i * 8;
-        return value;
-    }
-
-private:
-    std::span<std::uint8_t const> rest_;
-};
-
-void require(bool holds)
-{
-    if (!holds)
-        std::abort();
-}
+using ata::fake::Input;
+using ata::fake::require;
 
 class Fuzzed {
 public:
@@ -59,31 +41,31 @@ private:
     }
     void step(Input& input)
     {
-        unsigned const what = input.take(1), channel = what >> 7;
+        unsigned const what = input.take<std::uint32_t>(1), channel = what >> 7;
         Controller::Channel& c = world_.controller.channels[channel];
         switch (what % 8) {
         case 0: { // mostly well-formed tables
-            std::uint32_t const at = 0x20000 + input.take(1) * 8;
-            world_.memory.put<std::uint32_t>(at, input.take(3) * 2);
-            world_.memory.put<std::uint32_t>(at + 4, input.take(2) | (input.take(1) & 1U) << 31);
+            std::uint32_t const at = 0x20000 + input.take<std::uint32_t>(1) * 8;
+            world_.memory.put<std::uint32_t>(at, input.take<std::uint32_t>(3) * 2);
+            world_.memory.put<std::uint32_t>(at + 4, input.take<std::uint32_t>(2) | (input.take<std::uint32_t>(1) & 1U) << 31);
             world_.out(static_cast<std::uint16_t>(c.bus_master + 4), 0x20000, 4);
             break;
         }
         case 1:
-            world_.out(static_cast<std::uint16_t>(c.bus_master), input.take(1) & 9);
+            world_.out(static_cast<std::uint16_t>(c.bus_master), input.take<std::uint32_t>(1) & 9);
             break;
         case 2: {
-            unsigned const width = 2U << (input.take(1) & 1);
-            std::uint32_t const value = input.take(4);
-            for (unsigned i = input.take(1) * 4 + 1; i > 0; --i)
+            unsigned const width = 2U << (input.take<std::uint32_t>(1) & 1);
+            std::uint32_t const value = input.take<std::uint32_t>(4);
+            for (unsigned i = input.take<std::uint32_t>(1) * 4 + 1; i > 0; --i)
                 world_.out(c.command, value + i, width);
             break;
         }
         case 3:
-            world_.out(c.control, input.take(1));
+            world_.out(c.control, input.take<std::uint32_t>(1));
             break;
         case 4:
-            for (unsigned i = input.take(1) * 2; i > 0; --i)
+            for (unsigned i = input.take<std::uint32_t>(1) * 2; i > 0; --i)
                 static_cast<void>(world_.in(c.command, 2));
             break;
         case 5:
@@ -92,12 +74,12 @@ private:
         case 6: {
             constexpr std::uint8_t usual[] = {0x30, 0x34, 0xc5, 0x39, 0xca, 0x35, 0xc6, 0x20, 0xc8, 0xec, 0x06, 0x3d};
             world_.out(static_cast<std::uint16_t>(c.command + 6), 0xe0);
-            world_.out(static_cast<std::uint16_t>(c.command + 7), usual[input.take(1) % std::size(usual)]);
+            world_.out(static_cast<std::uint16_t>(c.command + 7), usual[input.take<std::uint32_t>(1) % std::size(usual)]);
             break;
         }
         default: {
-            unsigned const width = 1U << input.take(1) % 3, reg = 1 + input.take(1) % 7;
-            world_.out(static_cast<std::uint16_t>(c.command + reg), input.take(width), reg + width <= 8 ? width : 1);
+            unsigned const width = 1U << input.take<std::uint32_t>(1) % 3, reg = 1 + input.take<std::uint32_t>(1) % 7;
+            world_.out(static_cast<std::uint16_t>(c.command + reg), input.take<std::uint32_t>(width), reg + width <= 8 ? width : 1);
         }
         }
     }
