@@ -22,6 +22,8 @@ from testbed.linux_image import ImageError  # noqa: E402
 from testbed.witness import bochs_check, bochs_figures, bochs_rig, rig  # noqa: E402
 from testbed.witness.bochs_counts import CountError  # noqa: E402
 from testbed.witness.bochs_rig import Setup  # noqa: E402
+from testbed.witness.memory_types import MtrrError  # noqa: E402
+from testbed.witness.nested_tables import TableError  # noqa: E402
 from testbed.witness.rig import Build, RigError  # noqa: E402
 from testbed.witness.store import StoreError  # noqa: E402
 
@@ -29,8 +31,8 @@ WORKLOAD = str(Path(__file__).resolve().parent / "workloads/bochs.sh")
 RUNS = {
     "bare_uefi": Setup(WORKLOAD, "uefi", sensor=False, collector=False),
     "bare_bios": Setup(WORKLOAD, "bios", cpus=2, sensor=False, collector=False),
-    "uefi": Setup(WORKLOAD, "uefi"),
-    "bios": Setup(WORKLOAD, "bios", cpus=2),
+    "uefi": Setup(WORKLOAD, "uefi", dumps=True),
+    "bios": Setup(WORKLOAD, "bios", cpus=2, dumps=True),
     "figures": bochs_figures.SETUP,
 }
 
@@ -53,7 +55,7 @@ def main() -> int:
             print(json.dumps(bochs_figures.figures(run), indent=1))
             return 0
         verdict = bochs_check.whole(run, build) if RUNS[options.name].sensor else bochs_check.bare(run)
-    except (RigError, StoreError, CountError, BochsError, GrubError, ImageError, CollectorError, OSError) as error:
+    except (RigError, StoreError, CountError, MtrrError, TableError, BochsError, GrubError, ImageError, CollectorError, OSError) as error:
         return rig.complain(error)
     print(verdict)
     return 0 if verdict.ok else 1
