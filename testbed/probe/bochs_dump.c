@@ -13,12 +13,11 @@ enum { max_cpus = 8, max_pointers = 8, page_bytes = 4096, field_ept_pointer = 0x
 enum { mtrr_capability = 0xFE, mtrr_default = 0x2FF, mtrr_variable = 0x200, msr_apic_base = 0x1B };
 static uint32_t const mtrr_fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26A, 0x26B, 0x26C, 0x26D, 0x26E, 0x26F};
 
-// Bochs's C++ methods, called as the ABI has them: `this` comes first.
+// Bochs's C++ methods, called as the ABI has them: `this` comes first. Its memory is one static object without.
 static uint64_t (*vmread64)(void const* cpu, unsigned field);
 static bool (*read_msr)(void const* cpu, uint32_t number, uint64_t* value);
-static unsigned char const* (*host_address)(void const* memory, void const* cpu, uint64_t address, unsigned access);
+static unsigned char const* (*host_address)(void const* cpu, uint64_t address, unsigned access);
 static void const* const* const* all_cpus;
-static void const* the_memory;
 
 static char const* folder;
 static uint64_t memory_bytes;
@@ -41,10 +40,9 @@ void dump_prepare(void const* (*find)(char const* symbol))
     memory_bytes = strtoull(bytes, NULL, 10);
     vmread64 = (uint64_t (*)(void const*, unsigned))find("_ZN8BX_CPU_C8VMread64Ej");
     read_msr = (bool (*)(void const*, uint32_t, uint64_t*))find("_ZN8BX_CPU_C5rdmsrEjPm");
-    host_address = (unsigned char const* (*)(void const*, void const*, uint64_t, unsigned))find(
-        "_ZN8BX_MEM_C14getHostMemAddrEP8BX_CPU_Cmj");
+    host_address =
+        (unsigned char const* (*)(void const*, uint64_t, unsigned))find("_ZN8BX_MEM_C14getHostMemAddrEP8BX_CPU_Cmj");
     all_cpus = (void const* const* const*)find("bx_cpu_array");
-    the_memory = find("bx_mem");
 }
 
 void dump_note_entry(unsigned cpu)
@@ -73,7 +71,7 @@ static void write_memory(char const* name)
         fail("cannot write the memory");
     for (uint64_t at = 0; at < memory_bytes; at += page_bytes) {
         // No address: registers lie there, such as the VGA's.
-        unsigned char const* const page = host_address(the_memory, (*all_cpus)[0], at, 0);
+        unsigned char const* const page = host_address((*all_cpus)[0], at, 0);
         if (page != NULL && memcmp(page, zeros, page_bytes) != 0 &&
             pwrite(file, page, page_bytes, (off_t)at) != page_bytes)
             fail("cannot write the memory");
