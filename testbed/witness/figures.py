@@ -14,7 +14,7 @@ from .qemu_trace import LBA28, LBA48
 from .rig import RigError, Run
 
 REST_SECONDS = 10
-COMMANDS_BEGIN, COMMANDS_END, REST_BEGINS, REST_ENDS = 3, 4, 5, 6
+COMMANDS_BEGIN, COMMANDS_END, SHORT_REST, LONG_REST, END = 3, 4, 5, 6, 7
 DATA = (1, 0)  # channel, drive, in Bochs
 PATIENCE_MS = 2000
 WORKLOAD = str(Path(__file__).resolve().parent / "workloads/figures.sh")
@@ -39,7 +39,7 @@ class Phase:
 @dataclass(frozen=True)
 class Phases:
     commands: Phase
-    rest: Phase
+    rest: Phase  # of REST_SECONDS, without what starting a program costs
     issued: int  # disk writes in `commands`
 
     def figures(self, vendor: str) -> dict[str, float]:
@@ -59,7 +59,8 @@ def of_vmx(run: Run) -> Phases:
     first, last = counts.command_positions[COMMANDS_BEGIN], counts.command_positions[COMMANDS_END]
     issued = sum(command.access is not None and command.access.kind == WRITE and (command.channel, command.drive) == DATA
                  for command in counts.commands[first:last])
-    return Phases(_sum(between(counts, COMMANDS_BEGIN, COMMANDS_END)), _sum(between(counts, REST_BEGINS, REST_ENDS)), issued)
+    rest = _less(_sum(between(counts, LONG_REST, END)), _sum(between(counts, SHORT_REST, LONG_REST)))
+    return Phases(_sum(between(counts, COMMANDS_BEGIN, COMMANDS_END)), rest, issued)
 
 
 def _sum(cpus: list[Cpu]) -> Phase:
@@ -75,10 +76,11 @@ def of_svm(run: Run) -> Phases:
             at[int(mark[1])] = Phase(int(mark[2]), int(mark[3]))
         elif (command := _COMMAND.search(line)) and COMMANDS_BEGIN in at and COMMANDS_END not in at:
             issued += {**LBA28, **LBA48}.get(int(command[1], 16)) == WRITE
-    missing = {COMMANDS_BEGIN, COMMANDS_END, REST_BEGINS, REST_ENDS} - set(at)
+    missing = {COMMANDS_BEGIN, COMMANDS_END, SHORT_REST, LONG_REST, END} - set(at)
     if missing:
         raise RigError(f"marks {sorted(missing)} are missing in {run.qemu_log}")
-    return Phases(_less(at[COMMANDS_END], at[COMMANDS_BEGIN]), _less(at[REST_ENDS], at[REST_BEGINS]), issued)
+    rest = _less(_less(at[END], at[LONG_REST]), _less(at[LONG_REST], at[SHORT_REST]))
+    return Phases(_less(at[COMMANDS_END], at[COMMANDS_BEGIN]), rest, issued)
 
 
 def _less(end: Phase, begin: Phase) -> Phase:
