@@ -70,6 +70,8 @@ class Expected:
 def check(name: str, memory: Memory, table_format: Format, roots: dict[str, int], expected: Expected) -> Verdict:
     verdict = Verdict(name)
     _check_memory_map(verdict, expected)
+    if expected.types is not None:
+        verdict.fact("MTRRs: " + ", ".join(f"{TYPE_NAMES.get(span.memory_type, '?')} up to {span.end:#x}" for span in expected.types))
     for view, root in roots.items():
         found = walk(memory, table_format, root)
         part = Verdict(f"view {view}")
@@ -163,4 +165,3 @@ def _check_types(verdict: Verdict, found: Walk, expected: Expected) -> None:
             wrong.append(f"{_show((leaf.gpa, leaf.end))}: {TYPE_NAMES.get(leaf.memory_type or 0)}, "
                          f"the MTRRs have {' and '.join(sorted(TYPE_NAMES.get(one, str(one)) for one in wanted))}")
     verdict.differences("memory types", wrong)
-    verdict.fact("MTRRs: " + ", ".join(f"{TYPE_NAMES.get(span.memory_type, '?')} up to {span.end:#x}" for span in expected.types))
