@@ -2,7 +2,7 @@
 #include "hypervisor/backend/vmx/vmx_vendor.hpp"
 
 #include "hypervisor/backend/vmx/bitmaps.hpp"
-#include "hypervisor/backend/vmx/tracing.hpp"
+#include "hypervisor/backend/vmx/unguarded_writes.hpp"
 #include "hypervisor/backend/vmx/vmx_emulate.hpp"
 #include "hypervisor/core/log.hpp"
 
@@ -100,8 +100,9 @@ bool VmxVendor::build(backend::VendorParts const& parts)
     intercept_msr(msr::feature_control, true, true);
     for (std::uint32_t number = msr::first_capability; number <= msr::last_capability; ++number)
         intercept_msr(number, true, true);
-    for (std::uint32_t const number : tracing_msrs)
-        intercept_msr(number, true, true);
+    for (MsrRange const& range : unguarded_msrs)
+        for (std::uint32_t number = range.first; number <= range.last; ++number)
+            intercept_msr(number, true, true);
     if (has_xss())
         intercept_msr(msr::xss, false, true);
     intercept_msr(msr::tme_activate, false, true);
@@ -139,7 +140,7 @@ std::optional<core::MsrAnswer> VmxVendor::msr_read(std::uint32_t number, std::ui
         value = (core::read_msr(number) | feature_lock) & ~(feature_vmx | feature_vmx_in_smx);
         return core::MsrAnswer::done;
     }
-    if (is_capability(number) || is_tracing_msr(number))
+    if (is_capability(number) || is_unguarded_msr(number))
         return core::MsrAnswer::fault;
     return std::nullopt;
 }
@@ -148,7 +149,7 @@ std::optional<core::MsrAnswer> VmxVendor::msr_write(std::uint32_t number, std::u
 {
     if (number == msr::feature_control || is_capability(number) || number == msr::tme_activate)
         return core::MsrAnswer::fault; // locked; read-only
-    if (is_tracing_msr(number) || (number == msr::xss && (value & xss_trace) != 0))
+    if (is_unguarded_msr(number) || (number == msr::xss && (value & xss_trace) != 0))
         return core::MsrAnswer::fault; // not there
     if (is_mtrr(number, mtrrs_))
         return write_mtrr(number, value);
