@@ -23,7 +23,8 @@ from .nested_tables import PAGE, TYPE_NAMES, Format, Leaf, Memory, Walk, walk
 
 ALL = "rwx"
 _REGION = re.compile(r"region (0x[0-9a-f]+) \+ (0x[0-9a-f]+)")
-_ROOTS = re.compile(r"nested tables: running (0x[0-9a-f]+), stepping (0x[0-9a-f]+)")
+_ROOTS = re.compile(r"nested tables: (running 0x[0-9a-f]+, stepping .*)")
+_ROOT = re.compile(r"(\w+) (0x[0-9a-f]+)")
 
 Interval = tuple[int, int]  # [begin, end)
 
@@ -42,17 +43,20 @@ class SensorLog:
         if not region or not roots:
             raise OSError(f"{path} names no region or no nested tables")
         begin = int(region[1], 16)
-        return SensorLog((begin, begin + int(region[2], 16)), {"running": int(roots[1], 16), "stepping": int(roots[2], 16)})
+        return SensorLog((begin, begin + int(region[2], 16)), {view: int(root, 16) for view, root in _ROOT.findall(roots[1])})
 
 
 @dataclass(frozen=True)
 class Narrow:
-    """[begin, end) has these rights, by view, instead of all."""
+    """[begin, end) has these rights, by view, instead of all; a view that is not named has those of the running one."""
 
     name: str
     begin: int
     end: int
     rights: dict[str, str]
+
+    def wanted(self, view: str) -> str:
+        return self.rights.get(view, self.rights["running"])
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def _check_rights(verdict: Verdict, found: Walk, expected: Expected, view: str) 
     wrong, seen = [], set()
     for leaf in found.leaves:
         narrow = [one for one in expected.narrow if _overlaps(leaf, one.begin, one.end)]
-        wanted = {one.rights[view] for one in narrow} | (set() if narrow and _inside(leaf, narrow) else {ALL})
+        wanted = {one.wanted(view) for one in narrow} | (set() if narrow and _inside(leaf, narrow) else {ALL})
         seen |= {one.name for one in narrow}
         if wanted != {leaf.rights}:
             wrong.append(f"{_show((leaf.gpa, leaf.end))}: {leaf.rights}, expected {' and '.join(sorted(wanted))}")

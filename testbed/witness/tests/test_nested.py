@@ -135,6 +135,17 @@ class NestedTest(unittest.TestCase):
         guarded = Expected(BITS, REGION, [CARD], EXPECTED.memory_map, [WATCHED], [(3 * GIB, 3 * GIB + 2 * MIB)], TYPES)
         self.assertEqual(self.problems(guarded), [])
 
+    def test_the_log_names_the_roots(self) -> None:
+        log = self.tables.path.with_name("sensor.log")
+        log.write_text("0 1.0 info: undercroft: vmx, 1 CPUs, region 0x19e00000 + 0x2000000, TSC\n"
+                       "1 1.0 info: nested tables: running 0x19ee6000, stepping 0x19eeb000, further 0x19ef0000\n", encoding="ascii")
+        found = nested_check.SensorLog.read(log)
+        self.assertEqual(found.region, (0x19E00000, 0x1BE00000))
+        self.assertEqual(found.roots, {"running": 0x19EE6000, "stepping": 0x19EEB000, "further": 0x19EF0000})
+        log.write_text("0 1.0 info: undercroft: vmx, 1 CPUs, region 0x19e00000 + 0x2000000, TSC\n", encoding="ascii")
+        with self.assertRaises(OSError):
+            nested_check.SensorLog.read(log)
+
     def test_npt_entries(self) -> None:
         npt = Npt(40)
         page = npt.decode(0x5000 | 0x67, 1)  # present, writable, user, accessed, dirty
