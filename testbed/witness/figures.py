@@ -16,14 +16,13 @@ from .rig import RigError, Run
 REST_SECONDS = 10
 COMMANDS_BEGIN, COMMANDS_END, SHORT_REST, LONG_REST, END = 3, 4, 5, 6, 7
 DATA = (1, 0)  # channel, drive, in Bochs
-PATIENCE_MS = 2000
 WORKLOAD = str(Path(__file__).resolve().parent / "workloads/figures.sh")
 SETTINGS = {"REST_SECONDS": str(REST_SECONDS)}
 # Nothing is left to chance: sends wait for the collector's answer, and the kernel takes no addresses by lot.
 VMX = bochs_rig.Setup(WORKLOAD, "uefi", settings=SETTINGS, config={"policy": "drop", "mode": "header"},
-                      kernel_options="nokaslr norandmaps random.trust_cpu=off", peer_patience_ms=PATIENCE_MS)
+                      kernel_options="nokaslr norandmaps random.trust_cpu=off", waits=True)
 SVM = rig.Setup(WORKLOAD, settings=SETTINGS, mode="header", policy="drop", disk_bus="ide", disk_bytes=16 << 20, log_writes=False,
-                count_instructions=True, guest_programs=("mark",))
+                count_instructions=True, guest_programs=("mark",), waits=True)
 _MARK = re.compile(r"undercroft-probe: mark (\d+) vmruns (\d+) instructions (\d+)")
 _COMMAND = re.compile(r"ide_ioport_write IDE PIO wr @ 0x(?:1f7|177) \([^)]*\); val 0x([0-9a-f]+)")
 
