@@ -170,7 +170,11 @@ bool Machine::build_tables()
                              paging::MemoryType::write_back))
         return false;
     guest_map_ = vendor_->make_guest_map(region_, pool_, shootdown, first_map_bytes(guest, host_capabilities()));
-    return guest_map_ != nullptr && guest_map_->unmap(Gpa{info_->region_start}, info_->region_bytes);
+    if (guest_map_ == nullptr)
+        return false;
+    log(LogLevel::info, str("nested tables: running "), hex(guest_map_->running_root()), str(", stepping "),
+        hex(guest_map_->stepping_root()));
+    return guest_map_->unmap(Gpa{info_->region_start}, info_->region_bytes);
 }
 
 bool Machine::build_intercepts()
