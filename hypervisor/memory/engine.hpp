@@ -30,10 +30,7 @@ struct Fault {
     std::uint16_t cpu = 0;
     Tsc now{};
 
-    [[nodiscard]] paging::Permissions needed() const
-    {
-        return {true, write, fetch}; // no entry is writable without being readable
-    }
+    [[nodiscard]] paging::Permissions needed() const { return {!fetch, write, fetch}; }
 };
 
 /// What the CPUs run on while a mode runs.
