@@ -32,6 +32,7 @@ protected:
 
 /// What a CPU works with, whatever its vendor.
 struct CpuParts {
+    std::uint16_t index;
     Mailbox* mailbox;
     ExitServices* services;
     DeliveryWork* work;
@@ -43,7 +44,7 @@ template <backend::VirtualCpu C>
 class CpuDriverOf final : public CpuDriver {
 public:
     CpuDriverOf(CpuParts const& parts, WaitForRequest wait)
-        : mailbox_{parts.mailbox}, loop_{cpu_, *parts.mailbox, *parts.services, wait},
+        : mailbox_{parts.mailbox}, loop_{cpu_, parts.index, *parts.mailbox, *parts.services, wait},
           delivery_{cpu_, *parts.work, *parts.host, parts.timing}
     {
     }

@@ -251,8 +251,12 @@ bool Machine::build_cpus()
             return false;
         cpu->index = i;
         cpu->stack_top = reinterpret_cast<std::uint64_t>(stacks + (i + 1) * stack_bytes);
-        cpu->driver = vendor_->make_cpu(
-            region_, {.mailbox = &cpu->mailbox, .services = this, .work = devices_, .host = this, .timing = timing});
+        cpu->driver = vendor_->make_cpu(region_, {.index = static_cast<std::uint16_t>(i),
+                                                  .mailbox = &cpu->mailbox,
+                                                  .services = this,
+                                                  .work = devices_,
+                                                  .host = this,
+                                                  .timing = timing});
         if (cpu->driver == nullptr)
             return false;
         cpus_[i] = cpu;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <random>
 #include <thread>
+#include <vector>
 
 #include "hypervisor/memory/tests/view_rig.hpp"
 #include "hypervisor/paging/ept_format.hpp"
@@ -56,7 +57,7 @@ public:
         std::mt19937 random{7};
         for (unsigned cycle = 0; cycle < cycles; ++cycle) {
             rearm(static_cast<unsigned>(random()));
-            while (faults_.load() < cycle * 20 && !stop_)
+            while (steps_.load() < (cycle + 1) * 500)
                 std::this_thread::yield();
         }
         stop_ = true;
@@ -104,7 +105,6 @@ private:
     void fault(std::uint64_t page, paging::Permissions needed)
     {
         core::SpinGuard const guard{engine_lock_};
-        ++faults_;
         if (rig_.view.judge(Gpa{page}, needed) != FaultCause::denied)
             return;
         PageState const state = rig_.view.state(Gpa{page});
@@ -132,6 +132,7 @@ private:
             paging::Permissions const access = random() % 2 == 0 ? rights_read : rights_read_write;
             bool const done = touch(cache[index], index, page, access);
             mailbox.withdraw_entry();
+            ++steps_;
             if (!done)
                 fault(page, access);
         }
@@ -155,7 +156,7 @@ private:
     ViewRig<Format> rig_{shootdown_};
     core::Spinlock engine_lock_;
     std::array<std::atomic<bool>, page_count> may_read_{}, may_write_{};
-    std::atomic<std::uint64_t> faults_{0}, stale_{0}, hits_{0};
+    std::atomic<std::uint64_t> steps_{0}, stale_{0}, hits_{0};
     std::atomic<bool> stop_{false};
 };
 
