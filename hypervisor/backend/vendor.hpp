@@ -71,6 +71,8 @@ public:
                                                    memory::ViewMemory const& memory) = 0;
     /// The processor can set accessed and dirty bits in nested entries.
     [[nodiscard]] virtual bool has_nested_access_bits() const = 0;
+    /// CPUs can be made to exit after a given time (VirtualCpu::arm_timer).
+    [[nodiscard]] virtual bool has_timer() const = 0;
     /// Holds for each CPU from its next flush_nested() on. Not plain: only with a monitored view.
     virtual void choose_view(GuestView view) = 0;
     /// After the map: the bitmaps, with what this vendor must always intercept. False: out of memory.

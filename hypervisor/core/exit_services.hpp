@@ -42,6 +42,8 @@ public:
         (void)exit, (void)cpu;
         return false;
     }
+    /// After each exit was dealt with.
+    virtual void after_exit(std::uint16_t cpu) { (void)cpu; }
     /// False: the caller must see #UD, as on a machine without a hypervisor.
     [[nodiscard]] virtual bool hypercall(backend::Registers& registers, backend::PagingState const& paging) = 0;
     /// An instruction was single-stepped with every page open: look what it may have done unseen.

@@ -83,9 +83,9 @@ void Monitor::stop(std::size_t index, Tsc now)
 
 Monitor::Mode* Monitor::view_user()
 {
-    auto* const user =
-        std::find_if(modes_.begin(), modes_.end(), [](Mode const& mode) { return mode.use != ViewUse::none; });
-    return user != modes_.end() ? user : nullptr;
+    auto* const user = std::find_if(modes_.data(), modes_.data() + modes_.size(),
+                                    [](Mode const& mode) { return mode.use != ViewUse::none; });
+    return user != modes_.data() + modes_.size() ? user : nullptr;
 }
 
 /// The CPUs run on what the running modes need. A view that nobody uses any more gets its rights back.
@@ -127,7 +127,7 @@ void Monitor::say_mode(Mode const& mode, MemoryAction action, Tsc now)
     content.action = static_cast<std::uint16_t>(action);
     wire::Record record{};
     record.kind = static_cast<std::uint8_t>(wire::Kind::memory_mode);
-    record.length = sizeof(content);
+    record.length = std::uint32_t{sizeof(content)};
     record.source = content.mode.get();
     (void)parts_.stream->put(record, reinterpret_cast<std::byte const*>(&content), now);
     if (action != MemoryAction::start)

@@ -19,7 +19,7 @@ public:
 
     bool put(wire::Record record, std::byte const* content, Tsc at) override
     {
-        std::uint16_t flags = record.flags;
+        std::uint16_t flags = record.flags.get();
         if (content != nullptr)
             flags |= wire::record_flag::has_content;
         if (!clock_->synchronised())

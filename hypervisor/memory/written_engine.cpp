@@ -174,7 +174,7 @@ void WrittenEngine::record(Waiting const& page)
     wire::Record record{};
     record.kind = static_cast<std::uint8_t>(Kind::memory_write);
     record.address = page.gpa.value;
-    record.length = page_bytes;
+    record.length = std::uint32_t{page_bytes};
     record.page_class = static_cast<std::uint8_t>(PageSize::small);
     record.source = page.cpu;
     std::uint16_t flags = page.by_page_walk ? wire::record_flag::page_walk : std::uint16_t{0};

@@ -91,6 +91,11 @@ bool VmxVendor::has_nested_access_bits() const
     return (shared_.offered.ept_vpid & ept_cap::accessed_dirty) != 0;
 }
 
+bool VmxVendor::has_timer() const
+{
+    return shared_.offered.may(shared_.offered.pin, pin::timer);
+}
+
 void VmxVendor::choose_view(backend::GuestView view)
 {
     using enum backend::GuestView;

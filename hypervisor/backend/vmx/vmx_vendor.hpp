@@ -22,6 +22,7 @@ public:
     [[nodiscard]] bool make_monitored_view(core::Region& region, paging::PagePool& pool, core::TlbShootdown& shootdown,
                                            std::uint64_t bytes, memory::ViewMemory const& memory) override;
     [[nodiscard]] bool has_nested_access_bits() const override;
+    [[nodiscard]] bool has_timer() const override;
     void choose_view(backend::GuestView view) override;
     [[nodiscard]] bool build(backend::VendorParts const& parts) override;
     void intercept_port(std::uint16_t port, bool on) override;
