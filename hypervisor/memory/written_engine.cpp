@@ -93,7 +93,8 @@ void WrittenEngine::on_fault(Fault const& fault)
         return;
     }
     parts_.view->grant(page, paging::rights_read_write);
-    add({fault.gpa, fault.now, progress_->left_fault(fault.cpu), fault.cpu, fault.by_page_walk, false});
+    add({fault.gpa, fault.now, Tsc{fault.now.value + delay_ticks_}, progress_->left_fault(fault.cpu), fault.cpu,
+         fault.by_page_walk, false});
     if (count_ > request_.delay_depth.get() + max_batch)
         retire(max_batch, fault.now);
 }
@@ -153,6 +154,7 @@ void WrittenEngine::judge_retired(Waiting const& page, Tsc now)
     bool const standing = now.value - page.since.value >= parts_.clock->tsc_hz() / 1000 * standing_ms;
     if (progress_->left_fault(page.cpu) == page.left_fault && !standing) {
         Waiting again = page;
+        again.due = Tsc{now.value + delay_ticks_};
         again.was_dirty = dirty && parts_.view->has_access_bits(); // the grant clears the bit
         (void)parts_.view->grant(page.gpa, paging::rights_read_write);
         return add(again);
@@ -196,10 +198,10 @@ void WrittenEngine::record(Waiting const& page)
         ++dropped_;
 }
 
-std::size_t WrittenEngine::too_old(Tsc now)
+std::size_t WrittenEngine::overdue(Tsc now)
 {
     std::size_t old = 0;
-    while (old < count_ && now.value - waiting(old).since.value >= delay_ticks_)
+    while (old < count_ && waiting(old).due <= now)
         ++old;
     return old;
 }
@@ -207,12 +209,12 @@ std::size_t WrittenEngine::too_old(Tsc now)
 Tsc WrittenEngine::tick(Tsc now)
 {
     std::size_t const deep = count_ > request_.delay_depth.get() ? count_ - request_.delay_depth.get() : 0;
-    retire(std::min(std::max(too_old(now), deep), max_batch), now);
+    retire(std::min(std::max(overdue(now), deep), max_batch), now);
     if (now >= walked_until_)
         arm_walked();
     Tsc next = walked_until_;
     if (count_ != 0)
-        next = std::min(next, std::max(now, Tsc{waiting(0).since.value + delay_ticks_}));
+        next = std::min(next, std::max(now, waiting(0).due));
     return next;
 }
 

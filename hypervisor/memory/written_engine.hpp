@@ -48,7 +48,8 @@ public:
 private:
     struct Waiting {
         Gpa gpa{};
-        Tsc since{};
+        Tsc since{};                  ///< its fault
+        Tsc due{};                    ///< it need not wait longer
         std::uint64_t left_fault = 0; ///< the CPU's, when it faulted
         std::uint16_t cpu = 0;
         bool by_page_walk = false;
@@ -64,7 +65,7 @@ private:
     void record(Waiting const& page);
     void open_walked(Gpa page, Tsc now);
     void arm_walked();
-    [[nodiscard]] std::size_t too_old(Tsc now);
+    [[nodiscard]] std::size_t overdue(Tsc now);
 
     EngineParts parts_;
     CpuProgress const* progress_;
