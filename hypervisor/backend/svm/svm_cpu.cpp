@@ -150,7 +150,8 @@ void SvmCpu::finish_step()
     constexpr std::uint32_t with_error_code = 1U << 8 | 0x7C00 | 1U << 17 | 1U << 21 | 1U << 29 | 1U << 30;
     constexpr std::uint64_t vectors = 32, debug = 1, page_fault = 14, step_bit = 1ULL << 14, breakpoint_bits = 0xF;
     std::uint64_t const vector = vmcb_->exit_code - exit_code::exception_base; // huge for lower codes
-    bool const guest_steps = (guest_flags_ & trap_flag) != 0;
+    // With BTF the guest wants branches: what is stepped accesses registers, and a branch by them is nothing sane.
+    bool const guest_steps = (guest_flags_ & trap_flag) != 0 && guest_btf_ == 0;
     close_view();
     if (vector == debug) {
         std::uint64_t const raised = vmcb_->dr6;
@@ -376,6 +377,11 @@ void SvmCpu::single_step(bool on)
     // Without interrupts, so that no handler runs with the open view; likewise for exceptions and task switches.
     guest_flags_ = vmcb_->rflags & (trap_flag | interrupt_flag);
     guest_dr6_ = vmcb_->dr6;
+    // One instruction, not all up to the next branch.
+    std::uint64_t const debug = debug_control();
+    guest_btf_ = debug & debug_control_btf;
+    if (guest_btf_ != 0)
+        set_debug_control(debug & ~debug_control_btf);
     vmcb_->rflags = (vmcb_->rflags & ~interrupt_flag) | trap_flag;
     vmcb_->intercept_exceptions = ~(1U << 2); // vector 2 is the NMI's own intercept
     vmcb_->intercept_misc1 |= misc1::task_switch;
@@ -385,6 +391,8 @@ void SvmCpu::single_step(bool on)
 void SvmCpu::close_view()
 {
     stepping_ = false;
+    if (guest_btf_ != 0)
+        set_debug_control(debug_control() | guest_btf_);
     vmcb_->rflags = (vmcb_->rflags & ~(trap_flag | interrupt_flag)) | guest_flags_;
     vmcb_->intercept_exceptions = exceptions_of_guest;
     vmcb_->intercept_misc1 &= ~misc1::task_switch;

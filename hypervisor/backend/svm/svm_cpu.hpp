@@ -94,6 +94,7 @@ private:
     bool stepping_ = false;
     std::uint64_t guest_flags_ = 0; ///< TF and IF as the guest had them before a single step
     std::uint64_t guest_dr6_ = 0;   ///< likewise
+    std::uint64_t guest_btf_ = 0;   ///< likewise
     backend::Registers registers_{};
 };
 static_assert(backend::VirtualCpu<SvmCpu>);
