@@ -15,7 +15,7 @@ using backend::ExitKind;
 
 constexpr std::uint64_t trap_flag = 1ULL << 8, interrupt_flag = 1ULL << 9;
 constexpr std::uint64_t interrupt_info_valid = 1ULL << 31, interrupt_info_type = 7ULL << 8;
-constexpr std::uint8_t double_fault = 8, protection_fault = 13;
+constexpr std::uint8_t double_fault = 8, protection_fault = 13, first_interrupt = 32;
 /// Always intercepted: above CPL 0 virtualisation instructions raise #GP where SVM is on, and #UD where it is off.
 constexpr std::uint32_t exceptions_of_guest = 1U << protection_fault;
 /// With a second fault on top these make a double fault (APM volume 2, 8.2.9): #DE, #TS, #NP, #SS, #GP; #PF.
@@ -99,6 +99,16 @@ boot::StartResult SvmCpu::capture(core::CapturedState const& captured)
     return boot::StartResult::ok;
 }
 
+/// QEMU calls external interrupts exceptions when their delivery was interrupted, and refuses to inject them so. As a
+/// virtual interrupt it comes next; IF is set, or it would not have been delivered.
+void SvmCpu::deliver_virtual(std::uint8_t vector)
+{
+    constexpr unsigned vector_shift = 32;
+    vmcb_->virtual_interrupt = (vmcb_->virtual_interrupt & 0xFFFF'FFFF) | v_irq | v_ignore_tpr |
+                               static_cast<std::uint64_t>(vector) << vector_shift;
+    vmcb_->intercept_misc1 &= ~misc1::virtual_interrupt;
+}
+
 /// An event whose delivery the exit interrupted is delivered again (APM 15.7.2). The
 /// software interrupts' return addresses need no correction: the instruction is retried
 /// only for events that are not re-executed by themselves.
@@ -115,6 +125,8 @@ void SvmCpu::keep_interrupted_event()
     auto const vector = static_cast<std::uint8_t>(info & 0xFF);
     if ((info & interrupt_info_type) == event::type_exception && (vector == 3 || vector == 4))
         return; // INT3 and INTO are executed again
+    if ((info & interrupt_info_type) == event::type_exception && vector >= first_interrupt)
+        return deliver_virtual(vector);
     vmcb_->event_injection = info;
 }
 
@@ -224,7 +236,8 @@ backend::Exit SvmCpu::classify() const
     case exit_code::invlpga:
         exit.kind = ExitKind::virtualisation;
         break;
-    case exit_code::invalid: // a guest state that cannot be entered: going on would exit for ever
+    case exit_code::invalid & 0xFFFF'FFFF: // as QEMU has it
+    case exit_code::invalid:               // a guest state that cannot be entered: going on would exit for ever
     case exit_code::shutdown:
         exit.kind = ExitKind::shutdown;
         break;
@@ -356,8 +369,10 @@ void SvmCpu::intercept_interrupts(bool on)
 /// that wait are taken before.
 bool SvmCpu::exit_when_interruptible()
 {
-    vmcb_->virtual_interrupt |= v_irq | v_ignore_tpr;
-    vmcb_->intercept_misc1 |= misc1::virtual_interrupt;
+    if ((vmcb_->virtual_interrupt & v_irq) == 0) { // else one is to be delivered, or this was asked for already
+        vmcb_->virtual_interrupt |= v_irq | v_ignore_tpr;
+        vmcb_->intercept_misc1 |= misc1::virtual_interrupt;
+    }
     return true;
 }
 
