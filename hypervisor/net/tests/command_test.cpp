@@ -23,7 +23,7 @@ Bytes sealed_command(TestIdentity const& identity, std::uint64_t instance, std::
     header.sealed_bytes = static_cast<std::uint32_t>(body.size());
     Bytes datagram(sizeof(header) + body.size() + 16);
     std::memcpy(datagram.data(), &header, sizeof(header));
-    std::memcpy(datagram.data() + sizeof(header), body.data(), body.size());
+    std::copy(body.begin(), body.end(), datagram.begin() + sizeof(header));
     wire::seal(
         wire::derive_key(identity.key, wire::Direction::from_collector, identity.machine, identity.boot, instance),
         datagram);
