@@ -71,6 +71,7 @@ struct Rig {
     {
         shared.iopm = shared.msrpm = bitmaps;
         cpu.initialise(&vmcb, bitmaps, &shared);
+        vmcb.efer = efer_svme; // as capture() leaves it
     }
     Rig(Rig const&) = delete;
     Rig& operator=(Rig const&) = delete;
@@ -197,7 +198,6 @@ TEST(SvmStep, IsOneInstructionInSpiteOfBtf)
 {
     Rig rig;
     debug_control_now = 3; // LBR and BTF
-    rig.vmcb.efer |= efer_svme;
     rig.cpu.set_rflags(0x302);
     rig.cpu.single_step(true);
     rig.next({.kind = backend::ExitKind::debug_trap}, 0);
