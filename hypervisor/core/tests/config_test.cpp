@@ -198,7 +198,7 @@ TEST(Config, TheDocumentedExampleIsValidAndSetsEveryKey)
         EXPECT_NE(std::string::npos,
                   ("\n" + example).find("\n" + text.substr(name, text.find('`', name) - name) + " "));
     }
-    EXPECT_EQ(18U, rows);
+    EXPECT_EQ(20U, rows);
 }
 
 TEST(Config, LongGarbageIsCutAndPrintable)
