@@ -23,6 +23,7 @@ struct Finding {
 
 struct Plan {
     std::uint64_t buffer_kib = 65536; ///< as in undercroft.conf
+    std::uint64_t memory_buffer_kib = 8192;
 };
 
 [[nodiscard]] std::vector<Finding> judge(Facts const& facts, Plan const& plan);

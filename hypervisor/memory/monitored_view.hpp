@@ -30,6 +30,8 @@ public:
     [[nodiscard]] virtual FaultCause judge(Gpa gpa, paging::Permissions needed) = 0;
     /// All rights again, huge pages where possible. No CPU is on the view, and all have flushed.
     virtual void reset() = 0;
+    /// Since it was asked last, a change for devices or memory types has given rights back to watched RAM.
+    [[nodiscard]] virtual bool take_disturbed() = 0;
     /// Whether the processors set accessed and dirty bits from now on.
     virtual void set_bits_live(bool live) = 0;
 
@@ -130,6 +132,7 @@ public:
         restore({Gpa{0}, memory_.regions.size() * huge_page_bytes});
         arm({Gpa{0}, memory_.regions.size() * huge_page_bytes}, paging::rights_all, PageSize::huge);
     }
+    [[nodiscard]] bool take_disturbed() override { return disturbed_.exchange(false, std::memory_order_relaxed); }
     void set_bits_live(bool live) override { bits_live_ = live; }
 
     // PageView
@@ -336,6 +339,7 @@ private:
             Region const& region = memory_.regions[index];
             if (region.shape == Shape::absent)
                 return;
+            disturbed_.store(true, std::memory_order_relaxed);
             Entries entries = at(index);
             if (region.whole) {
                 entries.restore();
@@ -385,7 +389,7 @@ private:
     core::TlbShootdown* shootdown_;
     bool execute_only_;
     bool bits_live_ = false;
-    std::atomic<bool> unflushed_bits_{true};
+    std::atomic<bool> unflushed_bits_{true}, disturbed_{false};
     mutable core::Spinlock lock_;
     ViewMemory memory_{};
     Table table_;

@@ -138,6 +138,7 @@ struct Rig {
 backend::Exit run(Rig& rig, LaidOut const& exit)
 {
     laid_out = exit;
+    rig.cpu.set_guest_efer(0); // sets SVME, as a CPU that was captured has it
     return rig.cpu.run();
 }
 
