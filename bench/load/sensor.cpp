@@ -16,7 +16,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr double least_window = 4;
 constexpr auto timer_interval = 5ms;
 constexpr auto partial_slot_age = 20ms;
 

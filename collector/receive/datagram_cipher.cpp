@@ -42,6 +42,12 @@ DatagramCipher::DatagramCipher(wire::Key const& key, Use use) : context_{EVP_CIP
 
 DatagramCipher::~DatagramCipher() = default;
 
+void DatagramCipher::use_key(wire::Key const& key)
+{
+    if (EVP_CipherInit_ex2(context_.get(), nullptr, key.data(), nullptr, -1, nullptr) != 1)
+        throw std::runtime_error{"ChaCha20-Poly1305 takes no key"};
+}
+
 bool DatagramCipher::open(std::span<std::uint8_t> datagram)
 {
     if (datagram.size() < wire::datagram_overhead)

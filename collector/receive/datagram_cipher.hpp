@@ -23,6 +23,8 @@ public:
     DatagramCipher(DatagramCipher const&) = delete;
     DatagramCipher& operator=(DatagramCipher const&) = delete;
 
+    /// From here on another key.
+    void use_key(wire::Key const& key);
     /// As wire::open. The datagram's header must have passed check_header.
     [[nodiscard]] bool open(std::span<std::uint8_t> datagram);
     /// As wire::seal.

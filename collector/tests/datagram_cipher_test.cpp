@@ -57,6 +57,11 @@ TEST(DatagramCipher, EveryChangedBitIsNoticedAndDoesNotSpoilTheNext)
         auto again = good;
         ASSERT_TRUE(opening.open(again)) << bit;
     }
+    opening.use_key({8});
+    auto foreign = good;
+    EXPECT_FALSE(opening.open(foreign));
+    opening.use_key(key);
+    EXPECT_TRUE(opening.open(good));
     std::vector<std::uint8_t> tiny(wire::datagram_overhead - 1);
     EXPECT_FALSE(opening.open(tiny));
 }
