@@ -57,8 +57,6 @@ void LoadSensor::connect()
         throw std::runtime_error{std::string{"cannot reach the collector: "} + std::strerror(errno)};
     int const bytes = 4 << 20;
     static_cast<void>(::setsockopt(fd_, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)));
-    int const none = 1; // as the sensor: no UDP checksum, the seal is stronger
-    static_cast<void>(::setsockopt(fd_, SOL_SOCKET, SO_NO_CHECK, &none, sizeof(none)));
 }
 
 bool LoadSensor::poll(Clock::time_point now)
