@@ -79,6 +79,8 @@ private:
         std::uint32_t bytes{};
         std::uint16_t fragments{};
         std::uint64_t received{}; ///< bit i: fragment i has arrived
+        std::uint64_t to_send{};  ///< bit i: fragment i shall go when the pace allows
+        std::uint64_t sent_once{};
         std::uint64_t last_counter{};
         unsigned attempts{};
         Clock::time_point first_sent;
@@ -91,6 +93,7 @@ private:
     [[nodiscard]] std::uint64_t due_records(Clock::time_point now) const;
     void make_slot(Slot& slot, std::uint64_t limit);
     bool make_and_send(Clock::time_point now);
+    bool drain(Clock::time_point now);
     void send_fragments(std::uint64_t number, Slot& slot, std::uint64_t fragments, Clock::time_point now);
     void put_fragment(std::uint64_t number, Slot const& slot, unsigned index, std::uint8_t* at, std::size_t bytes);
     bool transmit(std::uint8_t const* bytes, std::size_t count, std::size_t segment);
@@ -121,7 +124,10 @@ private:
     std::vector<std::vector<std::uint8_t>> spare_; ///< buffers of freed slots
     std::uint64_t oldest_ = 0;                     ///< number of flights_.front()
     std::uint64_t limit_ = 0;                      ///< the collector takes slots below; 0: it has not said
-    double window_ = 8;
+    double window_ = 8;                            ///< slots; below 1 it still sets the pace
+    bool lost_before_ = false;                     ///< from the first loss on the window grows slowly
+    double tokens_ = 0;                            ///< bytes that may go now
+    Clock::time_point refilled_at_{};
     Clock::time_point shrunk_at_{};
     Clock::time_point next_second_{};
     Clock::time_point next_timer_{};

@@ -101,10 +101,10 @@ def everything(matrix: Matrix) -> dict[str, object]:
 
 
 def bandwidth(matrix: Matrix) -> dict[str, object]:
-    """A cable of 20 Mbit/s with a short queue for sensors that would like more than twice as much."""
+    """A cable of 20 Mbit/s with a queue of 100 ms for eight sensors that would like much more."""
     namespaces = matrix.cable()
     try:
-        if not namespaces.impair("tbf", "rate", "20mbit", "burst", "32kbit", "latency", "30ms"):
+        if not namespaces.impair("tbf", "rate", "20mbit", "burst", "64kbit", "latency", "100ms"):
             raise Skip("this kernel has no tc tbf")
         rig = matrix.rig(namespaces)
         rig.start()
