@@ -67,7 +67,7 @@ void Watch::start(wire::MemoryRequest const& request, Tsc now)
     }
     scan_ = 0;
     fine_target_ = first_fine_target;
-    period_sum_ = fault_cost_ = 0;
+    period_sum_ = fault_cost_ = period_ = 0;
     capture_.clear();
     // The first scan says what was accessed since the start, not before.
     forget_bits();

@@ -67,7 +67,8 @@ private:
     void found(Gpa page, PageSize size, AccessBits bits, Tsc now);
     void learn_piece(Gpa page);
     void put_run(Tsc now);
-    void end_region(std::size_t at, Tsc now);
+    void end_region(std::size_t at);
+    [[nodiscard]] std::uint32_t cooling() const;
     void note_scanned(WatchRegion const& region);
     void end_scan(Tsc now);
     void say_scanned(Tsc now);

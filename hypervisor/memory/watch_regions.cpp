@@ -6,17 +6,17 @@
 namespace undercroft::memory {
 namespace {
 
-constexpr std::uint32_t alike = full_heat / 10; // DAMON's default: a tenth of the largest difference
-
 bool adjoin(WatchRegion const& a, WatchRegion const& b)
 {
     return a.range.end() == b.range.begin.value && a.fine == b.fine;
 }
 
-/// The mean of looks, of which the last one counts a quarter.
-std::uint16_t warmed(std::uint16_t heat, std::uint64_t accessed, std::uint64_t pieces)
+std::uint16_t learnt(std::uint16_t heat, std::uint64_t accessed, std::uint64_t pieces, std::uint32_t cooling)
 {
-    return static_cast<std::uint16_t>((heat * 3ULL + accessed * full_heat / pieces) / 4);
+    std::uint64_t const share = accessed * full_heat / pieces;
+    if (share > heat)
+        return static_cast<std::uint16_t>(heat + (share - heat + 3) / 4);
+    return static_cast<std::uint16_t>(heat - ((heat - share) * std::min(cooling, 512U) + 1023) / 1024);
 }
 
 } // namespace
@@ -33,10 +33,11 @@ bool WatchRegions::reset(std::span<PageRange const> usable)
     return true;
 }
 
-void WatchRegions::learn(std::size_t at, LookResult const& look, std::uint32_t scan)
+void WatchRegions::learn(std::size_t at, LookResult const& look, std::uint32_t scan, std::uint32_t cooling)
 {
     WatchRegion& region = regions_[at];
     std::uint64_t const pieces = region.granules();
+    cooling *= region.every;
     if (look.accessed != 0) {
         region.quiet = 0;
         region.every = 1;
@@ -45,27 +46,27 @@ void WatchRegions::learn(std::size_t at, LookResult const& look, std::uint32_t s
     }
     region.due = scan + region.every;
     if (look.accessed != 0 && look.accessed < pieces && count_ + 2 <= regions_.size())
-        split(at, look);
+        split(at, look, cooling);
     else
-        regions_[at].heat = warmed(region.heat, look.accessed, pieces);
+        region.heat = learnt(region.heat, look.accessed, pieces, cooling);
 }
 
 /// Cuts the first run of accessed pieces out. What lies behind it may be mixed, too: the next look tells.
-void WatchRegions::split(std::size_t at, LookResult const& look)
+void WatchRegions::split(std::size_t at, LookResult const& look, std::uint32_t cooling)
 {
     std::uint16_t const before = regions_[at].heat;
     std::uint64_t const begin = look.first_run.begin.value, end = look.first_run.end();
     if (end < regions_[at].range.end()) {
         cut(at, end);
         std::uint64_t const run = (end - 1) / huge_page_bytes - begin / huge_page_bytes + 1;
-        regions_[at + 1].heat = warmed(before, look.accessed - run, regions_[at + 1].granules());
+        regions_[at + 1].heat = learnt(before, look.accessed - run, regions_[at + 1].granules(), cooling);
     }
     if (begin > regions_[at].range.begin.value) {
         cut(at, begin);
-        regions_[at].heat = warmed(before, 0, 1);
+        regions_[at].heat = learnt(before, 0, 1, cooling);
         ++at;
     }
-    regions_[at].heat = warmed(before, 1, 1);
+    regions_[at].heat = learnt(before, 1, 1, cooling);
 }
 
 /// Both parts are as the whole was. There is room for one more.
@@ -81,11 +82,15 @@ void WatchRegions::cut(std::size_t at, std::uint64_t gpa)
     low.range.bytes = gpa - low.range.begin.value;
 }
 
+/// Alike are those that differ by less than a tenth of the hottest, as DAMON has it.
 void WatchRegions::merge()
 {
-    std::uint32_t threshold = alike;
+    std::uint32_t hottest = 0;
+    for (WatchRegion const& region : all())
+        hottest = std::max<std::uint32_t>(hottest, region.heat);
+    std::uint32_t threshold = hottest / 10;
     while (merge_below(threshold) > max_regions / 2 && threshold < full_heat)
-        threshold *= 2;
+        threshold = threshold * 2 + 1;
 }
 
 /// Weighted by size, so that a long quiet region does not take up the heat of a short one.
@@ -136,7 +141,7 @@ std::size_t WatchRegions::refine(std::uint64_t budget)
     std::size_t best = none;
     for (std::size_t i = 0; i < count_; ++i) {
         WatchRegion const& region = regions_[i];
-        if (!region.fine && region.heat >= hot && (best == none || region.heat > regions_[best].heat))
+        if (!region.fine && region.heat >= warm && (best == none || region.heat > regions_[best].heat))
             best = i;
     }
     if (best == none || used >= budget || !cut_to(best, budget - used))

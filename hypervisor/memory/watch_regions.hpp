@@ -15,7 +15,7 @@ namespace undercroft::memory {
 
 struct WatchRegion {
     PageRange range;         ///< cut at multiples of 2 MiB, except where usable memory ends
-    std::uint16_t heat = 0;  ///< share of its 2 MiB pieces that were accessed when it was looked at: 1024 = all, always
+    std::uint16_t heat = 0;  ///< share of its 2 MiB pieces that are in use; full_heat: all
     std::uint16_t every = 1; ///< it is looked at in each such scan
     std::uint16_t quiet = 0; ///< looks in a row without any access
     std::uint32_t due = 0;   ///< number of the scan that looks at it next
@@ -27,7 +27,7 @@ struct WatchRegion {
     }
 };
 
-inline constexpr std::uint16_t full_heat = 1024;
+inline constexpr std::uint16_t full_heat = 16384;
 
 /// What one look at a region has found, in pieces of 2 MiB.
 struct LookResult {
@@ -39,16 +39,17 @@ class WatchRegions {
 public:
     static constexpr std::size_t max_regions = 512;
     static constexpr std::uint16_t max_every = 64;
-    static constexpr std::uint16_t hot = full_heat / 8;
-    static constexpr std::uint16_t cold = hot / 4;
+    static constexpr std::uint16_t warm = full_heat / 16; ///< from here on a closer look is worth its entries
+    static constexpr std::uint16_t cold = full_heat / 64;
 
     /// One coarse region for each range; more ranges than there is room for are left out (returns false).
     [[nodiscard]] bool reset(std::span<PageRange const> usable);
     [[nodiscard]] std::span<WatchRegion> all() { return {regions_.data(), count_}; }
     [[nodiscard]] std::span<WatchRegion const> all() const { return {regions_.data(), count_}; }
 
-    /// Learns from a look at region `at` in scan `scan`, and splits it where it has proved to be two.
-    void learn(std::size_t at, LookResult const& look, std::uint32_t scan);
+    /// Learns from a look at region `at` in scan `scan`, and splits it where it has proved to be two. Use is learnt at
+    /// once and forgotten slowly: by `cooling` 1024ths in each scan.
+    void learn(std::size_t at, LookResult const& look, std::uint32_t scan, std::uint32_t cooling);
     /// Joins neighbours that have become alike.
     void merge();
     static constexpr std::size_t none = ~std::size_t{0};
@@ -61,7 +62,7 @@ public:
 
 private:
     void cut(std::size_t at, std::uint64_t gpa);
-    void split(std::size_t at, LookResult const& look);
+    void split(std::size_t at, LookResult const& look, std::uint32_t cooling);
     [[nodiscard]] bool cut_to(std::size_t at, std::uint64_t granules);
     [[nodiscard]] std::size_t merge_below(std::uint32_t threshold);
 

@@ -72,14 +72,14 @@ bool Watch::scan_slice(Tsc now)
     std::uint64_t const end = std::min(region.range.end(), (begin / most + 1) * most);
     if (!has_room_for((end - begin) / (region.fine ? page_bytes : huge_page_bytes))) {
         // Bits stay as they are: what was accessed is found later, only not said to have been looked for now.
-        put_run(now);
         return false;
     }
     Look look{*this, now};
     engine_.view->take_access_bits({Gpa{begin}, end - begin}, look);
+    put_run(now); // before the guest goes on
     cursor_ = end;
     if (end == region.range.end())
-        end_region(at, now);
+        end_region(at);
     return true;
 }
 
@@ -131,17 +131,25 @@ void Watch::put_run(Tsc now)
     run_ = {};
 }
 
-void Watch::end_region(std::size_t at, Tsc now)
+void Watch::end_region(std::size_t at)
 {
-    put_run(now);
     note_scanned(regions_.all()[at]);
     // Where usable memory ends inside of a piece, the run does, too.
     PageRange const range = regions_.all()[at].range;
     std::uint64_t const begin = std::max(look_.first_run.begin.value, range.begin.value);
     std::uint64_t const end = std::min(look_.first_run.end(), range.end());
     look_.first_run = {Gpa{begin}, look_.accessed == 0 ? 0 : end - begin};
-    regions_.learn(at, look_, scan_);
+    regions_.learn(at, look_, scan_, cooling());
     look_ = {};
+}
+
+/// What was not used for some half a second is not in use; but each scan may miss it a few times.
+std::uint32_t Watch::cooling() const
+{
+    constexpr std::uint64_t forgotten_after_ms = 500, least = 1024 / 256, most = 1024 / 4;
+    std::uint64_t const since_last = period_ * 1024;
+    return static_cast<std::uint32_t>(
+        std::clamp(since_last / (engine_.clock->tsc_hz() / 1000 * forgotten_after_ms), least, most));
 }
 
 void Watch::note_scanned(WatchRegion const& region)

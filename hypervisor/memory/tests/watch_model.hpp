@@ -190,7 +190,7 @@ private:
         if (kind == wire::Kind::memory_scanned)
             scanned_bytes += record.length.get();
         if ((kind != wire::Kind::memory_read && kind != wire::Kind::memory_write) ||
-            (record.flags.get() & wire::record_flag::has_entropy) != 0)
+            record.flags.get() != wire::record_flag::by_scan)
             return;
         bool const small = record.page_class.get() == static_cast<std::uint8_t>(wire::PageClass::page_4k);
         (small ? small_pages_seen : pieces_seen) += small ? count : count / pages_per_piece;

@@ -39,7 +39,7 @@ void scan(WatchRegions& regions, std::uint32_t number, Accessed&& accessed)
         WatchRegion const region = regions.all()[at];
         cursor = region.range.end();
         if (region.due <= number)
-            regions.learn(at, look(region, accessed), number);
+            regions.learn(at, look(region, accessed), number, 128);
     }
 }
 
