@@ -30,10 +30,7 @@ struct Fault {
     std::uint16_t cpu = 0;
     Tsc now{};
 
-    [[nodiscard]] paging::Permissions needed() const
-    {
-        return {true, write, fetch}; // no entry is writable without being readable
-    }
+    [[nodiscard]] paging::Permissions needed() const { return {!fetch, write, fetch}; }
 };
 
 /// What the CPUs run on while a mode runs.
@@ -73,8 +70,9 @@ public:
     virtual void on_fault(Fault const& fault) = 0;
     /// A watched disk controller is about to be told to write here; on the CPU that tells it, which waits.
     virtual void on_device_write(PageRange range, std::uint16_t cpu, Tsc now) { (void)range, (void)cpu, (void)now; }
-    /// Called when the time that it returned last has come (at an exit, a timer, while the guest idles). At most some
-    /// 100 us of work per call; more work left: returns `now`. Returns when it wants to be called next.
+    /// Called when the time that it returned last has come (at an exit, a timer, while the guest idles), first right
+    /// after start(), and within about 1 ms of each fault. At most some 100 us of work per call; more work left:
+    /// returns `now`. Returns when it wants to be called next.
     [[nodiscard]] virtual Tsc tick(Tsc now) = 0;
     /// Called at each exit, when this mode wants that (MemoryRequest::every_turns != 0).
     virtual void on_turn(std::uint16_t cpu, Tsc now) { (void)cpu, (void)now; }

@@ -38,6 +38,7 @@ struct PageState {
     Gpa begin{};            ///< of the page that `size` speaks of
     PageSize size = PageSize::small;
     paging::Permissions rights{};
+    constexpr bool operator==(PageState const&) const = default;
 };
 
 class AccessVisitor {
@@ -63,9 +64,11 @@ public:
     virtual void arm(PageRange range, paging::Permissions keep, PageSize size) = 0;
     /// The same for single pages, of the size that they have. Others than watchable pages are passed over.
     virtual void arm_pages(std::span<Gpa const> pages, paging::Permissions keep) = 0;
-    /// Adds rights to one page (of the size that it has). Needs no flush. False: not watchable.
+    /// Adds rights to one page (of the size that it has), and reading where the format wants it with them. Needs no
+    /// flush. False: not watchable.
     virtual bool grant(Gpa page, paging::Permissions add) = 0;
-    /// All rights to all pages of the range, in the sizes that they have; as cheap as arm(). Needs no flush.
+    /// All rights to all pages of the range, in the sizes that they have; as cheap as arm(). Needs a flush only when
+    /// an end of the range cuts a huge page.
     virtual void restore(PageRange range) = 0;
     [[nodiscard]] virtual PageState state(Gpa page) const = 0;
 
@@ -80,7 +83,8 @@ public:
     /// Reads and clears the bits of all pages of the range. Exact when flush_all() follows: an access after that
     /// sets them again. Cost: one load per 2 MiB plus 512 for each 2 MiB of small pages that was touched.
     virtual void take_access_bits(PageRange range, AccessVisitor& visitor) = 0;
-    /// Of one page (of the size that it has), cleared by arm_pages, grant (dirty only) and take_access_bits.
+    /// Of one page (of the size that it has). Cleared by take_access_bits; dirty also by a grant that lets the page be
+    /// written again: it then tells whether it was. Taking rights clears nothing.
     [[nodiscard]] virtual AccessBits access_bits(Gpa page) const = 0;
 
 protected:

@@ -128,6 +128,10 @@ backend::Exit SvmCpu::run()
     vmcb_->tlb_control = static_cast<std::uint8_t>(TlbControl::none);
     vmcb_->event_injection = 0;
     vmcb_->clean_bits = 0;
+    if (vmcb_->exit_code == exit_code::virtual_interrupt) {
+        vmcb_->virtual_interrupt &= ~v_irq;
+        vmcb_->intercept_misc1 &= ~misc1::virtual_interrupt;
+    }
     // A BIOS may leave system management mode with an EFER of its own (SeaBIOS does): VMRUN wants the bit.
     vmcb_->efer |= efer_svme;
     keep_interrupted_event();
@@ -168,12 +172,12 @@ backend::Exit SvmCpu::classify() const
     exit.raw_reason = vmcb_->exit_code;
     switch (vmcb_->exit_code) {
     case exit_code::nested_fault:
-        // Stack, IDT or TSS on a page that cannot serve as such: no instruction is to blame, none can be emulated.
-        exit.kind =
-            (vmcb_->exit_interrupt_info & interrupt_info_valid) != 0 ? ExitKind::shutdown : ExitKind::nested_fault;
+        exit.kind = ExitKind::nested_fault;
+        exit.during_event = (vmcb_->exit_interrupt_info & interrupt_info_valid) != 0;
         exit.gpa = Gpa{vmcb_->exit_info2};
         exit.is_write = (vmcb_->exit_info1 & 1U << 1) != 0;
         exit.is_fetch = (vmcb_->exit_info1 & 1U << 4) != 0;
+        exit.is_read = !exit.is_write && !exit.is_fetch;
         exit.by_page_walk = (vmcb_->exit_info1 & 1ULL << 33) != 0;
         break;
     case exit_code::ioio: { // APM 15.10.2
@@ -197,6 +201,9 @@ backend::Exit SvmCpu::classify() const
         break;
     case exit_code::interrupt:
         exit.kind = ExitKind::interrupt;
+        break;
+    case exit_code::virtual_interrupt:
+        exit.kind = ExitKind::interruptible;
         break;
     case exit_code::nmi:
         exit.kind = ExitKind::nmi;
@@ -344,6 +351,21 @@ void SvmCpu::intercept_interrupts(bool on)
         vmcb_->intercept_misc1 &= ~misc1::interrupt;
 }
 
+/// A virtual interrupt that nobody delivers: its intercept says when it could be (APM 15.21.4). Physical interrupts
+/// that wait are taken before.
+bool SvmCpu::exit_when_interruptible()
+{
+    vmcb_->virtual_interrupt |= v_irq | v_ignore_tpr;
+    vmcb_->intercept_misc1 |= misc1::virtual_interrupt;
+    return true;
+}
+
+void SvmCpu::flush_nested()
+{
+    vmcb_->nested_cr3 = stepping_ ? shared_->open_root : shared_->nested_root.load(std::memory_order_acquire);
+    vmcb_->tlb_control = static_cast<std::uint8_t>(flush_command_);
+}
+
 void SvmCpu::single_step(bool on)
 {
     if (on == stepping_)
@@ -357,7 +379,6 @@ void SvmCpu::single_step(bool on)
     vmcb_->rflags = (vmcb_->rflags & ~interrupt_flag) | trap_flag;
     vmcb_->intercept_exceptions = ~(1U << 2); // vector 2 is the NMI's own intercept
     vmcb_->intercept_misc1 |= misc1::task_switch;
-    vmcb_->nested_cr3 = shared_->open_root;
     flush_nested();
 }
 
@@ -367,7 +388,6 @@ void SvmCpu::close_view()
     vmcb_->rflags = (vmcb_->rflags & ~(trap_flag | interrupt_flag)) | guest_flags_;
     vmcb_->intercept_exceptions = exceptions_of_guest;
     vmcb_->intercept_misc1 &= ~misc1::task_switch;
-    vmcb_->nested_cr3 = shared_->nested_root;
     flush_nested();
 }
 

@@ -8,16 +8,6 @@
 namespace undercroft::svm {
 namespace {
 
-/// On AMD the guest's PAT and the machine's MTRRs decide; write-back in the nested entries leaves both
-/// as they are (APM volume 2, 15.25.8).
-struct WriteBackEverywhere {
-    template <typename Visit>
-    void for_each(std::uint64_t begin, std::uint64_t end, Visit&& visit) const
-    {
-        visit(paging::TypedRange{begin, end, paging::npt_type});
-    }
-};
-using NestedMap = core::GuestMapOf<paging::NptFormat, WriteBackEverywhere>;
 using Driver = core::CpuDriverOf<SvmCpu>;
 
 std::uint32_t features()
@@ -59,12 +49,24 @@ paging::TableCapabilities SvmVendor::table_capabilities() const
 core::GuestMap* SvmVendor::make_guest_map(core::Region& region, paging::PagePool& pool, core::TlbShootdown& shootdown,
                                           std::uint64_t bytes)
 {
-    auto* const map = region.make<NestedMap>(pool, shootdown, table_capabilities());
-    if (map == nullptr || !map->create(bytes, WriteBackEverywhere{}))
+    map_ = region.make<NestedMap>(pool, shootdown, table_capabilities());
+    if (map_ == nullptr || !map_->create(bytes, WriteBackEverywhere{}))
         return nullptr;
-    shared_.nested_root = map->running_root();
-    shared_.open_root = map->stepping_root();
-    return map;
+    shared_.nested_root = map_->running_root();
+    shared_.open_root = map_->stepping_root();
+    return map_;
+}
+
+bool SvmVendor::make_monitored_view(core::Region& region, paging::PagePool& pool, core::TlbShootdown& shootdown,
+                                    std::uint64_t bytes, memory::ViewMemory const& memory)
+{
+    auto* const view = region.make<NestedMap::View>(pool, shootdown, table_capabilities());
+    return view != nullptr && map_->add_monitored(*view, bytes, WriteBackEverywhere{}, memory);
+}
+
+void SvmVendor::choose_view(backend::GuestView view)
+{
+    shared_.nested_root = view == backend::GuestView::plain ? map_->running_root() : map_->monitored()->root();
 }
 
 bool SvmVendor::build(backend::VendorParts const& parts)

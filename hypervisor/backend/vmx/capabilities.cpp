@@ -54,7 +54,7 @@ paging::TableCapabilities table_capabilities(Capabilities const& offered, unsign
 
 std::uint64_t ept_pointer(Capabilities const& offered, std::uint64_t root)
 {
-    constexpr std::uint64_t write_back = 6, four_levels = 3U << 3, accessed_dirty = 1U << 6;
+    using namespace ept_pointer_bits;
     return root | write_back | four_levels | ((offered.ept_vpid & ept_cap::accessed_dirty) != 0 ? accessed_dirty : 0);
 }
 

@@ -174,13 +174,13 @@ backend::Exit BasicVmxCpu<Hw>::classify(std::uint32_t why)
 template <typename Hw>
 backend::Exit BasicVmxCpu<Hw>::classify_nested_fault()
 {
-    constexpr std::uint64_t write = 1U << 1, fetch = 1U << 2, linear_valid = 1U << 7, final_access = 1U << 8;
+    constexpr std::uint64_t read = 1U << 0, write = 1U << 1, fetch = 1U << 2, linear_valid = 1U << 7,
+                            final_access = 1U << 8;
     std::uint64_t const qualification = hw_.read(Field::qualification);
     backend::Exit exit{.kind = backend::ExitKind::nested_fault, .raw_reason = reason::ept_violation};
-    // Stack, IDT or TSS on a page that cannot serve as such: no instruction is to blame, none can be emulated.
-    if ((hw_.read(Field::vectoring_event) & event::valid) != 0)
-        exit.kind = backend::ExitKind::shutdown;
+    exit.during_event = (hw_.read(Field::vectoring_event) & event::valid) != 0;
     exit.gpa = Gpa{hw_.read(Field::guest_physical_address)};
+    exit.is_read = (qualification & read) != 0;
     exit.is_write = (qualification & write) != 0;
     exit.is_fetch = (qualification & fetch) != 0;
     exit.by_page_walk = (qualification & (linear_valid | final_access)) == linear_valid;

@@ -217,9 +217,12 @@ void BasicVmxCpu<Hw>::flush_guest_translations()
 template <typename Hw>
 void BasicVmxCpu<Hw>::flush_nested()
 {
+    std::uint64_t const running = shared_->running_pointer.load(std::memory_order_acquire);
+    if (!stepping_)
+        hw_.write(Field::ept_pointer, running);
     if ((shared_->offered.ept_vpid & ept_cap::invept_all) != 0)
         return hw_.invept(2, 0);
-    hw_.invept(1, shared_->running_pointer);
+    hw_.invept(1, running);
     hw_.invept(1, shared_->stepping_pointer);
 }
 

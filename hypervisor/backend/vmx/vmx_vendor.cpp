@@ -74,9 +74,34 @@ core::GuestMap* VmxVendor::make_guest_map(core::Region& region, paging::PagePool
     mapped_bytes_ = bytes;
     if (map_ == nullptr || !map_->create(bytes, paging::MtrrMap{mtrrs_, address_bits()}))
         return nullptr;
-    shared_.running_pointer = ept_pointer(shared_.offered, map_->running_root());
+    choose_view(backend::GuestView::plain);
     shared_.stepping_pointer = ept_pointer(shared_.offered, map_->stepping_root());
     return map_;
+}
+
+bool VmxVendor::make_monitored_view(core::Region& region, paging::PagePool& pool, core::TlbShootdown& shootdown,
+                                    std::uint64_t bytes, memory::ViewMemory const& memory)
+{
+    auto* const view = region.make<ExtendedMap::View>(pool, shootdown, table_capabilities());
+    return view != nullptr && map_->add_monitored(*view, bytes, paging::MtrrMap{mtrrs_, address_bits()}, memory);
+}
+
+bool VmxVendor::has_nested_access_bits() const
+{
+    return (shared_.offered.ept_vpid & ept_cap::accessed_dirty) != 0;
+}
+
+bool VmxVendor::has_timer() const
+{
+    return shared_.offered.may(shared_.offered.pin, pin::timer);
+}
+
+void VmxVendor::choose_view(backend::GuestView view)
+{
+    using enum backend::GuestView;
+    std::uint64_t const root = view == plain ? map_->running_root() : map_->monitored()->root();
+    std::uint64_t const pointer = ept_pointer(shared_.offered, root);
+    shared_.running_pointer = view == monitored ? pointer & ~ept_pointer_bits::accessed_dirty : pointer;
 }
 
 bool VmxVendor::build(backend::VendorParts const& parts)

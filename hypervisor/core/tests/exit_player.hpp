@@ -262,7 +262,7 @@ private:
     Cpu& cpu_ = rig_.cpu;
     Mailbox mailbox_;
     ScriptedMachine machine_{cpu_.calls};
-    ExitLoop<Cpu> loop_{cpu_, mailbox_, machine_, &wait_for_request};
+    ExitLoop<Cpu> loop_{cpu_, 0, mailbox_, machine_, &wait_for_request};
 };
 
 /// Without those that have an exit of this kind, which the vendor does not know.
