@@ -237,6 +237,20 @@ void Devices::adopt_controllers()
         hba.mediator->adopt();
 }
 
+void Devices::set_device_writes(memory::DeviceWrites& writes)
+{
+    for (WatchedHba const& hba : hbas())
+        hba.mediator->set_device_writes(writes);
+    for (WatchedIde const& ide : ides())
+        ide.mediator->set_device_writes(writes);
+}
+
+void Devices::standing_targets(memory::RangeVisitor& targets)
+{
+    for (WatchedHba const& hba : hbas())
+        hba.mediator->standing_targets(targets);
+}
+
 /// Of all streams: it changes when a slot is closed.
 std::uint64_t Devices::closed_slots() const
 {

@@ -7,8 +7,8 @@ namespace undercroft::memory {
 class CpuHold {
 public:
     /// Returns when every other CPU has left the guest; none enters it again before release(). Short: the guest's
-    /// watchdogs and clocks go on.
-    virtual void hold() = 0;
+    /// watchdogs and clocks go on. False: some CPU did not answer in time and may be in the guest.
+    [[nodiscard]] virtual bool hold() = 0;
     virtual void release() = 0;
 
 protected:

@@ -40,7 +40,7 @@ ViewUse Snapshot::view_use(wire::MemoryRequest const& request) const
 {
     bool const repeats = request.period_us.get() != 0 && !has(request, wire::memory_flag::full_sweeps);
     if (repeats)
-        return engine_.view->has_access_bits() ? ViewUse::faults_and_bits : ViewUse::faults;
+        return options_.access_bits ? ViewUse::faults_and_bits : ViewUse::faults;
     return has(request, wire::memory_flag::consistent) ? ViewUse::faults : ViewUse::none;
 }
 
@@ -74,8 +74,10 @@ void Snapshot::start(wire::MemoryRequest const& request, Tsc now)
     });
     by_faults_ = later_are_incremental() && !engine_.view->has_access_bits();
     have_base_ = false;
-    if (later_are_incremental() || has(request_, wire::memory_flag::consistent))
+    if (view_use(request_) != ViewUse::none) {
         arm(paging::rights_all); // in small entries
+        engine_.view->flush_all();
+    }
     begin_sweep();
 }
 

@@ -28,6 +28,7 @@ struct SnapshotParts {
 
 struct SnapshotOptions {
     std::uint32_t default_rate_kib_per_s = 10240;
+    bool access_bits = true; ///< the processor has them, whatever the view says while it is not in use
     std::uint32_t cpus = 1;
     std::uint32_t cost_permille = 30;     ///< of all CPUs' time, for what is done in ticks
     std::uint32_t hold_limit_ms = 2000;   ///< a CPU that is held so long breaks the sweep's consistency off
@@ -52,6 +53,8 @@ public:
 
     /// Sweeps that began as consistent and could not be brought to an end so.
     [[nodiscard]] std::uint64_t broken() const { return broken_; }
+    /// How long the CPUs were held at the begin of the last consistent sweep.
+    [[nodiscard]] std::uint64_t held_ticks() const { return held_ticks_; }
 
 private:
     static constexpr std::uint64_t granule_pages = huge_page_bytes / page_bytes;
@@ -65,6 +68,7 @@ private:
 
     void begin_sweep();
     void begin_copying();
+    void begin_live();
     void begin_consistent();
     void mark_standing();
     [[nodiscard]] bool collect_some(Tsc now);
@@ -104,7 +108,7 @@ private:
     TokenBucket bytes_, cost_;
     std::uint32_t recorded_ = 0; ///< pages in this sweep
     std::uint64_t sweeps_ = 0;   ///< begun since the sensor's start
-    std::uint64_t records_ = 0, cycles_ = 0, pages_ = 0, held_ = 0, broken_ = 0;
+    std::uint64_t records_ = 0, cycles_ = 0, pages_ = 0, held_ = 0, broken_ = 0, held_ticks_ = 0;
 };
 
 } // namespace undercroft::memory

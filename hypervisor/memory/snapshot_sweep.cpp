@@ -125,19 +125,31 @@ void Snapshot::begin_copying()
     cursor_ = first_;
     phase_ = Phase::copy;
     if ((request_.flags.get() & wire::memory_flag::consistent) != 0) {
-        parts_.cpus->hold();
-        begin_consistent();
+        Tsc const begun = engine_.clock->tsc();
+        bool const held = parts_.cpus->hold();
+        if (held)
+            begin_consistent();
         parts_.cpus->release();
+        held_ticks_ = engine_.clock->tsc().value - begun.value;
+        if (!held) {
+            ++broken_;
+            begin_live();
+        }
     } else {
-        if (by_faults_)
-            arm(paging::rights_read_execute);
-        if (later_are_incremental())
-            engine_.view->flush_all();
-        parts_.log->take(todo_);
-        mark_standing();
-        say(wire::Kind::memory_sweep_begin, incremental_ ? 1 : 0, false);
+        begin_live();
     }
     have_base_ = later_are_incremental();
+}
+
+void Snapshot::begin_live()
+{
+    if (by_faults_)
+        arm(paging::rights_read_execute);
+    if (later_are_incremental())
+        engine_.view->flush_all();
+    parts_.log->take(todo_);
+    mark_standing();
+    say(wire::Kind::memory_sweep_begin, incremental_ ? 1 : 0, false);
 }
 
 /// All other CPUs are out of the guest. Few pages were written since the bits were collected, so this is short.

@@ -28,7 +28,7 @@ wire::ControlResult Watch::judge(wire::MemoryRequest& request) const
     bool const aligned = ((begin | bytes) & (page_bytes - 1)) == 0;
     if (request.flags.get() != 0 || !aligned || begin + bytes < begin || request.budget_permille.get() > 1000)
         return wire::ControlResult::bad_request;
-    if (!engine_.view->has_access_bits())
+    if (!options_.access_bits)
         return wire::ControlResult::not_possible;
     if (request.budget_permille.get() == 0)
         request.budget_permille = static_cast<std::uint16_t>(options_.default_budget_permille);

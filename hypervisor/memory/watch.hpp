@@ -14,6 +14,7 @@
 namespace undercroft::memory {
 
 struct WatchOptions {
+    bool access_bits = true; ///< the processor has them, whatever the view says while it is not in use
     std::uint32_t cpus = 1;
     std::uint32_t default_budget_permille = 50;
     /// What the guest pays after a flush for each translation that it had used: a nested walk.

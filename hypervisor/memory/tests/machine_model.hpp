@@ -167,12 +167,13 @@ public:
     bool touches_sensor(Gpa, std::uint64_t) const override { return false; }
 
     // CpuHold
-    void hold() override
+    bool hold() override
     {
         EXPECT_FALSE(held);
         held = true;
         at_hold = image();
         ++holds;
+        return cpus_answer;
     }
     void release() override
     {
@@ -190,7 +191,7 @@ public:
     PageIndex index;
     std::vector<PageRange> standing;
     Image at_hold; ///< when the CPUs were held last
-    bool held = false, bits_offered = true;
+    bool held = false, bits_offered = true, cpus_answer = true;
     unsigned holds = 0, flushes = 0, faults = 0;
     std::uint64_t looked_at = 0;
     std::uint64_t now = 0;

@@ -189,7 +189,7 @@ TEST_F(SnapshotTest, LaterSweepsHaveWhatWasWrittenAndTogetherTheyAreTheMemory)
 {
     for (bool const bits : {true, false}) {
         SCOPED_TRACE(bits);
-        machine_.bits_offered = bits;
+        machine_.bits_offered = options_.access_bits = bits;
         stream_.items.clear();
         make(0);
         start(0, 2'000);
@@ -261,7 +261,7 @@ TEST_F(SnapshotTest, ConsistentIncrementsOnABaseAreTheMemoryOfTheirInstants)
 {
     for (bool const bits : {true, false}) {
         SCOPED_TRACE(bits);
-        machine_.bits_offered = bits;
+        machine_.bits_offered = options_.access_bits = bits;
         stream_.items.clear();
         make(8);
         options_.pages_per_tick = 7;
@@ -344,6 +344,20 @@ TEST_F(SnapshotTest, ADeadCollectorCostsTheConsistencyNotTheGuest)
     EXPECT_TRUE(sweeps()[0].consistent);
     EXPECT_FALSE(sweeps()[0].ended_consistent) << "it says that it is not";
     EXPECT_EQ(sweeps()[0].pages.size(), pages());
+}
+
+TEST_F(SnapshotTest, ACpuThatDoesNotAnswerCostsTheConsistency)
+{
+    make(2);
+    machine_.cpus_answer = false;
+    start(flag::consistent, 0);
+    run_until_cycles(1);
+    ASSERT_EQ(sweeps().size(), 1U);
+    EXPECT_FALSE(sweeps()[0].consistent || sweeps()[0].ended_consistent);
+    EXPECT_EQ(sweeps()[0].pages.size(), pages());
+    EXPECT_EQ(snapshot_->broken(), 1U);
+    machine_.guest_write(0, 0x1000, 1); // nobody is held any more
+    EXPECT_EQ(machine_.faults, 0U);
 }
 
 TEST_F(SnapshotTest, DiskReadsAreSeenLikeWrites)

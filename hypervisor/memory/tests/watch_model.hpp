@@ -99,7 +99,7 @@ public:
         ++flushes;
         ++scan;
     }
-    bool has_access_bits() const override { return bits_offered; }
+    bool has_access_bits() const override { return true; }
     bool has_execute_only() const override { return false; }
     void take_access_bits(PageRange range, AccessVisitor& visitor) override
     {
@@ -159,7 +159,7 @@ public:
     [[nodiscard]] bool is_small(std::uint64_t n) const { return small_[n / pages_per_piece]; }
 
     Prices prices;
-    bool bits_offered = true, keep = false;
+    bool keep = false;
     std::vector<ModelStream::Item> records;
     std::uint64_t free = 1ULL << 60;
     std::uint64_t encrypted_from = 0, encrypted_end = 0;

@@ -151,13 +151,13 @@ TEST_F(WatchTest, KeepsToItsBudgetAndUsesIt)
     };
     std::uint64_t position = 0;
     Work const works[] = {
-        {"stream",
+        {"stream", 512'000,
          [&] {
              ++position;
              touch_range(16 * pages_of_mib + position % 60 * 512, 512, position % 3 == 0);
          }},
         {"all of it at once", 1e9, [&] { touch_range(64 * pages_of_mib, 6 * pages_of_mib, true); }},
-        {"anywhere",
+        {"anywhere", 200'000,
          [&] {
              for (int i = 0; i < 200; ++i)
                  machine_.touch(256 + random_() % ((memory_mib - 1) * pages_of_mib), random_() % 2 == 0);
@@ -288,7 +288,8 @@ TEST_F(WatchTest, RefusesWhatItCannotDo)
     request = {};
     request.flags = wire::memory_flag::huge_pages;
     EXPECT_EQ(watch_->judge(request), wire::ControlResult::bad_request);
-    machine_.bits_offered = false;
+    options_.access_bits = false;
+    watch_ = std::make_unique<Watch>(EngineParts{&machine_, &machine_, &machine_, &clock_}, options_);
     request = {};
     EXPECT_EQ(watch_->judge(request), wire::ControlResult::not_possible);
 }
