@@ -50,6 +50,8 @@ namespace undercroft::wire {
     X(50, run_ahead_merged, "device accesses emulated without an exit of their own")                                   \
     X(51, exits_cpuid, "CPUID exits (Intel)")                                                                          \
     X(52, exits_protection_fault, "#GP of the guest (AMD)")                                                            \
+    X(53, controllers_not_watched,                                                                                     \
+      "disk controllers that are not watched: more than there is room for, or ports taken")                            \
     X(64, ahci_commands_read, "AHCI read commands")                                                                    \
     X(65, ahci_commands_write, "AHCI write commands")                                                                  \
     X(66, ahci_commands_flush, "AHCI flush commands")                                                                  \

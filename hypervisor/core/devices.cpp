@@ -32,6 +32,10 @@ boot::StartResult Devices::build(Region& region, platform::PciConfig& pci, std::
     platform::PciFindings const found = platform::find_devices(pci, 0, 0, last_bus);
     log(LogLevel::info, str("PCI: "), dec(found.functions), str(" functions, "), dec(found.ahci.size()), str(" AHCI, "),
         dec(found.ide.size()), str(" IDE, "), dec(found.ethernet.size()), str(" Ethernet"));
+    if (std::size_t const omitted = found.ahci.omitted() + found.ide.omitted(); omitted != 0) {
+        log(LogLevel::warning, dec(omitted), str(" further disk controllers are not watched"));
+        counters_->add(wire::CounterId::controllers_not_watched, omitted);
+    }
     if (found.ahci.empty() && found.ide.empty())
         return boot::StartResult::no_disk_controller;
     if (auto const result = card_.take(found.ethernet, *config_, pci, region, *memory_, *clock_);
@@ -163,6 +167,7 @@ bool Devices::watch_ide(Region& region, platform::PciFindings const& found)
         if (ide_count_ == ides_.size()) {
             log(LogLevel::warning, str("IDE controller "), str(name_of(function.bdf, text)),
                 str(" is one too many: not watched"));
+            counters_->add(wire::CounterId::controllers_not_watched);
             continue;
         }
         ide::TableMemories tables;

@@ -195,6 +195,9 @@ bool Machine::build_tables()
     if (config_.memory &&
         !memory_watch_.set_aside(region_, *vendor_, *guest_map_, view_shootdown_, memory_, host_capabilities()))
         log(LogLevel::warning, str("no memory monitor: its tables do not fit into what was set aside"));
+    log(LogLevel::info, str("nested tables: running "), hex(guest_map_->running_root()), str(", stepping "),
+        hex(guest_map_->stepping_root()), str(guest_map_->monitored() != nullptr ? ", monitored " : ""),
+        guest_map_->monitored() != nullptr ? hex(guest_map_->monitored()->root()) : str(""));
     return guest_map_->unmap(Gpa{info_->region_start}, info_->region_bytes);
 }
 

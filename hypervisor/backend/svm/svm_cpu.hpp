@@ -84,6 +84,7 @@ private:
     [[nodiscard]] backend::Exit classify() const;
     [[nodiscard]] bool faulted_in(std::uint8_t vector) const;
     void keep_interrupted_event();
+    void deliver_virtual(std::uint8_t vector);
     void close_view();
     void finish_step();
 
@@ -94,6 +95,7 @@ private:
     bool stepping_ = false;
     std::uint64_t guest_flags_ = 0; ///< TF and IF as the guest had them before a single step
     std::uint64_t guest_dr6_ = 0;   ///< likewise
+    std::uint64_t guest_btf_ = 0;   ///< likewise
     backend::Registers registers_{};
 };
 static_assert(backend::VirtualCpu<SvmCpu>);

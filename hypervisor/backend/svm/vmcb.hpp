@@ -124,14 +124,17 @@ inline constexpr std::uint64_t valid = 1ULL << 31, error_code = 1ULL << 11, type
 
 // MSRs, appendix A.
 namespace msr {
-inline constexpr std::uint32_t mmio_config_base = 0xC0010058, vm_cr = 0xC0010114, vm_hsave_pa = 0xC0010117;
+inline constexpr std::uint32_t debug_control = 0x1D9, syscfg = 0xC0010010, mmio_config_base = 0xC0010058,
+                               vm_cr = 0xC0010114, vm_hsave_pa = 0xC0010117;
 }
 /// Decides where physical addresses lead (SYSCFG, IORRs, TOP_MEM, TOP_MEM2: APM volume 2, 7.9): whoever changes it can
 /// lay other memory over the sensor's. Firmware sets these once.
 constexpr bool routes_memory(std::uint32_t number)
 {
-    return number == 0xC0010010 || (number >= 0xC0010016 && number <= 0xC001001A) || number == 0xC001001D;
+    return number == msr::syscfg || (number >= 0xC0010016 && number <= 0xC001001A) || number == 0xC001001D;
 }
+/// DebugCtl (APM volume 2, 13.1.1): TF traps at branches only.
+inline constexpr std::uint64_t debug_control_btf = 1ULL << 1;
 inline constexpr std::uint64_t efer_svme = 1ULL << 12, efer_lme = 1ULL << 8, efer_lma = 1ULL << 10;
 inline constexpr std::uint64_t vm_cr_redirect_init = 1ULL << 1, vm_cr_lock = 1ULL << 3, vm_cr_svmdis = 1ULL << 4;
 

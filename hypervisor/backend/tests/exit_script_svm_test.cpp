@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // Plays core/tests/exit_script.hpp on the SVM backend, over a model that checks what VMRUN would refuse
 // (AMD APM volume 2, 15.5.1) and leaves the guest with the exit that the test has laid out.
+#include "hypervisor/backend/svm/capabilities.hpp"
 #include "hypervisor/backend/svm/hardware.hpp"
 #include "hypervisor/backend/svm/svm_cpu.hpp"
 #include "hypervisor/backend/tests/recorded.hpp"
@@ -13,6 +14,7 @@ struct LaidOut {
     std::uint64_t code = 0, info1 = 0, info2 = 0;
 };
 LaidOut laid_out;
+std::uint64_t debug_control_at_entry = 0;
 
 void check_entry(Vmcb const& vmcb)
 {
@@ -40,6 +42,7 @@ void check_entry(Vmcb const& vmcb)
 void enter_guest(std::uint64_t* /*gpr*/, Vmcb* vmcb)
 {
     check_entry(*vmcb);
+    debug_control_at_entry = debug_control();
     vmcb->exit_code = laid_out.code;
     vmcb->exit_info1 = laid_out.info1;
     vmcb->exit_info2 = laid_out.info2;
@@ -49,6 +52,17 @@ void save_hidden_state(Vmcb*) {}
 void load_hidden_state(Vmcb*) {}
 void take_pending_nmi() {}
 void clear_breakpoints() {}
+namespace {
+std::uint64_t debug_control_now = 0;
+}
+std::uint64_t debug_control()
+{
+    return debug_control_now;
+}
+void set_debug_control(std::uint64_t value)
+{
+    debug_control_now = value;
+}
 
 namespace {
 
@@ -119,6 +133,37 @@ struct Rig {
     SharedState shared;
     backend::testing::Recorded<SvmCpu> cpu;
 };
+
+TEST(SvmStep, IsOneInstructionInSpiteOfBtf)
+{
+    Rig rig;
+    debug_control_now = 3; // LBR and BTF
+    rig.vmcb.efer |= efer_svme;
+    rig.cpu.set_rflags(0x302);
+    rig.cpu.single_step(true);
+    rig.next({.kind = backend::ExitKind::debug_trap}, 0);
+    (void)rig.cpu.run();
+    EXPECT_EQ(debug_control_at_entry, 1U);
+    EXPECT_EQ(debug_control_now, 3U);
+    EXPECT_EQ(rig.vmcb.event_injection, 0U) << "the guest asked for traps at branches";
+    debug_control_now = 0;
+    rig.cpu.single_step(true);
+    (void)rig.cpu.run();
+    EXPECT_EQ(rig.vmcb.event_injection & 0xFF, 1U) << "without it the trap is the guest's own";
+}
+
+// APM volume 3, E.4.17: EBX bits 5:0 are the position of the encryption bit, 11:6 by how many bits addresses get
+// shorter.
+TEST(SvmMemory, KeysAreNoAddressBits)
+{
+    constexpr std::uint64_t on = 1U << 23;
+    core::CpuidResult const zen1{3, 47 | 5U << 6, 0, 0}, zen3{3, 51 | 5U << 6, 0, 0};
+    EXPECT_EQ(usable_address_bits(0x3030, zen1, 0), 48U) << "not switched on";
+    EXPECT_EQ(usable_address_bits(0x3030, zen1, on), 43U);
+    EXPECT_EQ(usable_address_bits(0x3030, {3, 40, 0, 0}, on), 40U);
+    EXPECT_EQ(usable_address_bits(0x3034, zen3, on), 47U);
+    EXPECT_EQ(usable_address_bits(0x3030, {}, on), 48U) << "SYSCFG bit 23 of a processor without encryption";
+}
 
 } // namespace
 } // namespace undercroft::svm

@@ -192,6 +192,17 @@ TEST_F(VmxEvents, AGuestThatStepsItselfGetsItsTrap)
     EXPECT_EQ(injected(), 0x8000'0301U);
 }
 
+TEST_F(VmxEvents, AStepIsOneInstructionInSpiteOfBtf)
+{
+    hw().fields[Field::guest_debugctl] = 3; // LBR and BTF
+    cpu.set_rflags(0x302);
+    cpu.single_step(true);
+    exit_with_exception(0x8000'0301, step_bit);
+    EXPECT_EQ(hw().at_entry[Field::guest_debugctl], 1U);
+    EXPECT_EQ(hw().read(Field::guest_debugctl), 3U);
+    EXPECT_EQ(injected(), 0U) << "the guest asked for traps at branches";
+}
+
 TEST_F(VmxEvents, ABreakpointHitByTheStepIsTheGuests)
 {
     cpu.single_step(true);

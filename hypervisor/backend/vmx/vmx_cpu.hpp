@@ -131,6 +131,7 @@ private:
     std::uint64_t deadline_ = 0;                ///< TSC
     std::uint64_t tsc_offset_ = 0;
     std::uint64_t guest_flags_ = 0; ///< TF and IF as the guest had them before a single step
+    std::uint64_t guest_btf_ = 0;   ///< likewise
     backend::Registers registers_{};
 };
 

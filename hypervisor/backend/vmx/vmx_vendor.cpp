@@ -2,6 +2,7 @@
 #include "hypervisor/backend/vmx/vmx_vendor.hpp"
 
 #include "hypervisor/backend/vmx/bitmaps.hpp"
+#include "hypervisor/backend/vmx/unguarded_writes.hpp"
 #include "hypervisor/backend/vmx/vmx_emulate.hpp"
 #include "hypervisor/core/log.hpp"
 
@@ -22,7 +23,14 @@ void wait_in_halt(core::Mailbox&)
 
 unsigned address_bits()
 {
-    return core::cpuid(0x80000008).eax & 0xFF;
+    bool const has_tme = core::cpuid(0).eax >= 7 && (core::cpuid(7).ecx & feature_tme) != 0;
+    return usable_address_bits(core::cpuid(0x80000008).eax & 0xFF, has_tme ? core::read_msr(msr::tme_activate) : 0);
+}
+
+bool has_xss()
+{
+    constexpr std::uint32_t xsaves = 1U << 3;
+    return core::cpuid(0).eax >= leaf_state && (core::cpuid(leaf_state, 1).eax & xsaves) != 0;
 }
 
 bool is_capability(std::uint32_t number)
@@ -117,6 +125,12 @@ bool VmxVendor::build(backend::VendorParts const& parts)
     intercept_msr(msr::feature_control, true, true);
     for (std::uint32_t number = msr::first_capability; number <= msr::last_capability; ++number)
         intercept_msr(number, true, true);
+    for (MsrRange const& range : unguarded_msrs)
+        for (std::uint32_t number = range.first; number <= range.last; ++number)
+            intercept_msr(number, true, true);
+    if (has_xss())
+        intercept_msr(msr::xss, false, true);
+    intercept_msr(msr::tme_activate, false, true);
     for (std::uint32_t number = paging::MtrrRegisters::msr_variable; number <= paging::MtrrRegisters::msr_default_type;
          ++number)
         if (is_mtrr(number, mtrrs_))
@@ -151,15 +165,17 @@ std::optional<core::MsrAnswer> VmxVendor::msr_read(std::uint32_t number, std::ui
         value = (core::read_msr(number) | feature_lock) & ~(feature_vmx | feature_vmx_in_smx);
         return core::MsrAnswer::done;
     }
-    if (is_capability(number))
+    if (is_capability(number) || is_unguarded_msr(number))
         return core::MsrAnswer::fault;
     return std::nullopt;
 }
 
 std::optional<core::MsrAnswer> VmxVendor::msr_write(std::uint32_t number, std::uint64_t value)
 {
-    if (number == msr::feature_control || is_capability(number))
+    if (number == msr::feature_control || is_capability(number) || number == msr::tme_activate)
         return core::MsrAnswer::fault; // locked; read-only
+    if (is_unguarded_msr(number) || (number == msr::xss && (value & xss_trace) != 0))
+        return core::MsrAnswer::fault; // not there
     if (is_mtrr(number, mtrrs_))
         return write_mtrr(number, value);
     return std::nullopt;

@@ -140,8 +140,20 @@ public:
         return all[static_cast<std::size_t>(mode) - 1];
     }
 
+    /// A shootdown makes every CPU exit, wherever it stands.
+    struct ExitingShootdown final : NoShootdown {
+        explicit ExitingShootdown(EngineRig& owner) : rig{&owner} {}
+        void request_flush() override
+        {
+            NoShootdown::request_flush();
+            for (std::uint16_t cpu = 0; cpu < rig->positions.size(); ++cpu)
+                rig->exit(cpu);
+        }
+        EngineRig* rig;
+    };
+
     ManualClock clock;
-    NoShootdown shootdown;
+    ExitingShootdown shootdown{*this};
     ViewRig<Format> rig{shootdown};
     RememberingStream stream;
     PagesOfRam ram;
