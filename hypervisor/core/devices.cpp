@@ -242,6 +242,11 @@ void Devices::adopt_controllers()
         hba.mediator->adopt();
 }
 
+std::uint32_t Devices::memory_rate_kib() const
+{
+    return card_.driver().link_speed_mbit() * (1'000'000 / 8 / 2 / 1024);
+}
+
 void Devices::set_device_writes(memory::DeviceWrites& writes)
 {
     for (WatchedHba const& hba : hbas())

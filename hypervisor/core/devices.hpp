@@ -85,6 +85,8 @@ public:
 
     /// Of the memory stream; nullptr: the configuration has none.
     [[nodiscard]] observe::SlotBuffer* memory_buffer() { return memory_buffer_; }
+    /// KiB per second that the memory stream may take of the link: half of it; 0: the card does not tell its speed.
+    [[nodiscard]] std::uint32_t memory_rate_kib() const;
     /// Who wants to know what the watched controllers will write to, from now on.
     void set_device_writes(memory::DeviceWrites& writes);
     // StandingTargets

@@ -140,6 +140,8 @@ bool MemoryWatch::add_snapshot(Region& region, memory::EngineParts const& engine
     memory::SnapshotOptions options;
     options.access_bits = parts.vendor->has_nested_access_bits();
     options.cpus = parts.cpu_count;
+    if (std::uint32_t const rate = parts.devices->memory_rate_kib(); rate != 0)
+        options.default_rate_kib_per_s = rate;
     auto* const log = region.make<memory::DirtyLog>(*index, dirty);
     auto* const snapshot = region.make<memory::Snapshot>(engine,
                                                          memory::SnapshotParts{.index = index,

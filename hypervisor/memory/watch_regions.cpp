@@ -100,7 +100,7 @@ std::size_t WatchRegions::merge_below(std::uint32_t threshold)
     for (std::size_t i = 1; i < count_; ++i) {
         WatchRegion& last = regions_[kept];
         WatchRegion const& next = regions_[i];
-        auto const difference = static_cast<std::uint32_t>(std::abs(int{last.heat} - int{next.heat}));
+        std::uint32_t const difference = std::max(last.heat, next.heat) - std::min(last.heat, next.heat);
         if (!adjoin(last, next) || difference > threshold) {
             regions_[++kept] = next;
             continue;
