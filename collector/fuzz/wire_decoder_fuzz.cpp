@@ -19,7 +19,7 @@ public:
     bool append(BootKey const&, Slot const& slot) override
     {
         bool const ordered = first_ || (slot.number > last_.number && slot.first_sequence > last_.first_sequence);
-        bool const whole = slot.bytes.empty() || slot_adds_up(slot.bytes, slot.count);
+        bool const whole = slot.bytes.empty() || slot_adds_up(slot.bytes, slot.count, slot.stream);
         if (!ordered || !whole)
             std::abort();
         first_ = false;

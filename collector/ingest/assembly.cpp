@@ -163,7 +163,7 @@ bool StreamAssembly::hand_over(SlotSink& sink, Partials::iterator partial, std::
     if (!gap) {
         counters_.add(Counter::slots_bad_sequence);
     } else {
-        bool const adds_up = slot_adds_up(waiting.bytes, waiting.count);
+        bool const adds_up = slot_adds_up(waiting.bytes, waiting.count, stream_);
         Slot slot{stream_, partial->first, waiting.first_sequence, waiting.count, received_utc_ns, waiting.bytes};
         if (!adds_up)
             slot.bytes = {};
