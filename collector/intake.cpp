@@ -106,13 +106,14 @@ Intake::Verdict Intake::take_opened(std::span<std::uint8_t const> datagram, Peer
     return take_status(*entry, std::get<StatusMessage>(*message));
 }
 
-StreamAssembly& Intake::storage_of(Boots::value_type& entry)
+Intake::RecordStream& Intake::stream_of(Boots::value_type& entry, wire::Stream stream)
 {
     auto& [key, boot] = entry;
-    if (!boot.storage)
-        boot.storage = std::make_unique<StreamAssembly>(key, wire::Stream::storage, store_.resume(key), limits_.stream,
-                                                        budget_, counters_);
-    return *boot.storage;
+    RecordStream& found = stream == wire::Stream::memory ? boot.memory : boot.storage;
+    if (!found.assembly)
+        found.assembly = std::make_unique<StreamAssembly>(key, stream, store_.resume({key, stream}), limits_.stream,
+                                                          budget_, counters_);
+    return found;
 }
 
 Intake::Verdict Intake::take_data(Boots::value_type& entry, DataFragment const& data, std::uint64_t now_utc_ns)
@@ -120,8 +121,9 @@ Intake::Verdict Intake::take_data(Boots::value_type& entry, DataFragment const& 
     if (!store_.error().empty())
         return refuse(Counter::data_disk_full);
     counters_.add(Counter::fragments_received);
-    storage_of(entry).accept(data);
-    deliver(entry, now_utc_ns);
+    RecordStream& stream = stream_of(entry, data.stream);
+    stream.assembly->accept(data);
+    deliver(entry, stream, now_utc_ns);
     return Verdict::accepted;
 }
 
@@ -154,8 +156,7 @@ Intake::Verdict Intake::take_status(Boots::value_type& entry, StatusMessage cons
     counters_.add(Counter::statuses_received);
     // A sensor whose fragments all reached a collector that died since has nothing to send again and waits.
     // Hearing this instance's number makes it forget what that one had told it.
-    storage_of(entry);
-    boot.storage_ack_due = true;
+    stream_of(entry, wire::Stream::storage).ack_due = true;
     queue_ack(entry);
     try {
         write_status(store_.folder(), key, status);
@@ -177,13 +178,12 @@ void Intake::queue_ack(Boots::value_type& entry)
         due_.push_back(&entry);
 }
 
-void Intake::deliver(Boots::value_type& entry, std::uint64_t now_utc_ns)
+void Intake::deliver(Boots::value_type& entry, RecordStream& stream, std::uint64_t now_utc_ns)
 {
-    Boot& boot = entry.second;
-    boot.storage->deliver(store_, now_utc_ns);
-    boot.storage_ack_due = true;
+    stream.assembly->deliver(store_, now_utc_ns);
+    stream.ack_due = true;
     queue_ack(entry);
-    if (!std::exchange(boot.changed, true))
+    if (!std::exchange(entry.second.changed, true))
         changed_.push_back(&entry);
 }
 
@@ -191,7 +191,9 @@ void Intake::commit_started()
 {
     for (auto* const entry : changed_) {
         entry->second.changed = false;
-        entry->second.storage->commit_started();
+        for (RecordStream* const stream : {&entry->second.storage, &entry->second.memory})
+            if (stream->assembly)
+                stream->assembly->commit_started();
     }
     committing_.swap(changed_);
     changed_.clear();
@@ -200,8 +202,12 @@ void Intake::commit_started()
 void Intake::commit_finished()
 {
     for (auto* const entry : committing_) {
-        entry->second.storage->commit_finished();
-        entry->second.storage_ack_due = true;
+        for (RecordStream* const stream : {&entry->second.storage, &entry->second.memory}) {
+            if (!stream->assembly)
+                continue;
+            stream->assembly->commit_finished();
+            stream->ack_due = true;
+        }
         queue_ack(*entry);
     }
     committing_.clear();
@@ -210,8 +216,9 @@ void Intake::commit_finished()
 void Intake::retry(std::uint64_t now_utc_ns)
 {
     for (auto& entry : boots_)
-        if (entry.second.storage)
-            deliver(entry, now_utc_ns);
+        for (RecordStream* const stream : {&entry.second.storage, &entry.second.memory})
+            if (stream->assembly)
+                deliver(entry, *stream, now_utc_ns);
 }
 
 void Intake::acknowledge(Socket const& socket)
@@ -221,8 +228,10 @@ void Intake::acknowledge(Socket const& socket)
         boot.queued = false;
         if (std::exchange(boot.control_ack_due, false))
             send_ack(socket, key, boot, wire::Stream::control);
-        if (std::exchange(boot.storage_ack_due, false))
+        if (std::exchange(boot.storage.ack_due, false))
             send_ack(socket, key, boot, wire::Stream::storage);
+        if (std::exchange(boot.memory.ack_due, false))
+            send_ack(socket, key, boot, wire::Stream::memory);
     }
     due_.clear();
 }
@@ -232,9 +241,10 @@ void Intake::send_ack(Socket const& socket, BootKey const& key, Boot& boot, wire
     std::vector<wire::AckEntry> entries;
     wire::AckBody body{};
     body.highest_counter = boot.highest_counter;
-    if (stream == wire::Stream::storage) {
-        body.next_slot = boot.storage->durable_slot();
-        entries = boot.storage->ack_entries();
+    if (stream != wire::Stream::control) {
+        StreamAssembly const& assembly = *(stream == wire::Stream::memory ? boot.memory : boot.storage).assembly;
+        body.next_slot = assembly.durable_slot();
+        entries = assembly.ack_entries();
     }
     std::size_t const entries_bytes = entries.size() * sizeof(wire::AckEntry);
     wire::DatagramHeader header{};

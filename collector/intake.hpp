@@ -48,6 +48,10 @@ public:
     [[nodiscard]] std::size_t waiting_bytes() const { return budget_.used; }
 
 private:
+    struct RecordStream {
+        std::unique_ptr<StreamAssembly> assembly;
+        bool ack_due = false;
+    };
     struct Boot {
         wire::Key receive_key{};
         wire::Key send_key{};
@@ -57,10 +61,10 @@ private:
         std::uint64_t status_counter = 0;
         std::uint64_t ack_counter = 0;
         bool control_ack_due = false;
-        bool storage_ack_due = false;
-        bool queued = false;                     ///< is in due_
-        bool changed = false;                    ///< is in changed_
-        std::unique_ptr<StreamAssembly> storage; ///< made with the first fragment or status
+        bool queued = false;  ///< is in due_
+        bool changed = false; ///< is in changed_
+        RecordStream storage; ///< made with the first fragment or status
+        RecordStream memory;  ///< made with the first fragment
     };
     using Boots = std::unordered_map<BootKey, Boot, BootKeyHash>;
 
@@ -70,8 +74,8 @@ private:
     Verdict take_data(Boots::value_type& entry, DataFragment const& data, std::uint64_t now_utc_ns);
     Verdict take_hello(Boots::value_type& entry, HelloMessage const& hello);
     Verdict take_status(Boots::value_type& entry, StatusMessage const& status);
-    StreamAssembly& storage_of(Boots::value_type& entry);
-    void deliver(Boots::value_type& entry, std::uint64_t now_utc_ns);
+    RecordStream& stream_of(Boots::value_type& entry, wire::Stream stream);
+    void deliver(Boots::value_type& entry, RecordStream& stream, std::uint64_t now_utc_ns);
     void queue_ack(Boots::value_type& entry);
     void note_store_error(StoreError const& error);
     void send_ack(Socket const& socket, BootKey const& key, Boot& boot, wire::Stream stream);

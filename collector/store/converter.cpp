@@ -3,6 +3,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "collector/store/memory_request.hpp"
+
 namespace undercroft::collector {
 
 void Converter::convert(std::uint64_t segment, bool may_be_torn)
@@ -19,11 +21,11 @@ void Converter::convert(std::uint64_t segment, bool may_be_torn)
         add(entry, streams, content);
     content.publish();
     totals_.content_blocks_stored += content.new_blocks();
-    for (auto& [boot, stream] : streams) {
+    for (auto& [key, stream] : streams) {
         if (stream.file->empty())
             continue;
         stream.file->publish();
-        published_[boot] = stream.position;
+        published_[key] = stream.position;
         ++totals_.record_files;
     }
     totals_.rows += tally_.rows;
@@ -34,10 +36,11 @@ void Converter::convert(std::uint64_t segment, bool may_be_torn)
 
 void Converter::add(JournalEntry const& entry, Streams& streams, ContentFile& content)
 {
-    auto found = streams.find(entry.boot);
+    StreamKey const key{entry.boot, entry.slot.stream};
+    auto found = streams.find(key);
     if (found == streams.end()) {
-        auto file = std::make_unique<RecordFile>(stream_folder(store_, entry.boot));
-        found = streams.emplace(entry.boot, Stream{position_of(entry.boot), std::move(file)}).first;
+        auto file = std::make_unique<RecordFile>(stream_folder(store_, key), key.stream);
+        found = streams.emplace(key, Stream{position_of(key), std::move(file)}).first;
     }
     Stream& stream = found->second;
     Slot const& slot = entry.slot;
@@ -69,7 +72,9 @@ void Converter::add_rows(Slot const& slot, RecordFile& file, ContentFile& conten
     std::uint64_t sequence = slot.first_sequence;
     while (auto const item = reader.next()) {
         RecordRow row = row_of(item->record, sequence++, slot.number);
-        if (!item->content.empty()) {
+        if (item->record.kind.get() == static_cast<std::uint8_t>(wire::Kind::memory_mode)) {
+            row.request = memory_request_json(item->content);
+        } else if (!item->content.empty()) {
             std::uint64_t const before = content.new_blocks();
             row.content = content.add(item->content);
             if (content.new_blocks() == before)
@@ -80,11 +85,11 @@ void Converter::add_rows(Slot const& slot, RecordFile& file, ContentFile& conten
     }
 }
 
-StreamPosition Converter::position_of(BootKey const& boot)
+StreamPosition Converter::position_of(StreamKey const& key)
 {
-    auto found = published_.find(boot);
+    auto found = published_.find(key);
     if (found == published_.end())
-        found = published_.emplace(boot, position_from_files(stream_folder(store_, boot))).first;
+        found = published_.emplace(key, position_from_files(stream_folder(store_, key))).first;
     return found->second;
 }
 

@@ -45,18 +45,18 @@ private:
         std::uint64_t gap_records{};
         std::uint64_t content_blocks_known{};
     };
-    using Streams = std::unordered_map<BootKey, Stream, BootKeyHash>;
+    using Streams = std::unordered_map<StreamKey, Stream, StreamKeyHash>;
 
     void add(JournalEntry const& entry, Streams& streams, ContentFile& content);
     void add_rows(Slot const& slot, RecordFile& file, ContentFile& content);
-    [[nodiscard]] StreamPosition position_of(BootKey const& boot);
+    [[nodiscard]] StreamPosition position_of(StreamKey const& key);
     void dispose_of(fs::path const& path, std::uint64_t torn_bytes, bool may_be_torn);
 
     fs::path store_;
     HashIndex& known_;
     StoreTotals& totals_;
     Tally tally_;
-    std::unordered_map<BootKey, StreamPosition, BootKeyHash> published_; ///< what closed files hold
+    std::unordered_map<StreamKey, StreamPosition, StreamKeyHash> published_; ///< what closed files hold
 };
 
 } // namespace undercroft::collector

@@ -13,9 +13,9 @@ namespace {
 
 constexpr std::int64_t row_group_rows = 65536;
 
-std::shared_ptr<arrow::Schema> record_schema()
+std::shared_ptr<arrow::Schema> record_schema(wire::Stream stream)
 {
-    return arrow::schema({
+    arrow::FieldVector fields{
         arrow::field("seq", arrow::uint64(), false),
         arrow::field("time", arrow::timestamp(arrow::TimeUnit::NANO, "UTC"), false),
         arrow::field("kind", arrow::utf8(), false),
@@ -26,7 +26,12 @@ std::shared_ptr<arrow::Schema> record_schema()
         arrow::field("flags", arrow::uint16(), false),
         arrow::field("content", arrow::fixed_size_binary(32), true),
         arrow::field("slot", arrow::uint64(), false),
-    });
+    };
+    if (stream == wire::Stream::memory) {
+        fields.push_back(arrow::field("page_class", arrow::uint8(), false));
+        fields.push_back(arrow::field("request", arrow::utf8(), true));
+    }
+    return arrow::schema(std::move(fields));
 }
 
 std::string date_of(std::int64_t time_utc_ns)
@@ -51,9 +56,32 @@ std::string_view kind_name(std::uint8_t kind)
         return "capture_off";
     case wire::Kind::capture_on:
         return "capture_on";
-    default:
-        return "unknown"; // slots with other kinds are refused before they get here
+    case wire::Kind::memory_read:
+        return "memory_read";
+    case wire::Kind::memory_write:
+        return "memory_write";
+    case wire::Kind::memory_read_write:
+        return "memory_read_write";
+    case wire::Kind::memory_execute:
+        return "memory_execute";
+    case wire::Kind::memory_page:
+        return "memory_page";
+    case wire::Kind::memory_mode:
+        return "memory_mode";
+    case wire::Kind::memory_region:
+        return "memory_region";
+    case wire::Kind::memory_armed:
+        return "memory_armed";
+    case wire::Kind::memory_disarmed:
+        return "memory_disarmed";
+    case wire::Kind::memory_sweep_begin:
+        return "memory_sweep_begin";
+    case wire::Kind::memory_sweep_end:
+        return "memory_sweep_end";
+    case wire::Kind::memory_scanned:
+        return "memory_scanned";
     }
+    return "unknown"; // slots with other kinds are refused before they get here
 }
 
 struct FileRange {
@@ -87,6 +115,8 @@ struct RecordFile::Columns {
     arrow::UInt16Builder flags;
     arrow::FixedSizeBinaryBuilder content{arrow::fixed_size_binary(32)};
     arrow::UInt64Builder slot;
+    arrow::UInt8Builder page_class;
+    arrow::StringBuilder request;
 
     arrow::Status append(RecordRow const& row)
     {
@@ -99,10 +129,13 @@ struct RecordFile::Columns {
         ARROW_RETURN_NOT_OK(row.entropy ? entropy.Append(*row.entropy) : entropy.AppendNull());
         ARROW_RETURN_NOT_OK(flags.Append(row.flags));
         ARROW_RETURN_NOT_OK(row.content ? content.Append(row.content->data()) : content.AppendNull());
-        return slot.Append(row.slot);
+        ARROW_RETURN_NOT_OK(slot.Append(row.slot));
+        ARROW_RETURN_NOT_OK(page_class.Append(row.page_class));
+        return row.request ? request.Append(*row.request) : request.AppendNull();
     }
 
-    arrow::Result<arrow::ArrayVector> finish()
+    /// Those of the schema's columns that come last are left out when it has none of them.
+    arrow::Result<arrow::ArrayVector> finish(int columns)
     {
         arrow::ArrayVector arrays;
         for (arrow::ArrayBuilder* builder :
@@ -110,10 +143,12 @@ struct RecordFile::Columns {
               static_cast<arrow::ArrayBuilder*>(&kind), static_cast<arrow::ArrayBuilder*>(&address),
               static_cast<arrow::ArrayBuilder*>(&length), static_cast<arrow::ArrayBuilder*>(&source),
               static_cast<arrow::ArrayBuilder*>(&entropy), static_cast<arrow::ArrayBuilder*>(&flags),
-              static_cast<arrow::ArrayBuilder*>(&content), static_cast<arrow::ArrayBuilder*>(&slot)}) {
+              static_cast<arrow::ArrayBuilder*>(&content), static_cast<arrow::ArrayBuilder*>(&slot),
+              static_cast<arrow::ArrayBuilder*>(&page_class), static_cast<arrow::ArrayBuilder*>(&request)}) {
             ARROW_ASSIGN_OR_RAISE(auto array, builder->Finish());
             arrays.push_back(std::move(array));
         }
+        arrays.resize(static_cast<std::size_t>(columns));
         return arrays;
     }
 };
@@ -123,13 +158,13 @@ fs::path boot_folder(fs::path const& store, BootKey const& boot)
     return store / ("machine=" + to_hex(boot.machine)) / ("boot=" + to_hex(boot.boot));
 }
 
-fs::path stream_folder(fs::path const& store, BootKey const& boot)
+fs::path stream_folder(fs::path const& store, StreamKey const& key)
 {
-    return boot_folder(store, boot) / "stream=storage";
+    return boot_folder(store, key.boot) / (key.stream == wire::Stream::memory ? "stream=memory" : "stream=storage");
 }
 
-RecordFile::RecordFile(fs::path stream_folder)
-    : folder_{std::move(stream_folder)}, columns_{std::make_unique<Columns>()}
+RecordFile::RecordFile(fs::path stream_folder, wire::Stream stream)
+    : folder_{std::move(stream_folder)}, stream_{stream}, columns_{std::make_unique<Columns>()}
 {
 }
 
@@ -140,8 +175,9 @@ void RecordFile::add(RecordRow const& row)
     if (!file_) {
         first_sequence_ = row.sequence;
         date_folder_ = folder_ / ("date=" + date_of(row.time_utc_ns));
-        file_ = std::make_unique<ParquetFile>(date_folder_ / fmt::format("{:020}.parquet{}", row.sequence, part_suffix),
-                                              record_schema(), std::vector<std::string>{"seq", "time", "content"});
+        file_ =
+            std::make_unique<ParquetFile>(date_folder_ / fmt::format("{:020}.parquet{}", row.sequence, part_suffix),
+                                          record_schema(stream_), std::vector<std::string>{"seq", "time", "content"});
     }
     check(columns_->append(row), date_folder_);
     last_sequence_ = row.kind == "gap" ? row.sequence + row.length - 1 : row.sequence;
@@ -171,7 +207,7 @@ void RecordFile::add_gap(Gap const& gap, std::int64_t time_utc_ns, std::uint64_t
 
 void RecordFile::flush()
 {
-    auto arrays = columns_->finish();
+    auto arrays = columns_->finish(record_schema(stream_)->num_fields());
     check(arrays.status(), date_folder_);
     file_->write(*arrays);
 }
@@ -192,6 +228,7 @@ RecordRow row_of(wire::Record const& record, std::uint64_t sequence, std::uint64
     row.address = record.address.get();
     row.length = record.length.get();
     row.source = record.source.get();
+    row.page_class = record.page_class.get();
     row.flags = static_cast<std::uint16_t>(record.flags.get() & ~flag_lost_in_transit);
     if ((row.flags & wire::record_flag::has_entropy) != 0)
         row.entropy = static_cast<float>(record.entropy.get()) / 65535.0F;

@@ -24,17 +24,19 @@ struct RecordRow {
     std::uint16_t source{};
     std::optional<float> entropy;
     std::uint16_t flags{};
+    std::uint8_t page_class{}; ///< memory stream only
     std::optional<ContentHash> content;
+    std::optional<std::string> request; ///< memory stream only
     std::uint64_t slot{};
 };
 
 [[nodiscard]] fs::path boot_folder(fs::path const& store, BootKey const& boot);
-[[nodiscard]] fs::path stream_folder(fs::path const& store, BootKey const& boot);
+[[nodiscard]] fs::path stream_folder(fs::path const& store, StreamKey const& key);
 
 /// One record file. Rows arrive in sequence order; memory is bounded by the row-group size.
 class RecordFile {
 public:
-    explicit RecordFile(fs::path stream_folder);
+    RecordFile(fs::path stream_folder, wire::Stream stream);
     ~RecordFile();
 
     void add(RecordRow const& row);
@@ -48,6 +50,7 @@ private:
     void flush();
 
     fs::path folder_;
+    wire::Stream stream_;
     fs::path date_folder_;
     std::unique_ptr<Columns> columns_;
     std::unique_ptr<ParquetFile> file_;

@@ -227,9 +227,9 @@ void Store::close_segment()
     wake_.notify_all();
 }
 
-StreamPosition Store::resume(BootKey const& boot) const
+StreamPosition Store::resume(StreamKey const& key) const
 {
-    return position_from_files(stream_folder(options_.folder, boot));
+    return position_from_files(stream_folder(options_.folder, key));
 }
 
 std::size_t Store::backlog() const

@@ -51,7 +51,7 @@ public:
     /// Starts a new segment when the present one is old or large enough.
     void roll_if_due(Clock::time_point now);
 
-    [[nodiscard]] StreamPosition resume(BootKey const& boot) const;
+    [[nodiscard]] StreamPosition resume(StreamKey const& key) const;
     [[nodiscard]] fs::path const& folder() const { return options_.folder; }
     [[nodiscard]] StoreTotals const& totals() const { return totals_; }
     /// Closed segments that are not yet Parquet.

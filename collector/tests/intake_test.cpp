@@ -18,13 +18,14 @@ using test::boot_a;
 class IntakeTest : public testing::Test {
 protected:
     std::vector<std::uint8_t> sealed(wire::Type type, std::vector<std::uint8_t> const& plaintext,
-                                     std::uint64_t first = 0, std::uint32_t count = 0)
+                                     std::uint64_t first = 0, std::uint32_t count = 0,
+                                     wire::Stream stream = wire::Stream::storage)
     {
         wire::DatagramHeader header{};
         header.magic = wire::datagram_magic;
         header.version = wire::datagram_version;
         header.type = static_cast<std::uint8_t>(type);
-        header.stream = static_cast<std::uint16_t>(type == wire::Type::data ? 1 : 0);
+        header.stream = static_cast<std::uint16_t>(type == wire::Type::data ? stream : wire::Stream::control);
         std::ranges::copy(boot_a.machine, header.machine_id);
         std::ranges::copy(boot_a.boot, header.boot_id);
         header.counter = ++counter;
@@ -40,7 +41,12 @@ protected:
 
     std::vector<std::uint8_t> data_datagram(std::uint64_t slot, std::uint64_t first, std::uint32_t count)
     {
-        auto const bytes = test::slot_bytes(first, count);
+        return slot_datagram(wire::Stream::storage, slot, first, count, test::slot_bytes(first, count));
+    }
+
+    std::vector<std::uint8_t> slot_datagram(wire::Stream stream, std::uint64_t slot, std::uint64_t first,
+                                            std::uint32_t count, std::vector<std::uint8_t> const& bytes)
+    {
         wire::DataBody body{};
         body.slot = slot;
         body.slot_bytes = static_cast<std::uint32_t>(bytes.size());
@@ -48,7 +54,7 @@ protected:
         std::vector<std::uint8_t> plaintext(sizeof(body));
         std::memcpy(plaintext.data(), &body, sizeof(body));
         plaintext.insert(plaintext.end(), bytes.begin(), bytes.end());
-        return sealed(wire::Type::data, plaintext, first, count);
+        return sealed(wire::Type::data, plaintext, first, count, stream);
     }
 
     Intake::Verdict take(std::vector<std::uint8_t> datagram, Peer const& from)
@@ -121,6 +127,26 @@ TEST_F(IntakeTest, NothingIsAcknowledgedBeforeTheCommit)
     EXPECT_GT(after->header.counter.get(), before->header.counter.get());
     EXPECT_EQ(after->header.instance.get(), before->header.instance.get());
     EXPECT_NE(after->header.instance.get(), 0U);
+}
+
+TEST_F(IntakeTest, EachStreamHasNumbersAndAcknowledgementsOfItsOwn)
+{
+    take(data_datagram(0, 0, 3));
+    commit();
+    intake.acknowledge(collector_socket);
+    ASSERT_TRUE(next_ack(sensor_socket));
+    ASSERT_EQ(take(slot_datagram(wire::Stream::memory, 0, 0, 5, test::memory_slot_bytes())), Intake::Verdict::accepted);
+    commit();
+    intake.acknowledge(collector_socket);
+    auto const first = next_ack(sensor_socket);
+    auto const second = next_ack(sensor_socket);
+    ASSERT_TRUE(first && second);
+    EXPECT_EQ(first->header.stream.get(), 1U);
+    EXPECT_EQ(second->header.stream.get(), 2U);
+    EXPECT_EQ(first->body.next_slot.get(), 1U);
+    EXPECT_EQ(second->body.next_slot.get(), 1U);
+    EXPECT_EQ(counters.get(Counter::records_stored), 8U);
+    EXPECT_EQ(counters.get(Counter::slots_bad_sequence), 0U);
 }
 
 TEST_F(IntakeTest, DuplicateIsAcknowledgedAgain)
