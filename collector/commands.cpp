@@ -18,6 +18,12 @@ struct Arguments {
     std::uint64_t roll_megabytes = 256;
     std::uint64_t index_megabytes = 1024;
     int receive_buffer_megabytes = 32;
+    std::uint64_t pending_megabytes = 64;
+    long commit_interval_ms = 10;
+    std::string acknowledge = "synced";
+    double keep_days = 0;
+    double keep_gigabytes = 0;
+    bool no_compaction = false;
 };
 
 std::string check_machine(std::string const& text)
@@ -49,6 +55,45 @@ void add_store_options(CLI::App& command, Arguments& arguments)
         ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 20));
 }
 
+void add_durability_options(CLI::App& command, Arguments& arguments)
+{
+    command
+        .add_option(
+            "--acknowledge", arguments.acknowledge,
+            "when sensors may free their records: 'synced' to disk, or 'written' (synced once a second: a power "
+            "cut can lose what came since)")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"synced", "written"}));
+    command
+        .add_option("--commit-ms", arguments.commit_interval_ms,
+                    "slots are collected this long and then made durable together")
+        ->capture_default_str()
+        ->check(CLI::Range(1L, 10'000L));
+    command
+        .add_option("--pending-mb", arguments.pending_megabytes,
+                    "memory for slots that wait for the disk; beyond, they stay with the sensors")
+        ->capture_default_str()
+        ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{65536}));
+    command
+        .add_option("--convert-threads", arguments.options.store.convert_jobs,
+                    "threads that turn a journal segment into Parquet, each some of the streams")
+        ->capture_default_str()
+        ->check(CLI::Range(1U, 64U));
+}
+
+void add_upkeep_options(CLI::App& command, Arguments& arguments)
+{
+    command.add_option("--keep-days", arguments.keep_days, "delete files that were written longer ago; 0: never")
+        ->capture_default_str()
+        ->check(CLI::Range(0.0, 36500.0));
+    command
+        .add_option("--keep-gb", arguments.keep_gigabytes,
+                    "delete the oldest files while the store is larger (10^9 bytes); 0: never")
+        ->capture_default_str()
+        ->check(CLI::Range(0.0, 1e9));
+    command.add_flag("--no-compaction", arguments.no_compaction, "leave small files as they are");
+}
+
 void add_network_options(CLI::App& command, Arguments& arguments)
 {
     command
@@ -62,9 +107,14 @@ void add_network_options(CLI::App& command, Arguments& arguments)
     command.add_option("--machine", arguments.machines, "take datagrams of this machine only (may be repeated)")
         ->type_name("HEX")
         ->check(CLI::Validator{check_machine, ""});
-    command.add_option("--receive-buffer-mb", arguments.receive_buffer_megabytes, "size of the socket's buffer")
+    command.add_option("--receive-buffer-mb", arguments.receive_buffer_megabytes, "size of each socket's buffer")
         ->capture_default_str()
         ->check(CLI::Range(1, 1024));
+    command
+        .add_option("--receive-threads", arguments.options.receive_threads,
+                    "each with a socket of its own; 0: half of the processors, at most 8")
+        ->capture_default_str()
+        ->check(CLI::Range(0U, 64U));
 }
 
 void add_report_options(CLI::App& command, Arguments& arguments)
@@ -90,6 +140,14 @@ int run(Arguments const& arguments)
     options.store.roll_time = std::chrono::milliseconds{std::llround(arguments.roll_seconds * 1000)};
     options.store.roll_bytes = arguments.roll_megabytes << 20;
     options.store.content_index_bytes = arguments.index_megabytes << 20;
+    options.store.pending_bytes = arguments.pending_megabytes << 20;
+    options.store.durability = arguments.acknowledge == "written" ? Durability::written : Durability::synced;
+    options.commit_interval = std::chrono::milliseconds{arguments.commit_interval_ms};
+    if (arguments.keep_days > 0)
+        options.store.upkeep.keep_age = std::chrono::seconds{std::llround(arguments.keep_days * 86400)};
+    if (arguments.keep_gigabytes > 0)
+        options.store.upkeep.keep_bytes = static_cast<std::uint64_t>(arguments.keep_gigabytes * 1e9);
+    options.store.upkeep.compact = !arguments.no_compaction;
     options.receive_buffer_bytes = arguments.receive_buffer_megabytes << 20;
     for (std::string const& machine : arguments.machines)
         options.machines.insert(*id_from_hex(machine));
@@ -107,11 +165,14 @@ void register_collect_commands(CLI::App& root, int& exit_code)
         root.add_subcommand("collect", "Receive the records of sensors and store each exactly once, as Parquet");
     add_store_options(*command, *arguments);
     add_network_options(*command, *arguments);
+    add_durability_options(*command, *arguments);
+    add_upkeep_options(*command, *arguments);
     add_report_options(*command, *arguments);
     command->footer("Stops cleanly on SIGTERM and SIGINT. Exit code 0: everything is stored; 1: could not start or go "
                     "on; 3: stopped, the rest is in the journal and the next start finishes it.\n"
                     "Example: undercroft collect --store /srv/undercroft --key-file undercroft.key");
     command->callback([arguments, &exit_code] { exit_code = run(*arguments); });
+    register_fsck_command(root, exit_code);
 }
 
 } // namespace undercroft::collector

@@ -61,12 +61,20 @@ std::vector<RecordFile> list_record_files(Boot& boot, StreamName stream)
                 files.push_back(parse_name(entry.path(), stream));
         }
     }
-    std::ranges::sort(files, {}, &RecordFile::first_sequence);
-    for (std::size_t i = 1; i < files.size(); ++i) {
-        if (files[i].first_sequence <= files[i - 1].last_sequence)
-            throw Error{fmt::format("{} and {} overlap", files[i - 1].path.string(), files[i].path.string())};
+    // What lies within a larger file was merged into it and is about to be deleted (docs/formats/store.md).
+    std::ranges::sort(files, [](RecordFile const& a, RecordFile const& b) {
+        return a.first_sequence != b.first_sequence ? a.first_sequence < b.first_sequence
+                                                    : a.last_sequence > b.last_sequence;
+    });
+    std::vector<RecordFile> kept;
+    for (RecordFile& file : files)
+        if (kept.empty() || file.last_sequence > kept.back().last_sequence)
+            kept.push_back(std::move(file));
+    for (std::size_t i = 1; i < kept.size(); ++i) {
+        if (kept[i].first_sequence <= kept[i - 1].last_sequence)
+            throw Error{fmt::format("{} and {} overlap", kept[i - 1].path.string(), kept[i].path.string())};
     }
-    return files;
+    return kept;
 }
 
 void check_store(fs::path const& store)

@@ -82,7 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* input, std::size_t siz
 {
     std::span<std::uint8_t const> rest{input, size};
     Counters counters;
-    MemoryBudget budget{1 << 20, 0};
+    MemoryBudget budget{1 << 20};
     {
         CheckingSink sink;
         StreamAssembly assembly{

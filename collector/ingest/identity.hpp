@@ -11,8 +11,6 @@
 #include <string>
 #include <string_view>
 
-#include "wire/datagram.hpp"
-
 namespace undercroft::collector {
 
 using Id = std::array<std::uint8_t, 16>;
@@ -33,20 +31,6 @@ struct BootKeyHash {
         std::memcpy(&machine, key.machine.data(), sizeof(machine));
         std::memcpy(&boot, key.boot.data(), sizeof(boot));
         return std::hash<std::uint64_t>{}(machine * 0x9E3779B97F4A7C15U ^ boot);
-    }
-};
-
-/// One stream of records of one start.
-struct StreamKey {
-    BootKey boot;
-    wire::Stream stream{};
-    auto operator<=>(StreamKey const&) const = default;
-};
-
-struct StreamKeyHash {
-    std::size_t operator()(StreamKey const& key) const
-    {
-        return BootKeyHash{}(key.boot) ^ (static_cast<std::size_t>(key.stream) * 0x9E3779B97F4A7C15U);
     }
 };
 

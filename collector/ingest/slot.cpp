@@ -8,17 +8,17 @@
 namespace undercroft::collector {
 namespace {
 
-/// The stream that records of this kind travel in.
-std::optional<wire::Stream> stream_of(wire::Kind kind)
+bool kind_valid(std::uint8_t kind, wire::Stream stream)
 {
-    switch (kind) {
+    bool const storage = stream == wire::Stream::storage;
+    switch (static_cast<wire::Kind>(kind)) {
     case wire::Kind::storage_read:
     case wire::Kind::storage_write:
     case wire::Kind::storage_flush:
     case wire::Kind::storage_trim:
     case wire::Kind::capture_off:
     case wire::Kind::capture_on:
-        return wire::Stream::storage;
+        return storage;
     case wire::Kind::memory_read:
     case wire::Kind::memory_write:
     case wire::Kind::memory_read_write:
@@ -31,21 +31,22 @@ std::optional<wire::Stream> stream_of(wire::Kind kind)
     case wire::Kind::memory_sweep_begin:
     case wire::Kind::memory_sweep_end:
     case wire::Kind::memory_scanned:
-        return wire::Stream::memory;
+        return stream == wire::Stream::memory;
+    default:
+        return false;
     }
-    return std::nullopt;
 }
 
-bool record_valid(wire::Stream stream, wire::Record const& record)
+bool record_valid(wire::Record const& record, wire::Stream stream)
 {
     std::uint32_t const content = record.content_bytes.get();
     bool const has_content = (record.flags.get() & wire::record_flag::has_content) != 0;
     if (has_content != (content != 0) || (has_content && content != record.length.get()))
         return false;
-    auto const kind = static_cast<wire::Kind>(record.kind.get());
-    if (content > wire::content_block_bytes || stream_of(kind) != stream)
+    if (content > wire::content_block_bytes || !kind_valid(record.kind.get(), stream))
         return false;
-    if (kind == wire::Kind::memory_mode && content != sizeof(wire::MemoryRequest))
+    if (record.kind.get() == static_cast<std::uint8_t>(wire::Kind::memory_mode) &&
+        content != sizeof(wire::MemoryRequest))
         return false;
     // The store's time column is a signed 64-bit number of nanoseconds.
     return record.time_utc_ns.get() <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
@@ -73,7 +74,7 @@ bool slot_adds_up(std::span<std::uint8_t const> bytes, std::uint32_t count, wire
     SlotReader reader{bytes};
     std::uint32_t seen = 0;
     while (auto const item = reader.next()) {
-        if (!record_valid(stream, item->record))
+        if (!record_valid(item->record, stream))
             return false;
         ++seen;
     }

@@ -40,6 +40,7 @@ private:
 };
 
 /// True when the slot holds exactly `count` valid records of the stream and nothing else.
-[[nodiscard]] bool slot_adds_up(std::span<std::uint8_t const> bytes, std::uint32_t count, wire::Stream stream);
+[[nodiscard]] bool slot_adds_up(std::span<std::uint8_t const> bytes, std::uint32_t count,
+                                wire::Stream stream = wire::Stream::storage);
 
 } // namespace undercroft::collector

@@ -41,7 +41,7 @@ int sensor_run(fs::path const& folder, fs::path const& acknowledged)
     File note{acknowledged, O_RDWR | O_CREAT};
     std::uint64_t durable = 0;
     static_cast<void>(note.read_at(0, {reinterpret_cast<std::uint8_t*>(&durable), sizeof(durable)}));
-    StreamPosition const position = store.resume({test::boot_a, wire::Stream::storage});
+    StreamPosition const position = store.resume(test::boot_a);
     if (position.next_slot < durable)
         return acknowledged_but_gone;
     for (std::uint64_t slot = position.next_slot; slot < slots; ++slot) {

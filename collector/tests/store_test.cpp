@@ -49,7 +49,7 @@ TEST(Store, RowsComeBackAsTheStoreDocumentSays)
     EXPECT_TRUE(fs::exists(folder.path() / "machine=aa010000000000000000000000000000" /
                            "boot=b0070000000000000000000000000000" / "stream=storage" / "date=2023-11-14" /
                            "00000000000000000000-00000000000000000017.parquet"));
-    EXPECT_EQ(position_from_files(stream_folder(folder.path(), {boot_a, wire::Stream::storage})),
+    EXPECT_EQ(position_from_files(stream_folder(folder.path(), boot_a, wire::Stream::storage)),
               (StreamPosition{5, 18}));
 }
 
@@ -80,10 +80,10 @@ TEST(Store, MemoryStreamHasAFolderAndColumnsOfItsOwn)
         ASSERT_TRUE(put(store, 0, 0, 4)); // the same slot and sequence numbers in the other stream
         ASSERT_TRUE(store.append(boot_a, {wire::Stream::memory, 0, 0, 5, 42, bytes}));
         ASSERT_TRUE(store.close());
-        EXPECT_EQ(store.resume({boot_a, wire::Stream::memory}), (StreamPosition{1, 5}));
-        EXPECT_EQ(store.resume({boot_a, wire::Stream::storage}), (StreamPosition{1, 4}));
+        EXPECT_EQ(store.resume(boot_a, wire::Stream::memory), (StreamPosition{1, 5}));
+        EXPECT_EQ(store.resume(boot_a, wire::Stream::storage), (StreamPosition{1, 4}));
     }
-    fs::path const file = stream_folder(folder.path(), {boot_a, wire::Stream::memory}) / "date=2023-11-14" /
+    fs::path const file = stream_folder(folder.path(), boot_a, wire::Stream::memory) / "date=2023-11-14" /
                           "00000000000000000000-00000000000000000004.parquet";
     ASSERT_TRUE(file.string().contains("/stream=memory/"));
     auto const column = [&](char const* name) { return read_column(file, name)->chunk(0); };
@@ -114,7 +114,7 @@ TEST(Store, StorageFilesHaveNoColumnsOfMemory)
         ASSERT_TRUE(put(store, 0, 0, 4));
         ASSERT_TRUE(store.close());
     }
-    fs::path const file = stream_folder(folder.path(), {boot_a, wire::Stream::storage}) / "date=2023-11-14" /
+    fs::path const file = stream_folder(folder.path(), boot_a, wire::Stream::storage) / "date=2023-11-14" /
                           "00000000000000000000-00000000000000000003.parquet";
     EXPECT_EQ(read_column(file, "slot")->length(), 4);
     EXPECT_THROW((void)read_column(file, "page_class"), StoreError);
@@ -235,7 +235,7 @@ TEST(Store, FailedConversionStaysInTheJournalForTheNextStart)
         EXPECT_FALSE(store.error().empty());
     }
     Store store{{.folder = folder.path()}};
-    EXPECT_EQ(store.resume({boot_a, wire::Stream::storage}), (StreamPosition{1, 20}));
+    EXPECT_EQ(store.resume(boot_a, wire::Stream::storage), (StreamPosition{1, 20}));
     ASSERT_TRUE(store.close());
     auto const contents = test::read_store(folder.path());
     EXPECT_EQ(contents.rows.size(), 20U);
@@ -295,6 +295,20 @@ TEST(HashIndex, RemembersUntilItsMemoryIsUsedUp)
     EXPECT_EQ(remembered, 24'576U); // three quarters
     for (std::uint32_t i = 0; i < 40'000; ++i)
         EXPECT_EQ(index.contains(sha256(reinterpret_cast<std::uint8_t const*>(&i), sizeof(i))), i < remembered);
+}
+
+TEST(HashIndex, ForgetsOneAndKeepsTheOthers)
+{
+    HashIndex index{1 << 20};
+    auto const hash = [](std::uint32_t i) { return sha256(reinterpret_cast<std::uint8_t const*>(&i), sizeof(i)); };
+    for (std::uint32_t i = 0; i < 700; ++i) // nearly three quarters of 1,024: long runs
+        ASSERT_TRUE(index.insert(hash(i)));
+    for (std::uint32_t i = 0; i < 700; i += 3)
+        index.erase(hash(i));
+    index.erase(hash(5000));
+    for (std::uint32_t i = 0; i < 700; ++i)
+        EXPECT_EQ(index.contains(hash(i)), i % 3 != 0) << i;
+    EXPECT_EQ(index.size(), 466U);
 }
 
 TEST(HashIndex, Sha256IsFips180)
