@@ -85,6 +85,7 @@ class Machine:
     video: bool = False  # memtest86+ refuses to start without a frame buffer
     interactive: bool = False
     trace_events: list[str] = field(default_factory=list)
+    peer: Path | None = None  # library that lets the card's sends wait for their answers
     extra: list[str] = field(default_factory=list)
 
     @property
@@ -122,7 +123,8 @@ class Machine:
 
     def arguments(self) -> list[str]:
         model = self.cpu_model or ("host,+svm" if self.accelerator == "kvm" else "EPYC,+svm,+npt")
-        result = ["qemu-system-x86_64", "-machine", self.chipset, "-cpu", model, "-m", self.memory, "-smp", str(self.cpus),
+        preload = ["env", f"LD_PRELOAD={self.peer}"] if self.peer else []
+        result = [*preload, "qemu-system-x86_64", "-machine", self.chipset, "-cpu", model, "-m", self.memory, "-smp", str(self.cpus),
                   "-accel", "kvm" if self.accelerator == "kvm" else "tcg,thread=multi", "-nodefaults",
                   "-display", "none", "-vga", "std" if self.video else "none", "-no-reboot", "-action", "shutdown=pause",
                   *self._firmware_arguments(),

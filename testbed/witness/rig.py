@@ -97,6 +97,7 @@ class Setup:
     payload_seconds: float = 0.0  # ... or after this time
     devices: tuple[str, ...] = ()
     config: dict[str, str] = field(default_factory=dict)
+    waits: bool = False  # sends wait for the collector's answer
     gdb: Path | None = None  # socket of QEMU's GDB stub
     ends: str = "finished"  # how the machine is to end, by Outcome.state
     timeout_s: float = 240.0
@@ -240,7 +241,7 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
         sensor=build.sensor(config, setup.firmware) if setup.sensor else None, firmware=setup.firmware, settings=dict(setup.settings), timeout=setup.timeout_s,
         kernel_options=setup.kernel_options,
         guest_files={f"bin/{name}": build.guest_program(name) for name in setup.guest_programs},
-        nic_model=setup.nic, beneath_xen=setup.xen, payload=setup.payload, payload_options=setup.payload_options,
+        peer=build.file("testbed/peer.so") if setup.waits else None, nic_model=setup.nic, beneath_xen=setup.xen, payload=setup.payload, payload_options=setup.payload_options,
         qemu_arguments=arguments)
 
 
