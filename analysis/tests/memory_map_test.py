@@ -181,5 +181,34 @@ class Looked(Case):
         self.assertEqual(self.looked("read"), self.whole([0] * 10))
 
 
+class Info(Case):
+    def test_modes_sweeps_coverage_and_gaps(self) -> None:
+        self.start(0, 1, "access")
+        self.arm(0)
+        self.at(100, "memory_read", LOW[0], page_class=1)
+        self.stop(500, 1, "access")
+        self.start(600, 3, "snapshot")
+        self.stream.sweep(1, {address: bytes(PAGE) for first, end in (LOW, HIGH) for address in range(first, end, PAGE)})
+        self.stream.add("memory_sweep_begin", 2, 1)
+        self.stream.add("gap", self.stream.rows[-1].seq + 1, 9)
+        self.at(1000, "memory_page", LOW[0], page_class=1)
+        self.stream.write(self.store)
+        memory = json.loads(good("info", self.store, "--json"))["boots"][0]["memory"]
+        self.assertEqual(memory["modes"], {"access": {"starts": 1, "ran_ns": 500 * MS, "runs_at_end": False},
+                                           "snapshot": {"starts": 1, "ran_ns": 400 * MS, "runs_at_end": True}})
+        self.assertEqual(memory["looked_at"], {"read": 0.5, "write": 0.5, "execute": 0.5})
+        self.assertEqual([(sweep["number"], sweep["complete"], sweep["pages"]) for sweep in memory["sweeps"]], [(1, True, PAGES), (2, False, 1)])
+        self.assertEqual(memory["kinds"]["memory_page"], PAGES + 1)
+        self.assertEqual((memory["gaps"]["lost_in_sensor"], memory["ram_pages"]), (9, PAGES))
+        text = good("info", self.store)
+        for part in ("mode access       ran 500 ms, started 1 times\n", "sweeps    2, of these 1 complete", "reads 50.0 %", "9 in the sensor"):
+            self.assertIn(part, text)
+
+    def test_a_boot_without_memory_says_nothing_of_it(self) -> None:
+        write_records(self.store, [Row(0, START, "read", 8, PAGE)])
+        self.assertNotIn("memory", good("info", self.store))
+        self.assertEqual(json.loads(good("info", self.store, "--json"))["boots"][0]["memory"]["records"], 0)
+
+
 if __name__ == "__main__":
     run_program.main()

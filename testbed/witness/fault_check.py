@@ -52,7 +52,7 @@ def _region(folder: Path) -> int:
 
 def _offset(core: Path, function: str) -> int:
     symbols = subprocess.run(["nm", "-C", str(core)], capture_output=True, text=True, check=True).stdout
-    found = [line.split()[0] for line in symbols.splitlines() if function in line]
+    found = [line.split()[0] for line in symbols.splitlines() if line.split(maxsplit=2)[-1].startswith(function)]
     if len(found) != 1:
         raise FaultError(f"{len(found)} symbols are named {function}")
     return int(found[0], 16)
