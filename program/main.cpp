@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "collector/commands.hpp"
+#include "collector/config/config_file.hpp"
 #include "preflight/commands.hpp"
 #if defined(UNDERCROFT_WITH_ANALYSIS) && __has_include("analysis/commands.hpp")
 #define HAVE_ANALYSIS 1
@@ -25,6 +26,8 @@ int main(int argc, char** argv)
     undercroft::analysis::register_analysis_commands(root, exit_code);
 #endif
     root.failure_message([](CLI::App const* app, CLI::Error const& error) {
+        if (dynamic_cast<undercroft::collector::ConfigFileError const*>(&error) != nullptr)
+            return std::string{error.what()} + "\n";
         auto const unknown = app->get_subcommands().empty() ? app->remaining() : std::vector<std::string>{};
         std::string const what = unknown.empty() ? error.what() : "there is no command '" + unknown.front() + "'";
         return "undercroft: " + what +
