@@ -10,7 +10,6 @@
 #include <cstdio>
 
 #include <fmt/format.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include "collector/intake.hpp"
@@ -56,7 +55,7 @@ private:
     int fd_;
 };
 
-class Collector {
+class Collector final : public SnapshotSource {
 public:
     explicit Collector(CollectOptions const& options)
         : options_{options}, socket_{options.listen, options.receive_buffer_bytes}, store_{options.store},
@@ -64,7 +63,12 @@ public:
     {
     }
 
-    int run(StopSignals const& signals);
+    int run(StopSignals const& signals, Surroundings& surroundings);
+    [[nodiscard]] CollectorSnapshot snapshot() const override
+    {
+        std::scoped_lock const lock{snapshot_mutex_};
+        return snapshot_;
+    }
 
 private:
     void announce();
@@ -76,6 +80,7 @@ private:
     void commit_failed(Clock::time_point now);
     void every_second(Clock::time_point now);
     void write_metrics();
+    void publish_snapshot();
     [[nodiscard]] bool idle_too_long(Clock::time_point now) const;
     int finish();
 
@@ -86,6 +91,8 @@ private:
     Intake intake_;
     RefusedSenders refused_;
     ProgressLine progress_;
+    mutable std::mutex snapshot_mutex_;
+    CollectorSnapshot snapshot_; ///< of the last second
     bool traffic_ = false;
     bool store_failing_ = false;
     Clock::time_point last_traffic_{};
@@ -108,19 +115,22 @@ void Collector::announce()
         replace_file(options_.ready_file, socket_.local_address() + "\n", false);
 }
 
-int Collector::run(StopSignals const& signals)
+int Collector::run(StopSignals const& signals, Surroundings& surroundings)
 {
     announce();
+    auto const listener = surroundings.start(*this, options_.store.folder, "listening on " + socket_.local_address());
     while (wait(signals)) {
         receive();
         auto const now = Clock::now();
         commit_and_acknowledge(now);
         store_.roll_if_due(now);
+        surroundings.alive(now);
         if (now - last_second_ >= 1s)
             every_second(now);
         if (idle_too_long(now))
             break;
     }
+    surroundings.stopping();
     return finish();
 }
 
@@ -220,6 +230,29 @@ void Collector::every_second(Clock::time_point now)
         std::fflush(stderr);
     }
     write_metrics();
+    publish_snapshot();
+}
+
+void Collector::publish_snapshot()
+{
+    CollectorSnapshot now;
+    for (std::size_t i = 0; i < counter_count; ++i)
+        now.counters[i] = counters_.at(i);
+    StoreTotals const& totals = store_.totals();
+    now.store.rows_written = totals.rows;
+    now.store.gap_records_written = totals.gap_records;
+    now.store.record_files_written = totals.record_files;
+    now.store.content_blocks_stored = totals.content_blocks_stored;
+    now.store.content_blocks_known = totals.content_blocks_known;
+    now.store.conversion_errors = totals.errors;
+    now.store.damaged_segments = totals.damaged_segments;
+    now.queues.waiting_slot_bytes = intake_.waiting_bytes();
+    now.queues.journal_pending_bytes = store_.pending_bytes();
+    now.queues.segments_waiting = store_.backlog();
+    now.sensors = intake_.sensors();
+    now.queues.sensors = now.sensors.size();
+    std::scoped_lock const lock{snapshot_mutex_};
+    snapshot_ = std::move(now);
 }
 
 void Collector::write_metrics()
@@ -277,13 +310,12 @@ void raise_open_files_limit()
 int run_collect(CollectOptions const& options)
 {
     // stdout carries the results, stderr the log.
-    spdlog::set_default_logger(spdlog::stderr_color_mt("collect"));
-    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v", spdlog::pattern_time_type::utc);
+    Surroundings surroundings{options.surroundings};
     raise_open_files_limit();
     try {
         StopSignals const signals;
         Collector collector{options};
-        return collector.run(signals);
+        return collector.run(signals, surroundings);
     } catch (std::exception const& error) {
         spdlog::error("{}", error.what());
         return 1;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "collector/ingest/identity.hpp"
+#include "collector/service/surroundings.hpp"
 #include "collector/store/store.hpp"
 
 namespace undercroft::collector {
@@ -18,6 +19,7 @@ struct CollectOptions {
     std::string ready_file;
     bool progress = false;
     std::optional<double> exit_after_idle_s;
+    SurroundingsOptions surroundings;
     int receive_buffer_bytes = 32 << 20;
 };
 

@@ -135,6 +135,7 @@ void register_collect_commands(CLI::App& root, int& exit_code)
     add_store_options(*command, *arguments);
     add_network_options(*command, *arguments);
     add_report_options(*command, *arguments);
+    add_surroundings_options(*command, arguments->options.surroundings);
     add_print_config_option(*command);
     command->footer("Stops cleanly on SIGTERM and SIGINT. Exit code 0: everything is stored; 1: could not start or go "
                     "on; 3: stopped, the rest is in the journal and the next start finishes it.\n"

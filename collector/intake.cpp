@@ -94,6 +94,7 @@ Intake::Verdict Intake::take_opened(std::span<std::uint8_t const> datagram, Peer
     if (entry == nullptr)
         return refuse(Counter::boots_refused);
     Boot& boot = entry->second;
+    boot.last_heard_utc_ns = now_utc_ns;
     // Only the newest datagram decides where acknowledgements go: a replay from elsewhere must not divert them.
     if (header.counter.get() >= boot.highest_counter) {
         boot.highest_counter = header.counter.get();
@@ -212,6 +213,21 @@ void Intake::retry(std::uint64_t now_utc_ns)
     for (auto& entry : boots_)
         if (entry.second.storage)
             deliver(entry, now_utc_ns);
+}
+
+std::vector<SensorFigures> Intake::sensors() const
+{
+    std::vector<SensorFigures> all;
+    for (auto const& [key, boot] : boots_) {
+        SensorFigures figures{.key = key, .last_heard_utc_ns = boot.last_heard_utc_ns};
+        if (boot.storage) {
+            figures.next_sequence = boot.storage->position().next_sequence;
+            figures.next_slot = boot.storage->position().next_slot;
+            figures.durable_slot = boot.storage->durable_slot();
+        }
+        all.push_back(figures);
+    }
+    return all;
 }
 
 void Intake::acknowledge(Socket const& socket)

@@ -11,6 +11,7 @@
 #include "collector/ingest/assembly.hpp"
 #include "collector/key_ring.hpp"
 #include "collector/receive/socket.hpp"
+#include "collector/snapshot.hpp"
 #include "collector/store/machine_files.hpp"
 #include "collector/store/store.hpp"
 
@@ -46,12 +47,14 @@ public:
     [[nodiscard]] bool acks_due() const { return !due_.empty(); }
     /// Bytes of incomplete and out-of-order slots.
     [[nodiscard]] std::size_t waiting_bytes() const { return budget_.used; }
+    [[nodiscard]] std::vector<SensorFigures> sensors() const;
 
 private:
     struct Boot {
         wire::Key receive_key{};
         wire::Key send_key{};
         Peer peer;
+        std::uint64_t last_heard_utc_ns = 0;
         std::uint64_t highest_counter = 0;
         std::uint64_t hello_counter = 0;
         std::uint64_t status_counter = 0;

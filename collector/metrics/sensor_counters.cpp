@@ -108,9 +108,12 @@ void write_sensor_counters(Exposition& out, CollectorSnapshot const& snapshot, s
                   "of these, records that the collector does not have yet", reported.lag);
     write_samples(out, "undercroft_sensor_uptime_seconds", MetricType::gauge,
                   "how long the sensor had been running when it reported last", reported.uptime_ns, 1e9);
-    for (auto const& [name, samples] : reported.counters)
-        write_samples(out, fmt::format("undercroft_sensor_{}{}", name, is_gauge(name) ? "" : "_total"),
-                      is_gauge(name) ? MetricType::gauge : MetricType::counter, help_of(name), samples);
+    for (auto const& [name, samples] : reported.counters) {
+        bool const gauge = is_gauge(name);
+        write_samples(out,
+                      fmt::format("undercroft_sensor_{}{}", name, gauge || name.ends_with("_total") ? "" : "_total"),
+                      gauge ? MetricType::gauge : MetricType::counter, help_of(name), samples);
+    }
 }
 
 } // namespace undercroft::collector

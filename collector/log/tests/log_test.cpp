@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "collector/log/format.hpp"
 #include "collector/log/repeats.hpp"
 
@@ -16,7 +18,7 @@ constexpr std::chrono::system_clock::time_point moment{1772600767089ms};
 
 LogFields some_fields()
 {
-    return {.machine = id_from_hex("00112233445566778899aabbccddeeff"), .stream = "storage", .peer = "[::1]:5"};
+    return {id_from_hex("00112233445566778899aabbccddeeff"), std::nullopt, "storage", "[::1]:5"};
 }
 
 TEST(LogFormat, Text)
