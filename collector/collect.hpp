@@ -1,5 +1,6 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <chrono>
 #include <optional>
 #include <set>
 #include <string>
@@ -20,7 +21,10 @@ struct CollectOptions {
     bool progress = false;
     std::optional<double> exit_after_idle_s;
     SurroundingsOptions surroundings;
-    int receive_buffer_bytes = 32 << 20;
+    int receive_buffer_bytes = 32 << 20; ///< of each receiving thread's socket
+    unsigned receive_threads = 0;        ///< 0: half of the processors, at least 1 and at most 8
+    /// Time from a slot's arrival to the commit that makes it durable, at most (plus the disk's own time).
+    std::chrono::milliseconds commit_interval{10};
 };
 
 /// Runs until SIGTERM, SIGINT or the idle limit. Exit code: 0 all stored, 1 could not start or go on,

@@ -27,8 +27,7 @@ char const* wanted_text(ConfigKey const& key)
     case ValueKind::number:
         return "a number";
     case ValueKind::quantity:
-        return *key.unit == Unit::seconds || *key.unit == Unit::days ? "a time such as \"30 s\" or \"90 days\""
-                                                                     : "a size such as \"64 MiB\"";
+        return is_time(*key.unit) ? "a time such as \"30 s\" or \"90 days\"" : "a size such as \"64 MiB\"";
     case ValueKind::text:
         break;
     }

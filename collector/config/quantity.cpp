@@ -40,10 +40,12 @@ struct Description {
     double factor;
 };
 constexpr std::array descriptions{
+    Description{Unit::milliseconds, true, "ms", "MILLISECONDS", 1e-3},
     Description{Unit::seconds, true, "s", "SECONDS", 1},
     Description{Unit::days, true, "days", "DAYS", 86400},
     Description{Unit::bytes, false, "B", "BYTES", 1},
     Description{Unit::mebibytes, false, "MiB", "MIB", kibi* kibi},
+    Description{Unit::gigabytes, false, "GB", "GB", 1e9},
 };
 
 constexpr std::string_view validator_prefix = "unit:";
@@ -76,6 +78,11 @@ std::string_view without_blanks(std::string_view text)
 std::string_view suffix_of(Unit unit)
 {
     return describe(unit).suffix;
+}
+
+bool is_time(Unit unit)
+{
+    return describe(unit).time;
 }
 
 std::expected<double, std::string> parse_quantity(std::string_view text, Unit unit)

@@ -9,10 +9,12 @@
 
 namespace undercroft::collector {
 
-enum class Unit : std::uint8_t { seconds, days, bytes, mebibytes };
+enum class Unit : std::uint8_t { milliseconds, seconds, days, bytes, mebibytes, gigabytes };
 
 /// As it stands behind a number of this unit: "s", "days", "B", "MiB".
 [[nodiscard]] std::string_view suffix_of(Unit unit);
+
+[[nodiscard]] bool is_time(Unit unit);
 
 /// `text` in `unit`; a bare number is in that unit already. The error says what is allowed.
 [[nodiscard]] std::expected<double, std::string> parse_quantity(std::string_view text, Unit unit);
