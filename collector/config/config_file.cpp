@@ -7,7 +7,17 @@
 #include <fstream>
 
 #include <fmt/format.h>
+
+// What toml++ 3.3's parser asserts is not always so ("[[[" is enough), and with NDEBUG the compiler may take it for
+// granted. Here it is checked in any build and ends the parsing.
+namespace undercroft::collector {
+struct ParserAtItsEnd {};
+} // namespace undercroft::collector
+#pragma push_macro("NDEBUG")
+#undef NDEBUG
+#define TOML_ASSERT(condition) static_cast<void>((condition) || (throw undercroft::collector::ParserAtItsEnd{}, true))
 #include <toml++/toml.h>
+#pragma pop_macro("NDEBUG")
 
 #include "collector/config/keys.hpp"
 
@@ -245,6 +255,8 @@ std::size_t apply_config(CLI::App& command, std::string const& text, std::string
     } catch (toml::parse_error const& error) {
         auto const at = error.source().begin;
         throw ConfigFileError{fmt::format("{}:{}:{}: {}", file_name, at.line, at.column, error.description())};
+    } catch (ParserAtItsEnd const&) {
+        throw ConfigFileError{file_name + ":1:1: this is not TOML"};
     }
     Reader reader{command, file_name};
     reader.read(root);

@@ -65,7 +65,7 @@ class Bash(unittest.TestCase):
 
     def test_commands(self) -> None:
         self.assertEqual(self.complete("undercroft", "coll"), ["collect"])
-        self.assertEqual(self.complete("undercroft", "config", ""), ["check"] + [])
+        self.assertIn("check", self.complete("undercroft", "config", ""))
         self.assertIn("status", self.complete("ucctl", ""))
 
     def test_options_are_those_of_the_help(self) -> None:

@@ -45,6 +45,7 @@ struct Fixture : testing::Test {
     /// What is wrong with `text`, or empty.
     std::string problems(std::string const& text)
     {
+        app.clear(); // what an earlier file has set would count as given
         try {
             static_cast<void>(apply_config(app, text, "u.toml"));
             return {};
@@ -72,8 +73,6 @@ TEST_F(Fixture, EverySettingReachesItsOption)
 
 TEST_F(Fixture, TheCommandLineWins)
 {
-    add_print_config_option(app);
-    CLI::App root;
     std::string const file = testing::TempDir() + "/undercroft-config-test.toml";
     std::FILE* const stream = std::fopen(file.c_str(), "w");
     std::fputs("[store]\nroll_rows = 5\nroll_time = 7\n", stream);
