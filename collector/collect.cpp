@@ -10,7 +10,6 @@
 #include <cstdio>
 
 #include <fmt/format.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include "collector/intake.hpp"
@@ -33,22 +32,29 @@ std::uint64_t utc_now_ns()
         std::chrono::nanoseconds{std::chrono::system_clock::now().time_since_epoch()}.count());
 }
 
-/// SIGINT and SIGTERM as something to poll. Must exist before any thread.
-class StopSignals {
+/// SIGINT, SIGTERM and SIGHUP as something to poll. Must exist before any thread.
+class Signals {
 public:
-    StopSignals()
+    Signals()
     {
         sigset_t set;
         ::sigemptyset(&set);
         ::sigaddset(&set, SIGINT);
         ::sigaddset(&set, SIGTERM);
+        ::sigaddset(&set, SIGHUP);
         ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
         fd_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     }
-    ~StopSignals() { ::close(fd_); }
-    StopSignals(StopSignals const&) = delete;
-    StopSignals& operator=(StopSignals const&) = delete;
+    ~Signals() { ::close(fd_); }
+    Signals(Signals const&) = delete;
+    Signals& operator=(Signals const&) = delete;
     [[nodiscard]] int fd() const { return fd_; }
+    /// The signal that has come, or 0.
+    [[nodiscard]] std::uint32_t take() const
+    {
+        signalfd_siginfo signal{};
+        return ::read(fd_, &signal, sizeof(signal)) == sizeof(signal) ? signal.ssi_signo : 0;
+    }
 
 private:
     int fd_;
@@ -65,12 +71,13 @@ public:
     {
     }
 
-    int run(StopSignals const& signals);
+    int run(Signals const& signals, Surroundings& surroundings);
     [[nodiscard]] CollectorSnapshot snapshot() const override;
 
 private:
     void announce();
-    [[nodiscard]] bool wait(StopSignals const& signals) const;
+    [[nodiscard]] bool wait(Signals const& signals);
+    void read_keys_again();
     void commit(Clock::time_point now);
     void commit_done();
     void commit_failed(Clock::time_point now);
@@ -103,24 +110,28 @@ void Collector::announce()
         replace_file(options_.ready_file, receivers_.local_address() + "\n", false);
 }
 
-int Collector::run(StopSignals const& signals)
+int Collector::run(Signals const& signals, Surroundings& surroundings)
 {
     receivers_.start(intake_, store_, work_);
+    auto const listener =
+        surroundings.start(*this, options_.store.folder, "listening on " + receivers_.local_address());
     announce();
     while (wait(signals)) {
         auto const now = Clock::now();
         commit(now);
         store_.roll_if_due(now);
+        surroundings.alive(now);
         if (now - last_second_ >= 1s)
             every_second(now);
         if (idle_too_long(now))
             break;
     }
+    surroundings.stopping();
     return finish();
 }
 
 /// Until there is something to do. False: a signal asks to stop.
-bool Collector::wait(StopSignals const& signals) const
+bool Collector::wait(Signals const& signals)
 {
     // While a commit runs, or a batch waits for its time, news of more are no reason to wake up.
     std::size_t const pending = store_.pending_bytes();
@@ -135,7 +146,22 @@ bool Collector::wait(StopSignals const& signals) const
     if (::poll(descriptors, 3, static_cast<int>(timeout.count())) < 0)
         return errno == EINTR;
     work_.clear();
-    return (descriptors[0].revents & POLLIN) == 0;
+    if ((descriptors[0].revents & POLLIN) == 0)
+        return true;
+    if (signals.take() != SIGHUP)
+        return false;
+    read_keys_again();
+    return true;
+}
+
+void Collector::read_keys_again()
+{
+    try {
+        intake_.replace_keys(KeyRing::read(options_.key_file));
+        spdlog::info("the keys in {} are read again", options_.key_file);
+    } catch (KeyFileError const& error) {
+        spdlog::error("{}. The keys stay as they were", error.what());
+    }
 }
 
 void Collector::commit(Clock::time_point now)
@@ -271,13 +297,12 @@ void raise_open_files_limit()
 int run_collect(CollectOptions const& options)
 {
     // stdout carries the results, stderr the log.
-    spdlog::set_default_logger(spdlog::stderr_color_mt("collect"));
-    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v", spdlog::pattern_time_type::utc);
+    Surroundings surroundings{options.surroundings};
     raise_open_files_limit();
     try {
-        StopSignals const signals;
+        Signals const signals;
         Collector collector{options};
-        return collector.run(signals);
+        return collector.run(signals, surroundings);
     } catch (std::exception const& error) {
         spdlog::error("{}", error.what());
         return 1;
