@@ -13,6 +13,7 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "collector/hdfs/uploader.hpp"
 #include "collector/intake.hpp"
 #include "collector/report.hpp"
 
@@ -56,10 +57,24 @@ private:
     int fd_;
 };
 
+std::unique_ptr<HdfsUploader> make_uploader(CollectOptions const& options)
+{
+    if (options.hdfs.url.empty())
+        return nullptr;
+    return std::make_unique<HdfsUploader>(options.store.folder, options.hdfs);
+}
+
+StoreOptions observed_by(StoreOptions options, ClosedFileObserver* observer)
+{
+    options.observer = observer;
+    return options;
+}
+
 class Collector {
 public:
     explicit Collector(CollectOptions const& options)
-        : options_{options}, socket_{options.listen, options.receive_buffer_bytes}, store_{options.store},
+        : options_{options}, socket_{options.listen, options.receive_buffer_bytes}, hdfs_{make_uploader(options)},
+          store_{observed_by(options.store, hdfs_.get())},
           intake_{KeyRing::read(options.key_file), options.machines, store_, counters_}
     {
     }
@@ -78,10 +93,12 @@ private:
     void write_metrics();
     [[nodiscard]] bool idle_too_long(Clock::time_point now) const;
     int finish();
+    void finish_upload();
 
     CollectOptions const& options_;
     Counters counters_;
     Socket socket_;
+    std::unique_ptr<HdfsUploader> hdfs_; ///< null: no copy; outlives the store, which tells it of files
     Store store_;
     Intake intake_;
     RefusedSenders refused_;
@@ -227,7 +244,8 @@ void Collector::write_metrics()
     if (options_.metrics_file.empty())
         return;
     try {
-        replace_file(options_.metrics_file, metrics_json(counters_, store_.totals(), store_.backlog()), false);
+        replace_file(options_.metrics_file, metrics_json(counters_, store_.totals(), store_.backlog(), hdfs_.get()),
+                     false);
     } catch (StoreError const& error) {
         spdlog::warn("metrics: {}", error.what());
     }
@@ -237,6 +255,18 @@ bool Collector::idle_too_long(Clock::time_point now) const
 {
     return options_.exit_after_idle_s && traffic_ &&
            std::chrono::duration<double>(now - last_traffic_).count() >= *options_.exit_after_idle_s;
+}
+
+void Collector::finish_upload()
+{
+    if (!hdfs_)
+        return;
+    std::size_t const left = hdfs_->finish(options_.hdfs.drain_time, options_.hdfs.drain_time);
+    HdfsFigures const figures = hdfs_->figures();
+    spdlog::info("HDFS: {} files, {} bytes uploaded", figures.files_uploaded, figures.bytes_uploaded);
+    if (left != 0)
+        spdlog::warn("HDFS: {} files are not there yet{}{}; the next start goes on with them", left,
+                     figures.last_error.empty() ? "" : ": ", figures.last_error);
 }
 
 int Collector::finish()
@@ -251,6 +281,7 @@ int Collector::finish()
         intake_.acknowledge(socket_);
     }
     complete = store_.close() && complete;
+    finish_upload();
     write_metrics();
     if (::isatty(STDERR_FILENO) != 0)
         fmt::print(stderr, "\n");

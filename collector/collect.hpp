@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 
+#include "collector/hdfs/options.hpp"
 #include "collector/ingest/identity.hpp"
 #include "collector/store/store.hpp"
 
@@ -11,6 +12,7 @@ namespace undercroft::collector {
 
 struct CollectOptions {
     StoreOptions store;
+    HdfsOptions hdfs; ///< without URL: no copy
     std::string key_file;
     std::string listen = "0.0.0.0:4710";
     std::set<Id> machines;

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "collector/collect.hpp"
+#include "collector/hdfs/command.hpp"
 
 namespace undercroft::collector {
 namespace {
@@ -83,6 +84,16 @@ void add_report_options(CLI::App& command, Arguments& arguments)
         ->check(CLI::Range(0.01, 1e6));
 }
 
+void add_copy_options(CLI::App& command, Arguments& arguments)
+{
+    command
+        .add_option("--hdfs-url", arguments.options.hdfs.url,
+                    "copy closed files there: webhdfs://HOST:PORT/FOLDER or swebhdfs://...; several NameNodes: "
+                    "HOST:PORT,HOST:PORT")
+        ->group("hdfs");
+    add_hdfs_options(command, arguments.options.hdfs, "--hdfs-", "hdfs");
+}
+
 int run(Arguments const& arguments)
 {
     CollectOptions options = arguments.options;
@@ -108,6 +119,7 @@ void register_collect_commands(CLI::App& root, int& exit_code)
     add_store_options(*command, *arguments);
     add_network_options(*command, *arguments);
     add_report_options(*command, *arguments);
+    add_copy_options(*command, *arguments);
     command->footer("Stops cleanly on SIGTERM and SIGINT. Exit code 0: everything is stored; 1: could not start or go "
                     "on; 3: stopped, the rest is in the journal and the next start finishes it.\n"
                     "Example: undercroft collect --store /srv/undercroft --key-file undercroft.key");

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "collector/commands.hpp"
+#include "collector/hdfs/command.hpp"
 #include "preflight/commands.hpp"
 #if defined(UNDERCROFT_WITH_ANALYSIS) && __has_include("analysis/commands.hpp")
 #define HAVE_ANALYSIS 1
@@ -20,6 +21,7 @@ int main(int argc, char** argv)
     root.footer("`undercroft COMMAND --help` explains a command.");
     int exit_code = 0;
     undercroft::collector::register_collect_commands(root, exit_code);
+    undercroft::collector::register_hdfs_commands(root, exit_code);
     undercroft::preflight::register_preflight_commands(root, exit_code);
 #if HAVE_ANALYSIS
     undercroft::analysis::register_analysis_commands(root, exit_code);

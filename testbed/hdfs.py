@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -37,6 +38,16 @@ LOG4J = """log4j.rootLogger=INFO,file
 log4j.appender.file=org.apache.log4j.ConsoleAppender
 log4j.appender.file.layout=org.apache.log4j.PatternLayout
 log4j.appender.file.layout.ConversionPattern=%d{ISO8601} %p %c{1}: %m%n
+"""
+
+
+PASSWORD = "changeit"  # of a key store that lives as long as the test
+SSL_SERVER = """<configuration>
+<property><name>ssl.server.keystore.location</name><value>{store}</value></property>
+<property><name>ssl.server.keystore.type</name><value>pkcs12</value></property>
+<property><name>ssl.server.keystore.password</name><value>{password}</value></property>
+<property><name>ssl.server.keystore.keypassword</name><value>{password}</value></property>
+</configuration>
 """
 
 
@@ -90,12 +101,14 @@ class Hdfs:
     """Use as a context manager: formatted and healthy inside, all its processes gone after."""
 
     def __init__(self, folder: Path, data_nodes: int = 2, replication: int = 2, block_bytes: int = 8 << 20,
-                 settings: dict[str, str] | None = None) -> None:
+                 settings: dict[str, str] | None = None, tls: bool = False) -> None:
         hadoop = hadoop_folder()
         if hadoop is None:
             raise HdfsError("Hadoop is not installed; run `make setup-hdfs`")
         self._classpath = f"{hadoop}/lib/*"
         self.folder = folder
+        self.ca_file = folder / "certificate.pem"  # with tls
+        self._tls = tls
         self.http_port, self.rpc_port, *rest = free_ports(2 + 3 * data_nodes)
         common = {
             "fs.defaultFS": self.uri, "dfs.replication": str(replication), "dfs.blocksize": str(block_bytes),
@@ -105,13 +118,13 @@ class Hdfs:
             "dfs.namenode.safemode.extension": "0", "dfs.namenode.safemode.min.datanodes": "1",
             "dfs.namenode.datanode.registration.ip-hostname-check": "false",
             "dfs.client.socket-timeout": "10000", "ipc.client.connect.max.retries": "3",
-            **(settings or {}),
+            **({"dfs.http.policy": "HTTPS_ONLY"} if tls else {}), **(settings or {}),
         }
         name_folder = folder / "namenode"
         self.name_node = Node("namenode", NAME_NODE_CLASS, name_folder, {
             **common, "hadoop.tmp.dir": str(name_folder / "tmp"), "dfs.namenode.name.dir": f"file://{name_folder}/name",
             "dfs.namenode.rpc-address": f"{LOOPBACK}:{self.rpc_port}",
-            "dfs.namenode.http-address": f"{LOOPBACK}:{self.http_port}"})
+            f"dfs.namenode.{self._scheme}-address": f"{LOOPBACK}:{self.http_port}"})
         self.data_nodes = [self._data_node(number, rest[3 * number:3 * number + 3], common) for number in range(data_nodes)]
 
     def _data_node(self, number: int, ports: list[int], common: dict[str, str]) -> Node:
@@ -120,7 +133,7 @@ class Hdfs:
         return Node(folder.name, DATA_NODE_CLASS, folder, {
             **common, "hadoop.tmp.dir": str(folder / "tmp"), "dfs.datanode.data.dir": f"file://{folder}/data",
             "dfs.namenode.rpc-address": f"{LOOPBACK}:{self.rpc_port}", "dfs.datanode.address": data,
-            "dfs.datanode.http.address": http, "dfs.datanode.ipc.address": ipc, "dfs.datanode.hostname": "localhost"})
+            f"dfs.datanode.{self._scheme}.address": http, "dfs.datanode.ipc.address": ipc, "dfs.datanode.hostname": "localhost"})
 
     @property
     def uri(self) -> str:
@@ -130,7 +143,11 @@ class Hdfs:
     @property
     def web_url(self) -> str:
         """For `undercroft`."""
-        return f"webhdfs://{LOOPBACK}:{self.http_port}"
+        return f"{'s' if self._tls else ''}webhdfs://{LOOPBACK}:{self.http_port}"
+
+    @property
+    def _scheme(self) -> str:
+        return "https" if self._tls else "http"
 
     @property
     def user(self) -> str:
@@ -204,28 +221,32 @@ class Hdfs:
     def _healthy(self, data_nodes: int) -> bool:
         query = "Hadoop:service=NameNode,name=FSNamesystemState"
         try:
-            with urllib.request.urlopen(f"http://{LOOPBACK}:{self.http_port}/jmx?qry={query}", timeout=5) as reply:
-                beans = json.load(reply)["beans"]
-        except (OSError, ValueError, KeyError):
+            beans = json.loads(self._fetch("GET", f"/jmx?qry={query}", 5))["beans"]
+        except (HdfsError, ValueError, KeyError):
             return False
         return bool(beans) and beans[0]["FSState"] == "Operational" and beans[0]["NumLiveDataNodes"] >= data_nodes
 
     def request(self, method: str, path: str, operation: str, **parameters: object) -> dict[str, object]:
         """One WebHDFS call that needs no DataNode, as the superuser."""
         query = urllib.parse.urlencode({"op": operation, "user.name": self.user, **parameters})
-        url = f"http://{LOOPBACK}:{self.http_port}/webhdfs/v1{urllib.parse.quote(path)}?{query}"
-        try:
-            with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=20) as reply:
-                body = reply.read()
-        except urllib.error.HTTPError as error:
-            raise HdfsError(f"{operation} {path}: {error.code} {error.read().decode(errors='replace')}") from error
+        body = self._fetch(method, f"/webhdfs/v1{urllib.parse.quote(path)}?{query}", 20)
         return json.loads(body) if body else {}
 
     def read(self, path: str) -> bytes:
         """A file's bytes, by way of a DataNode."""
         query = urllib.parse.urlencode({"op": "OPEN", "user.name": self.user})
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{self.http_port}/webhdfs/v1{urllib.parse.quote(path)}?{query}", timeout=60) as reply:
-            return reply.read()
+        return self._fetch("GET", f"/webhdfs/v1{urllib.parse.quote(path)}?{query}", 60)
+
+    def _fetch(self, method: str, target: str, timeout: float) -> bytes:
+        context = ssl.create_default_context(cafile=str(self.ca_file)) if self._tls else None
+        request = urllib.request.Request(f"{self._scheme}://{LOOPBACK}:{self.http_port}{target}", method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=timeout, context=context) as reply:
+                return reply.read()
+        except urllib.error.HTTPError as error:
+            raise HdfsError(f"{method} {target}: {error.code} {error.read().decode(errors='replace')}") from error
+        except OSError as error:
+            raise HdfsError(f"{method} {target}: {error}") from error
 
     def list(self, path: str) -> dict[str, dict[str, object]]:
         """Every file below `path`: its path relative to it, and its status."""
@@ -245,7 +266,18 @@ class Hdfs:
     def _command(self, node: Node, *arguments: str) -> list[str]:
         return ["java", *JAVA_OPTIONS, "-cp", f"{node.folder / 'conf'}:{self._classpath}", node.main_class, *arguments]
 
+    def _make_certificate(self) -> None:
+        """Signs itself: it is its own authority."""
+        key, store = self.folder / "key.pem", self.folder / "keys.p12"
+        for command in (["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", self.ca_file, "-days", "2",
+                         "-subj", "/CN=localhost", "-addext", f"subjectAltName=DNS:localhost,IP:{LOOPBACK}"],
+                        ["openssl", "pkcs12", "-export", "-inkey", key, "-in", self.ca_file, "-out", store, "-passout", f"pass:{PASSWORD}"]):
+            subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
     def _format(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._tls:
+            self._make_certificate()
         for node in [self.name_node, *self.data_nodes]:
             conf = node.folder / "conf"
             conf.mkdir(parents=True, exist_ok=True)
@@ -254,6 +286,7 @@ class Hdfs:
             for name in ("core-site.xml", "hdfs-site.xml"):
                 (conf / name).write_text(f"<configuration>\n{rows}</configuration>\n")
             (conf / "log4j.properties").write_text(LOG4J)
+            (conf / "ssl-server.xml").write_text(SSL_SERVER.format(store=self.folder / "keys.p12", password=PASSWORD))
             # The published jars lack the browser's pages; the servers want their folders nevertheless.
             for name in ("hdfs", "datanode"):
                 (conf / "webapps" / name).mkdir(parents=True, exist_ok=True)

@@ -1,63 +1,15 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
-#include <fstream>
-
 #include <fmt/format.h>
 
 #include "analysis/command.hpp"
 #include "analysis/export/rows.hpp"
 #include "analysis/read/content.hpp"
 #include "analysis/read/error.hpp"
-#include "analysis/read/times.hpp"
+#include "analysis/text_output.hpp"
 
 namespace undercroft::analysis {
 namespace fs = std::filesystem;
 namespace {
-
-/// A text file that gets its name only when it is complete.
-class TextOutput {
-public:
-    explicit TextOutput(fs::path file)
-        : file_{std::move(file)}, part_{file_.string() + ".part"}, out_{part_, std::ios::binary}
-    {
-        if (!out_)
-            throw Error{fmt::format("{}: cannot be created", part_.string())};
-    }
-
-    ~TextOutput()
-    {
-        std::error_code ignored; // there is none left after close()
-        fs::remove(part_, ignored);
-    }
-    TextOutput(TextOutput const&) = delete;
-    TextOutput& operator=(TextOutput const&) = delete;
-
-    std::string& text() { return text_; }
-    void drain(std::size_t above)
-    {
-        if (text_.size() <= above)
-            return;
-        out_ << text_;
-        text_.clear();
-        if (!out_)
-            throw Error{fmt::format("{}: cannot be written (disk full?)", part_.string())};
-    }
-    void close()
-    {
-        drain(0);
-        out_.close();
-        std::error_code error;
-        if (out_)
-            fs::rename(part_, file_, error);
-        if (!out_ || error)
-            throw Error{fmt::format("{}: cannot be written (disk full?)", file_.string())};
-    }
-
-private:
-    fs::path file_;
-    fs::path part_;
-    std::ofstream out_;
-    std::string text_;
-};
 
 struct ExportCommand {
     StoreOptions store;

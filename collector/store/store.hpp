@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "collector/ingest/assembly.hpp"
+#include "collector/store/closed_file.hpp"
 #include "collector/store/converter.hpp"
 
 namespace undercroft::collector {
@@ -20,6 +21,7 @@ struct StoreOptions {
     std::uint64_t roll_rows = std::uint64_t{256} * 1024;    ///< rows at which it does
     std::uint64_t roll_bytes = std::uint64_t{256} << 20;    ///< journal bytes at which it does
     std::size_t content_index_bytes = std::size_t{1} << 30; ///< memory for the hashes of known content
+    ClosedFileObserver* observer = nullptr;                 ///< outlives the store
 };
 
 class Store final : public SlotSink {
