@@ -13,9 +13,16 @@ SUMS = ("read_bytes", "write_bytes", "entropy", "entropy_pieces", "lost")
 
 
 def _merge(rows: DataFrame, keys: list[str]) -> DataFrame:
-    """Adds up the rows of each key: sums, and counts, means and squared deviations of LBAs around the common mean."""
+    """Adds up the rows of each key: sums, and counts, means and squared deviations of LBAs around the common mean.
+
+    Means are less an LBA of their group's, the origin: rounding is relative to how far the LBAs lie apart.
+    """
     group = Window.partitionBy(*keys)
     for kind in ("read", "write"):
+        # Rows without pieces have no origin.
+        rows = rows.withColumn(f"{kind}_low", F.min(f"{kind}_origin").over(group))
+        rows = rows.withColumn(f"{kind}_mean", F.coalesce((F.col(f"{kind}_origin") - F.col(f"{kind}_low")).cast("double"), F.lit(0.0))
+                               + F.col(f"{kind}_mean"))
         pieces = F.sum(f"{kind}_pieces").over(group)
         mean = F.sum(F.col(f"{kind}_pieces") * F.col(f"{kind}_mean")).over(group) / pieces
         rows = rows.withColumn(f"{kind}_all", F.when(pieces > 0, mean).otherwise(0.0))
@@ -23,6 +30,7 @@ def _merge(rows: DataFrame, keys: list[str]) -> DataFrame:
     for kind in ("read", "write"):
         away = F.col(f"{kind}_mean") - F.col(f"{kind}_all")
         columns += [F.sum(f"{kind}_pieces").alias(f"{kind}_pieces"), F.first(f"{kind}_all").alias(f"{kind}_mean"),
+                    F.first(f"{kind}_low").alias(f"{kind}_origin"),
                     F.sum(F.col(f"{kind}_squares") + F.col(f"{kind}_pieces") * away * away).alias(f"{kind}_squares")]
     return rows.groupBy(*keys).agg(*columns)
 
@@ -39,7 +47,8 @@ def _pieces(records: DataFrame) -> DataFrame:
         here = F.col("kind") == kind
         columns += [F.when(here, F.col("length")).otherwise(0).alias(f"{kind}_bytes"),
                     F.when(here, count).otherwise(0).alias(f"{kind}_pieces"),
-                    F.when(here & (count > 0), F.col("lba") + 4 * (n - 1)).otherwise(0.0).alias(f"{kind}_mean"),
+                    F.when(here & (count > 0), F.col("lba")).alias(f"{kind}_origin"),
+                    F.when(here & (count > 0), 4 * (n - 1)).otherwise(0.0).alias(f"{kind}_mean"),
                     F.when(here & (count > 0), 64 * n * (n * n - 1) / 12).otherwise(0.0).alias(f"{kind}_squares")]
     return records.where(F.col("kind").isin("read", "write", "gap")).select(*columns)
 

@@ -22,9 +22,15 @@ void Moments::merge(Moments const& other)
 {
     if (other.count == 0)
         return;
+    if (count == 0) {
+        *this = other;
+        return;
+    }
     auto const own = static_cast<double>(count);
     auto const others = static_cast<double>(other.count);
-    double const distance = other.mean - mean;
+    double const apart = other.origin >= origin ? static_cast<double>(other.origin - origin)
+                                                : -static_cast<double>(origin - other.origin);
+    double const distance = apart + other.mean - mean;
     double const all = own + others;
     mean += distance * others / all;
     squares += other.squares + distance * distance * own * others / all;
@@ -37,9 +43,7 @@ Moments Moments::of_series(std::uint64_t first, std::uint64_t count)
     constexpr auto step = static_cast<double>(piece_sectors);
     if (count == 0)
         return {};
-    return {.count = count,
-            .mean = static_cast<double>(first) + step * (n - 1) / 2,
-            .squares = step * step * n * (n * n - 1) / 12};
+    return {.count = count, .origin = first, .mean = step * (n - 1) / 2, .squares = step * step * n * (n * n - 1) / 12};
 }
 
 void WindowSums::add(RecordRow const& row)

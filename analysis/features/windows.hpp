@@ -12,10 +12,12 @@
 
 namespace undercroft::analysis {
 
-/// Count, mean and sum of squared deviations of LBAs. Merging is exact up to rounding, however far from zero they lie.
+/// Count, mean and sum of squared deviations of LBAs. Rounding is relative to how far they lie apart, not to how far
+/// from the disk's beginning.
 struct Moments {
     std::uint64_t count{};
-    double mean{};
+    std::uint64_t origin{}; ///< one of them
+    double mean{};          ///< less the origin
     double squares{};
 
     void merge(Moments const& other);

@@ -69,9 +69,14 @@ bool parse(std::string_view text, Number& value)
 
 FileVersion version_of(fs::path const& file)
 {
+    return version_of(File{file, O_RDONLY});
+}
+
+FileVersion version_of(File const& file)
+{
     struct stat status{};
-    if (::stat(file.c_str(), &status) != 0)
-        throw_errno("cannot examine", file);
+    if (::fstat(file.fd(), &status) != 0)
+        throw_errno("cannot examine", file.path());
     return {.bytes = static_cast<std::uint64_t>(status.st_size),
             .modified_ns = status.st_mtim.tv_sec * std::int64_t{1'000'000'000} + status.st_mtim.tv_nsec};
 }

@@ -20,8 +20,10 @@ struct FileVersion {
     bool operator==(FileVersion const&) const = default;
 };
 
-/// Throws StoreError; code() is ENOENT when the file is gone.
+/// Throw StoreError; code() is ENOENT when the file is gone.
 [[nodiscard]] FileVersion version_of(fs::path const& file);
+/// Of what is open, even when its name has been given to another file since.
+[[nodiscard]] FileVersion version_of(File const& file);
 
 /// A file of HDFS that another one has taken the place of.
 struct Replacement {

@@ -200,9 +200,8 @@ void HdfsUploader::wait_before_retry(std::unique_lock<std::mutex>& guard)
 
 void HdfsUploader::upload(Job const& job)
 {
-    fs::path const path = spool_.store() / job.path;
-    File const local{path, O_RDONLY};
-    FileVersion const version = version_of(path);
+    File const local{spool_.store() / job.path, O_RDONLY};
+    FileVersion const version = version_of(local);
     // An answer to the last try may have been lost, or the list of uploads.
     if (job.kind != ClosedKind::meta && difference(job.path, local, version.bytes).empty()) {
         std::lock_guard const guard{mutex_};
