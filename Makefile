@@ -5,6 +5,7 @@
 #   make bench    what the sensor costs, into $(BUILD)/bench.json
 #   make setup-hdfs   Apache Hadoop and PySpark into the cache: then make test runs the HDFS and Spark tests too
 #   make fuzz     each fuzz target for FUZZ_SECONDS
+#   make package  Debian packages, into $(BUILD)/packages
 #   make lint     formatting, static analysis and this repository's own rules; make format
 BUILD ?= build
 JOBS ?= $(shell nproc)
@@ -13,7 +14,7 @@ TESTS ?= .*
 SHELL := /bin/bash
 CMAKE_BUILD = cmake --build $(BUILD) -j $(JOBS)
 .DEFAULT_GOAL := all
-.PHONY: all setup setup-hdfs configure build programs test unit demo bench fuzz format lint clean
+.PHONY: all setup setup-hdfs configure build programs test unit demo bench fuzz package format lint clean
 all: build
 setup:
 	@tools/setup
@@ -40,6 +41,10 @@ demo:
 bench: programs
 	@$(CMAKE_BUILD) --target uc_entropy_speed
 	@python3 bench/run.py --build $(BUILD)
+package: programs
+	@$(CMAKE_BUILD) --target package_files undercroft_mb2
+	@cd $(BUILD) && cpack -G DEB >cpack.log || { cat cpack.log; exit 1; }
+	@ls -l $(BUILD)/packages/*.deb
 fuzz: configure
 	@$(CMAKE_BUILD) --target fuzzers
 	@python3 -m tools.fuzz --build $(BUILD) --seconds $(FUZZ_SECONDS) --jobs $(JOBS)

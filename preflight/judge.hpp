@@ -29,5 +29,6 @@ struct Plan {
 
 /// 1: there is a problem; 2: none is known, and not everything could be read; 0: the sensor can start.
 [[nodiscard]] int exit_code(Facts const& facts, std::vector<Finding> const& findings);
+[[nodiscard]] int exit_code(std::vector<Finding> const& findings, std::vector<Unread> const& unread);
 
 } // namespace undercroft::preflight

@@ -39,6 +39,10 @@ char const* text_of(ControlResult result)
         return "the sensor did not accept the request's arguments";
     case ControlResult::buffer_too_small:
         return "the answer does not fit the buffer";
+    case ControlResult::not_possible:
+        return "the processor or the sensor's configuration lacks what this needs";
+    case ControlResult::busy:
+        return "another memory mode that needs the same tables runs: stop it first";
     case ControlResult::done:
         break;
     }

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "ucctl/client.hpp"
+#include "ucctl/commands.hpp"
 #include "ucctl/key_file.hpp"
 #include "ucctl/machine_linux.hpp"
 #include "ucctl/report.hpp"
@@ -18,13 +19,6 @@ using namespace undercroft::ucctl;
 enum ExitCode : int { exit_done = 0, exit_failed = 1, exit_usage = 2, exit_no_sensor = 3 };
 
 constexpr auto follow_interval = std::chrono::milliseconds(500);
-
-struct Options {
-    std::string key_file = "/etc/undercroft/control.key";
-    bool json = false;
-    bool follow = false;
-    std::uint64_t from_line = 0;
-};
 
 int report(Error const& error)
 {
@@ -96,23 +90,8 @@ int run(CLI::App const& app, Options const& options)
 int main(int argc, char** argv)
 {
     Options options;
-    CLI::App app{"Controls the Undercroft sensor beneath this machine.", "ucctl"};
-    app.footer(
-        "Exit codes: 0 done, 1 the sensor refused or something failed, 2 usage or key file, 3 no sensor answered.\n"
-        "The key file holds control_key of the sensor's undercroft.conf: 64 hex digits, or that line itself.");
-    app.require_subcommand(1);
-    app.fallthrough();
-    app.add_option("--key-file", options.key_file, "file with the control key")->capture_default_str();
-    app.add_flag("--json", options.json, "print one JSON object instead of text");
-    app.set_version_flag("--version", UNDERCROFT_VERSION);
-    app.add_subcommand("status", "show what the sensor is doing");
-    app.add_subcommand("start", "switch capture on");
-    app.add_subcommand("stop", "switch capture off");
-    app.add_subcommand("counters", "show all counters that are not zero");
-    app.add_subcommand("version", "show the versions of ucctl and sensor, and which boot this is");
-    auto* const log = app.add_subcommand("log", "show the sensor's log");
-    log->add_flag("-f,--follow", options.follow, "keep showing new lines (JSON: one object per batch)");
-    log->add_option("--from", options.from_line, "first line number to show");
+    CLI::App app{"", "ucctl"};
+    add_commands(app, options);
     try {
         app.parse(argc, argv);
     } catch (CLI::ParseError const& error) {

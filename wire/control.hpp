@@ -64,6 +64,7 @@ enum class ControlCommand : std::uint16_t {
     stop = 4,     ///< capture off; answer: ControlStatus
     log = 5,      ///< argument: cursor; answer: ControlLog + text
     counters = 6, ///< answer: Counter[]
+    memory = 7,   ///< request: a MemoryRequest follows (wire/memory.hpp); answer: MemoryStatus[memory_modes]
 };
 
 struct ControlRequest {
@@ -74,7 +75,14 @@ struct ControlRequest {
 };
 static_assert(sizeof(ControlRequest) == 16);
 
-enum class ControlResult : std::uint16_t { done = 0, unknown_command = 1, bad_request = 2, buffer_too_small = 3 };
+enum class ControlResult : std::uint16_t {
+    done = 0,
+    unknown_command = 1,
+    bad_request = 2,
+    buffer_too_small = 3,
+    not_possible = 4, ///< memory: the processor or the configuration lacks what it needs; MemoryStatus says what
+    busy = 5,         ///< memory: another mode that needs the same tables runs
+};
 
 /// Starts the plaintext of every answer.
 struct ControlAnswer {

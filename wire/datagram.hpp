@@ -18,11 +18,13 @@ inline constexpr std::size_t tag_bytes = 16;
 inline constexpr std::size_t key_bytes = 32;
 
 enum class Type : std::uint8_t {
-    hello = 1,  ///< sensor: HelloBody; repeated each second until an acknowledgement of this boot arrives
-    data = 2,   ///< sensor: DataBody + fragment bytes
-    ack = 3,    ///< collector: AckBody + AckEntry[]
-    status = 4, ///< sensor: StatusBody + Counter[]; each second. Answered with an ack of the storage stream,
-                ///< so that a restarted collector's instance becomes known to a sensor that has nothing to send
+    hello = 1,   ///< sensor: HelloBody; repeated each second until an acknowledgement of this boot arrives
+    data = 2,    ///< sensor: DataBody + fragment bytes
+    ack = 3,     ///< collector: AckBody + AckEntry[]
+    status = 4,  ///< sensor: StatusBody + Counter[]; each second. Answered with an ack of the storage stream,
+                 ///< so that a restarted collector's instance becomes known to a sensor that has nothing to send
+    command = 5, ///< collector: CommandBody; repeated until its answer arrives
+    answer = 6,  ///< sensor: AnswerBody + MemoryStatus[memory_modes]
 };
 
 /// Stream numbers. Values are permanent.
@@ -103,6 +105,23 @@ struct Counter {
     Le<std::uint64_t> value;
 };
 static_assert(sizeof(StatusBody) == 32 && sizeof(Counter) == 16);
+
+/// The collector's word to a sensor. A sensor carries out only numbers above the last one of this boot;
+/// the last one again gets its answer again. The header's `instance` must be that of the last valid ack.
+struct CommandBody {
+    Le<std::uint64_t> number;  ///< strictly rising per boot: the collector's UTC in nanoseconds
+    Le<std::uint16_t> command; ///< ControlCommand: start, stop or memory (wire/control.hpp)
+    Le<std::uint16_t> reserved0;
+    Le<std::uint32_t> reserved1;
+    // command memory: a MemoryRequest (wire/memory.hpp)
+};
+struct AnswerBody {
+    Le<std::uint64_t> number;  ///< the command's
+    Le<std::uint16_t> command; ///< the command's
+    Le<std::uint16_t> result;  ///< ControlResult
+    Le<std::uint32_t> reserved;
+};
+static_assert(sizeof(CommandBody) == 16 && sizeof(AnswerBody) == 16);
 
 struct HelloBody {
     Le<std::uint64_t> time_utc_ns;

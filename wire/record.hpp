@@ -19,9 +19,18 @@ enum class Kind : std::uint8_t {
     memory_write = 17,
     memory_read_write = 18,
     memory_execute = 19,
+    memory_page = 20, ///< a page as a snapshot's sweep found it; its content follows unless flag zero_content
     // Of the sensor itself, in the storage stream; address, length and source are 0.
     capture_off = 32, ///< from here on accesses may be missing: capture is being switched off
     capture_on = 33,  ///< from here on nothing is missing any more
+    // Of the sensor itself, in the memory stream (docs/formats/record.md says what their fields hold).
+    memory_mode = 48,        ///< a mode was started, changed or stopped; content: MemoryRequest (wire/memory.hpp)
+    memory_region = 49,      ///< usable RAM as the firmware's map says; repeated at each start of a mode
+    memory_armed = 50,       ///< rights were taken from the pages of a range: from here on each first access is seen
+    memory_disarmed = 51,    ///< the range is not looked at any more
+    memory_sweep_begin = 52, ///< snapshot: a sweep begins
+    memory_sweep_end = 53,   ///< snapshot: the sweep is complete
+    memory_scanned = 54,     ///< watch: accessed and dirty bits of a range were read and cleared
 };
 
 /// RanSMAP's page codes; `none` for storage records.
@@ -39,6 +48,10 @@ inline constexpr std::uint16_t queued = 1U << 6;             ///< NCQ command
 inline constexpr std::uint16_t content_unreadable = 1U << 7; ///< PRDT pointed outside guest RAM
 inline constexpr std::uint16_t seen_late = 1U << 8;          ///< found after issue (undecodable instruction, hand-over)
 inline constexpr std::uint16_t before_os = 1U << 9;          ///< firmware's access, before ExitBootServices
+inline constexpr std::uint16_t page_walk = 1U << 10;    ///< memory: the CPU walked or marked the guest's page tables
+inline constexpr std::uint16_t zero_content = 1U << 11; ///< memory: all `length` bytes are 0; no content follows
+inline constexpr std::uint16_t by_scan = 1U << 12;      ///< memory: found by an accessed or dirty bit at this time
+inline constexpr std::uint16_t by_device = 1U << 13;    ///< memory: written by a watched disk controller's DMA
 } // namespace record_flag
 
 /// A write command of n bytes gives ceil(n / 4096) consecutive records, each

@@ -60,7 +60,16 @@ void list_record_files(Boot& boot)
                 boot.files.push_back(parse_name(entry.path()));
         }
     }
-    std::ranges::sort(boot.files, {}, &RecordFile::first_sequence);
+    // What lies within a larger file was merged into it and is about to be deleted (docs/formats/store.md).
+    std::ranges::sort(boot.files, [](RecordFile const& a, RecordFile const& b) {
+        return a.first_sequence != b.first_sequence ? a.first_sequence < b.first_sequence
+                                                    : a.last_sequence > b.last_sequence;
+    });
+    std::vector<RecordFile> kept;
+    for (RecordFile& file : boot.files)
+        if (kept.empty() || file.last_sequence > kept.back().last_sequence)
+            kept.push_back(std::move(file));
+    boot.files = std::move(kept);
     for (std::size_t i = 1; i < boot.files.size(); ++i) {
         if (boot.files[i].first_sequence <= boot.files[i - 1].last_sequence)
             throw Error{fmt::format("{} and {} overlap", boot.files[i - 1].path.string(), boot.files[i].path.string())};

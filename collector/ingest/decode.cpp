@@ -36,7 +36,7 @@ bool data_fields_valid(DataFragment const& data)
 std::expected<Message, Counter> decode_data(wire::DatagramHeader const& header, Bytes plaintext)
 {
     auto const stream = static_cast<wire::Stream>(header.stream.get());
-    if (stream != wire::Stream::storage)
+    if (stream != wire::Stream::storage && stream != wire::Stream::memory)
         return std::unexpected{Counter::stream_unsupported};
     if (plaintext.size() < sizeof(wire::DataBody))
         return std::unexpected{Counter::data_malformed};
@@ -117,6 +117,8 @@ std::expected<Message, Counter> decode(Bytes datagram)
     case wire::Type::status:
         return decode_status(*header, plaintext);
     case wire::Type::ack:
+    case wire::Type::command:
+    case wire::Type::answer:
         break;
     }
     return std::unexpected{Counter::wrong_type};

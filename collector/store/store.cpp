@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,16 +18,25 @@ namespace undercroft::collector {
 namespace {
 
 constexpr int store_format = 1;
-/// Slots held in memory while the disk refuses them; beyond, they are left to the sensor.
-constexpr std::size_t max_pending_bytes = std::size_t{16} << 20;
+/// Segments that wait for conversion before sensors are asked to hold back.
+constexpr std::size_t large_backlog = 32;
+constexpr std::chrono::seconds sync_interval{1};
+constexpr int conversion_niceness = 10; // receiving comes first
 constexpr std::chrono::seconds retry_interval{1};
 constexpr int attempts_when_stopping = 3;
 
 } // namespace
 
 Store::Store(StoreOptions options)
-    : options_{std::move(options)}, known_{options_.content_index_bytes}, converter_{options_.folder, known_, totals_},
-      journal_{options_.folder / "journal"}
+    : options_{std::move(options)}, known_{options_.content_index_bytes},
+      converter_{options_.folder,
+                 known_,
+                 totals_,
+                 std::max(1U, options_.convert_jobs),
+                 [this](StreamKey const& key) { return resume(key.boot, key.stream); },
+                 [this](fs::path const& path, ClosedKind kind) { announce(path, kind); }},
+      journal_{options_.folder / "journal"},
+      upkeep_{options_.folder, options_.upkeep, known_, totals_, options_.observer}
 {
     create_directories_durably(options_.folder / "journal");
     lock();
@@ -36,8 +46,11 @@ Store::Store(StoreOptions options)
     commit_event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (commit_event_ < 0)
         throw_errno("cannot make an event for", options_.folder);
+    announce_existing();
     convert_thread_ = std::thread{[this] { convert_loop(); }};
     commit_thread_ = std::thread{[this] { commit_loop(); }};
+    if (upkeep_.wanted())
+        upkeep_thread_ = std::thread{[this] { upkeep_loop(); }};
 }
 
 Store::~Store()
@@ -53,7 +66,7 @@ void Store::stop_threads()
         stopping_ = true;
     }
     wake_.notify_all();
-    for (std::thread* const thread : {&commit_thread_, &convert_thread_})
+    for (std::thread* const thread : {&commit_thread_, &convert_thread_, &upkeep_thread_})
         if (thread->joinable())
             thread->join();
 }
@@ -115,9 +128,12 @@ void Store::recover()
 
 bool Store::append(BootKey const& boot, Slot const& slot)
 {
-    if (journal_.pending_bytes() >= max_pending_bytes)
+    if (journal_.pending_bytes() >= options_.pending_bytes)
         return false;
     journal_.append(boot, slot);
+    Clock::rep none = 0;
+    if (pending_since_.load(std::memory_order_relaxed) == none)
+        pending_since_.compare_exchange_strong(none, Clock::now().time_since_epoch().count());
     segment_rows_ += slot.count;
     return true;
 }
@@ -129,7 +145,10 @@ bool Store::start_commit()
         std::lock_guard const guard{mutex_};
         if (commit_state_ != CommitState::idle)
             return false;
+        Clock::rep const since = pending_since_.exchange(0);
         fresh = journal_.stage();
+        if (fresh)
+            staged_since_ = since;
         if (journal_.staged_bytes() == 0)
             return false;
         commit_state_ = CommitState::running;
@@ -146,6 +165,7 @@ Store::CommitState Store::take_commit_state()
     std::uint64_t events = 0;
     static_cast<void>(::read(commit_event_, &events, sizeof(events)));
     error_ = commit_error_;
+    failing_ = commit_state_ == CommitState::failed;
     return std::exchange(commit_state_, CommitState::idle);
 }
 
@@ -176,27 +196,43 @@ std::string Store::commit_staged()
             ++next_segment_;
             segment_start_ = Clock::now();
         }
-        journal_.commit();
+        std::size_t const bytes = journal_.staged_bytes();
+        bool const sync = options_.durability == Durability::synced || Clock::now() - last_sync_ >= sync_interval;
+        journal_.commit(sync);
+        if (sync)
+            last_sync_ = Clock::now();
+        totals_.journal_bytes += bytes;
+        staged_since_ = 0;
     } catch (StoreError const& error) {
         return error.what();
     }
     return {};
 }
 
+bool Store::is_committing() const
+{
+    std::lock_guard const guard{mutex_};
+    return commit_state_ == CommitState::running;
+}
+
+bool Store::commit_running()
+{
+    static_cast<void>(take_commit_state());
+    if (batch_failed())
+        start_commit();
+    {
+        std::unique_lock guard{mutex_};
+        committed_.wait(guard, [this] { return commit_state_ != CommitState::running; });
+    }
+    return take_commit_state() != CommitState::failed;
+}
+
 bool Store::commit()
 {
-    // Twice, because a batch may be on its way already.
-    for (int round = 0; round < 2; ++round) {
-        static_cast<void>(take_commit_state());
-        start_commit();
-        {
-            std::unique_lock guard{mutex_};
-            committed_.wait(guard, [this] { return commit_state_ != CommitState::running; });
-        }
-        if (take_commit_state() == CommitState::failed)
-            return false;
-    }
-    return true;
+    if (!commit_running())
+        return false;
+    start_commit();
+    return commit_running();
 }
 
 void Store::roll_if_due(Clock::time_point now)
@@ -209,6 +245,11 @@ void Store::roll_if_due(Clock::time_point now)
         close_segment();
 }
 
+bool Store::pending_full() const
+{
+    return journal_.pending_bytes() >= options_.pending_bytes / 2 || backlog_ > large_backlog;
+}
+
 /// While a commit runs, its thread owns the journal's file.
 bool Store::journal_busy() const
 {
@@ -218,40 +259,45 @@ bool Store::journal_busy() const
 
 void Store::close_segment()
 {
+    if (options_.durability == Durability::written)
+        journal_.sync();
     {
         std::lock_guard const guard{mutex_};
-        closed_.push_back(journal_.number());
+        closed_.push_back({journal_.number(), Clock::now()});
+        backlog_ = closed_.size();
     }
     journal_.close_segment();
     segment_rows_ = 0;
     wake_.notify_all();
 }
 
-StreamPosition Store::resume(BootKey const& boot) const
+StreamPosition Store::resume(BootKey const& boot, wire::Stream stream) const
 {
-    return position_from_files(stream_folder(options_.folder, boot));
+    auto const guard = upkeep_.keep_files();
+    return position_from_files(stream_folder(options_.folder, boot, stream));
 }
 
 std::size_t Store::backlog() const
 {
-    std::lock_guard const guard{mutex_};
-    return closed_.size();
+    return backlog_;
 }
 
 void Store::convert_loop()
 {
     int failures = 0;
+    static_cast<void>(::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), conversion_niceness));
     std::unique_lock guard{mutex_};
     for (;;) {
         wake_.wait(guard, [this] { return stopping_ || !closed_.empty(); });
         if (closed_.empty() || (stopping_ && failures >= attempts_when_stopping))
             return;
-        std::uint64_t const segment = closed_.front();
+        std::uint64_t const segment = closed_.front().number;
         guard.unlock();
         bool const done = convert_one(segment);
         guard.lock();
         if (done) {
             closed_.pop_front();
+            backlog_ = closed_.size();
             failures = 0;
         } else {
             ++failures;
@@ -262,6 +308,7 @@ void Store::convert_loop()
 
 bool Store::convert_one(std::uint64_t segment)
 {
+    auto const guard = upkeep_.keep_content();
     try {
         converter_.convert(segment, false);
     } catch (std::exception const& error) {
@@ -269,7 +316,7 @@ bool Store::convert_one(std::uint64_t segment)
         spdlog::error("cannot turn journal segment {} into Parquet: {}. Nothing is lost: it stays in the journal "
                       "and is tried again",
                       segment, error.what());
-        std::lock_guard const guard{mutex_};
+        std::lock_guard const error_guard{mutex_};
         convert_error_ = error.what();
         return false;
     }

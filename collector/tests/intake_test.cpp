@@ -53,7 +53,7 @@ protected:
 
     Intake::Verdict take(std::vector<std::uint8_t> datagram, Peer const& from)
     {
-        return intake.take(datagram, from, 1);
+        return intake.take(lane, datagram, from, 1);
     }
     Intake::Verdict take(std::vector<std::uint8_t> datagram) { return take(std::move(datagram), sensor_peer); }
 
@@ -89,7 +89,7 @@ protected:
     {
         intake.commit_started();
         ASSERT_TRUE(store.commit());
-        intake.commit_finished();
+        intake.commit_finished(lane);
     }
 
     test::StoreFolder folder;
@@ -98,7 +98,8 @@ protected:
     Counters counters;
     Store store{{.folder = folder.path()}};
     KeyRing ring = KeyRing::parse(to_hex(key), "key");
-    Intake intake{ring, {}, store, counters};
+    Intake intake{ring, {}, store};
+    Intake::Lane lane{counters};
     Socket collector_socket{"127.0.0.1:0", 1 << 16};
     Socket sensor_socket{"127.0.0.1:0", 1 << 16};
     Peer sensor_peer = peer_of(sensor_socket);
@@ -107,13 +108,13 @@ protected:
 TEST_F(IntakeTest, NothingIsAcknowledgedBeforeTheCommit)
 {
     ASSERT_EQ(take(data_datagram(0, 0, 3)), Intake::Verdict::accepted);
-    intake.acknowledge(collector_socket);
+    intake.acknowledge(lane, collector_socket);
     auto const before = next_ack(sensor_socket);
     ASSERT_TRUE(before);
     EXPECT_EQ(before->body.next_slot.get(), 0U);
     EXPECT_EQ(before->header.count.get(), 1U); // it has arrived, but is not durable
     commit();
-    intake.acknowledge(collector_socket);
+    intake.acknowledge(lane, collector_socket);
     auto const after = next_ack(sensor_socket);
     ASSERT_TRUE(after);
     EXPECT_EQ(after->body.next_slot.get(), 1U);
@@ -123,15 +124,57 @@ TEST_F(IntakeTest, NothingIsAcknowledgedBeforeTheCommit)
     EXPECT_NE(after->header.instance.get(), 0U);
 }
 
+TEST_F(IntakeTest, SensorIsToldHowFarItMayGo)
+{
+    ASSERT_EQ(take(data_datagram(0, 0, 3)), Intake::Verdict::accepted);
+    intake.acknowledge(lane, collector_socket);
+    auto const ack = next_ack(sensor_socket);
+    ASSERT_TRUE(ack);
+    // An eighth of 256 MiB, in slots of 32 KiB and their overhead.
+    EXPECT_EQ(ack->header.first_sequence.get(), 1U + 1008U);
+}
+
+TEST_F(IntakeTest, StreamsOfOneSensorAreKeptApart)
+{
+    auto memory = data_datagram(0, 0, 3);
+    wire::DatagramHeader header;
+    auto const key_in = wire::derive_key(key, wire::Direction::from_sensor, boot_a.machine, boot_a.boot, 0);
+    ASSERT_TRUE(wire::open(key_in, memory));
+    std::memcpy(&header, memory.data(), sizeof(header));
+    header.stream = static_cast<std::uint16_t>(wire::Stream::memory);
+    std::memcpy(memory.data(), &header, sizeof(header));
+    for (std::size_t at = sizeof(header) + sizeof(wire::DataBody); at + sizeof(wire::Record) <= memory.size() - 16;) {
+        wire::Record record;
+        std::memcpy(&record, memory.data() + at, sizeof(record));
+        record.kind = static_cast<std::uint8_t>(wire::Kind::memory_write);
+        std::memcpy(memory.data() + at, &record, sizeof(record));
+        at += sizeof(record) + record.content_bytes.get();
+    }
+    wire::seal(key_in, memory);
+    ASSERT_EQ(take(memory), Intake::Verdict::accepted);
+    ASSERT_EQ(take(data_datagram(0, 0, 4)), Intake::Verdict::accepted);
+    commit();
+    intake.acknowledge(lane, collector_socket);
+    std::set<std::uint16_t> acknowledged;
+    while (auto const ack = next_ack(sensor_socket)) {
+        EXPECT_EQ(ack->body.next_slot.get(), 1U);
+        acknowledged.insert(ack->header.stream.get());
+    }
+    EXPECT_EQ(acknowledged, (std::set<std::uint16_t>{1, 2}));
+    ASSERT_TRUE(store.close());
+    EXPECT_EQ(position_from_files(stream_folder(folder.path(), boot_a, wire::Stream::storage)), (StreamPosition{1, 4}));
+    EXPECT_EQ(position_from_files(stream_folder(folder.path(), boot_a, wire::Stream::memory)), (StreamPosition{1, 3}));
+}
+
 TEST_F(IntakeTest, DuplicateIsAcknowledgedAgain)
 {
     auto const datagram = data_datagram(0, 0, 3);
     take(datagram);
     commit();
-    intake.acknowledge(collector_socket);
+    intake.acknowledge(lane, collector_socket);
     ASSERT_TRUE(next_ack(sensor_socket));
     take(datagram);
-    intake.acknowledge(collector_socket);
+    intake.acknowledge(lane, collector_socket);
     auto const ack = next_ack(sensor_socket);
     ASSERT_TRUE(ack);
     EXPECT_EQ(ack->body.next_slot.get(), 1U);
@@ -143,21 +186,45 @@ TEST_F(IntakeTest, WrongKeyLeavesNoTrace)
     auto datagram = data_datagram(0, 0, 3);
     datagram[200] ^= 1;
     EXPECT_EQ(take(datagram), Intake::Verdict::rejected);
-    EXPECT_EQ(intake.reject(), Counter::bad_tag);
-    EXPECT_FALSE(intake.acks_due());
+    EXPECT_EQ(lane.reject(), Counter::bad_tag);
+    EXPECT_FALSE(lane.acks_due());
     EXPECT_EQ(intake.waiting_bytes(), 0U);
     EXPECT_FALSE(fs::exists(boot_folder(folder.path(), boot_a)));
 }
 
+TEST_F(IntakeTest, KeysAreReplacedWhileItRuns)
+{
+    ASSERT_EQ(take(data_datagram(0, 0, 3)), Intake::Verdict::accepted);
+    wire::Key const other{8, 8, 8};
+    intake.replace_keys(KeyRing::parse(to_hex(boot_a.machine) + " " + to_hex(other), "key"));
+    EXPECT_EQ(take(data_datagram(1, 3, 3)), Intake::Verdict::rejected);
+    EXPECT_EQ(lane.reject(), Counter::bad_tag);
+    key = other;
+    EXPECT_EQ(take(data_datagram(1, 3, 3)), Intake::Verdict::accepted);
+    commit();
+    intake.acknowledge(lane, collector_socket);
+    auto const ack = next_ack(sensor_socket); // next_ack opens it with the new key
+    ASSERT_TRUE(ack);
+
+    Id stranger = boot_a.machine;
+    stranger[0] ^= 1;
+    intake.replace_keys(KeyRing::parse(to_hex(stranger) + " " + to_hex(other), "key"));
+    EXPECT_EQ(take(data_datagram(2, 6, 3)), Intake::Verdict::rejected);
+    EXPECT_EQ(lane.reject(), Counter::machine_without_key);
+    intake.replace_keys(KeyRing::parse(to_hex(other), "key"));
+    EXPECT_EQ(take(data_datagram(2, 6, 3)), Intake::Verdict::accepted);
+}
+
 TEST_F(IntakeTest, OtherMachinesAreKeptOut)
 {
-    Intake restricted{ring, {Id{1}}, store, counters};
+    Intake restricted{ring, {Id{1}}, store};
+    Intake::Lane other{counters};
     auto datagram = data_datagram(0, 0, 3);
-    EXPECT_EQ(restricted.take(datagram, sensor_peer, 1), Intake::Verdict::rejected);
-    EXPECT_EQ(restricted.reject(), Counter::machine_not_wanted);
-    Intake keyless{KeyRing::parse(to_hex(Id{1}) + " " + to_hex(key), "key"), {}, store, counters};
-    EXPECT_EQ(keyless.take(datagram, sensor_peer, 1), Intake::Verdict::rejected);
-    EXPECT_EQ(keyless.reject(), Counter::machine_without_key);
+    EXPECT_EQ(restricted.take(other, datagram, sensor_peer, 1), Intake::Verdict::rejected);
+    EXPECT_EQ(other.reject(), Counter::machine_not_wanted);
+    Intake keyless{KeyRing::parse(to_hex(Id{1}) + " " + to_hex(key), "key"), {}, store};
+    EXPECT_EQ(keyless.take(other, datagram, sensor_peer, 1), Intake::Verdict::rejected);
+    EXPECT_EQ(other.reject(), Counter::machine_without_key);
 }
 
 TEST_F(IntakeTest, ReplayFromElsewhereDivertsNothing)
@@ -168,7 +235,7 @@ TEST_F(IntakeTest, ReplayFromElsewhereDivertsNothing)
     Socket attacker{"127.0.0.1:0", 1 << 16};
     take(old, peer_of(attacker));
     commit();
-    intake.acknowledge(collector_socket);
+    intake.acknowledge(lane, collector_socket);
     EXPECT_TRUE(next_ack(sensor_socket));
     EXPECT_FALSE(next_ack(attacker));
 }
@@ -180,23 +247,24 @@ TEST_F(IntakeTest, HelloIsStoredAcknowledgedAndNotReplacedByAnOlderOne)
     std::memcpy(body.data() + offsetof(wire::HelloBody, sensor_version), "newer", 5);
     ASSERT_EQ(take(sealed(wire::Type::hello, body)), Intake::Verdict::accepted);
     EXPECT_EQ(take(old), Intake::Verdict::rejected);
-    EXPECT_EQ(intake.reject(), Counter::hello_stale);
-    intake.acknowledge(collector_socket);
+    EXPECT_EQ(lane.reject(), Counter::hello_stale);
+    intake.acknowledge(lane, collector_socket);
     auto const ack = next_ack(sensor_socket);
     ASSERT_TRUE(ack);
     EXPECT_EQ(ack->header.stream.get(), static_cast<std::uint16_t>(wire::Stream::control));
     // The guard outlives the collector.
-    Intake restarted{ring, {}, store, counters};
+    Intake restarted{ring, {}, store};
+    Intake::Lane fresh{counters};
     auto again = old;
-    EXPECT_EQ(restarted.take(again, sensor_peer, 1), Intake::Verdict::rejected);
-    EXPECT_EQ(restarted.reject(), Counter::hello_stale);
+    EXPECT_EQ(restarted.take(fresh, again, sensor_peer, 1), Intake::Verdict::rejected);
+    EXPECT_EQ(fresh.reject(), Counter::hello_stale);
 }
 
 TEST_F(IntakeTest, StatusIsAnsweredSoThatAnIdleSensorLearnsOfARestart)
 {
     std::vector<std::uint8_t> const body(sizeof(wire::StatusBody));
     ASSERT_EQ(take(sealed(wire::Type::status, body)), Intake::Verdict::accepted);
-    intake.acknowledge(collector_socket);
+    intake.acknowledge(lane, collector_socket);
     auto const ack = next_ack(sensor_socket);
     ASSERT_TRUE(ack);
     EXPECT_EQ(ack->header.stream.get(), static_cast<std::uint16_t>(wire::Stream::storage));

@@ -246,6 +246,20 @@ TEST(HashIndex, RemembersUntilItsMemoryIsUsedUp)
         EXPECT_EQ(index.contains(sha256(reinterpret_cast<std::uint8_t const*>(&i), sizeof(i))), i < remembered);
 }
 
+TEST(HashIndex, ForgetsOneAndKeepsTheOthers)
+{
+    HashIndex index{1 << 20};
+    auto const hash = [](std::uint32_t i) { return sha256(reinterpret_cast<std::uint8_t const*>(&i), sizeof(i)); };
+    for (std::uint32_t i = 0; i < 700; ++i) // nearly three quarters of 1,024: long runs
+        ASSERT_TRUE(index.insert(hash(i)));
+    for (std::uint32_t i = 0; i < 700; i += 3)
+        index.erase(hash(i));
+    index.erase(hash(5000));
+    for (std::uint32_t i = 0; i < 700; ++i)
+        EXPECT_EQ(index.contains(hash(i)), i % 3 != 0) << i;
+    EXPECT_EQ(index.size(), 466U);
+}
+
 TEST(HashIndex, Sha256IsFips180)
 {
     // FIPS 180-4 example: "abc"

@@ -163,6 +163,8 @@ ControlResult ControlServer::compose_body(ControlRequest const& request, std::sp
         body_bytes = (count < list.size() ? count : list.size()) * sizeof(wire::Counter);
         return ControlResult::done;
     }
+    case ControlCommand::memory: // not yet
+        break;
     }
     return ControlResult::unknown_command;
 }
