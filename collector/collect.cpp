@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "collector/hdfs/metrics.hpp"
 #include "collector/hdfs/uploader.hpp"
 #include "collector/intake.hpp"
 #include "collector/receivers.hpp"
@@ -130,6 +131,8 @@ void Collector::announce()
 int Collector::run(Signals const& signals, Surroundings& surroundings)
 {
     receivers_.start(intake_, store_, work_);
+    if (hdfs_)
+        surroundings.metrics().add([this](Exposition& out) { write_hdfs_figures(out, hdfs_->figures()); });
     auto const listener =
         surroundings.start(*this, options_.store.folder, "listening on " + receivers_.local_address());
     announce();

@@ -67,9 +67,8 @@ void add_hdfs_options(CLI::App& command, HdfsOptions& options, std::string const
     add("ca-file", options.ca_file, "PEM file of the authorities for swebhdfs (default: the system's)")
         ->type_name("FILE");
     add("replication", options.replication, "copies of each block (default: the cluster's)")->check(CLI::Range(1, 512));
-    add("block-mb", options.block_bytes, "size of a block in MiB (default: the cluster's)")
-        ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 20))
-        ->transform([](std::string const& text) { return std::to_string(std::stoull(text) << 20); });
+    add("block-mb", options.block_mib, "size of a block in MiB (default: the cluster's)")
+        ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 20));
     add("file-permission", options.file_permission, "of files, octal")->capture_default_str();
     add("folder-permission", options.folder_permission, "of folders, octal")->capture_default_str();
     std::map<std::string, HdfsVerify> const kinds{{"length", HdfsVerify::length}, {"checksum", HdfsVerify::checksum}};

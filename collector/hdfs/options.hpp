@@ -27,8 +27,8 @@ struct HdfsOptions {
     std::string ca_file;
     /// Copies of each block; 0: the cluster's default.
     int replication = 0;
-    /// Size of a block; 0: the cluster's default.
-    std::uint64_t block_bytes = 0;
+    /// Size of a block in MiB; 0: the cluster's default.
+    std::uint64_t block_mib = 0;
     /// Octal, as HDFS takes them. Empty: the cluster's default.
     std::string file_permission = "640";
     std::string folder_permission = "750";

@@ -144,8 +144,8 @@ void WebHdfs::create(std::string const& path, File const& local, std::uint64_t b
         parameters += "&permission=" + options_.file_permission;
     if (options_.replication != 0)
         parameters += fmt::format("&replication={}", options_.replication);
-    if (options_.block_bytes != 0)
-        parameters += fmt::format("&blocksize={}", options_.block_bytes);
+    if (options_.block_mib != 0)
+        parameters += fmt::format("&blocksize={}", options_.block_mib << 20);
     std::string const data_node = redirect_of("CREATE", path, ask(HttpMethod::put, "CREATE", path, parameters));
     try {
         HttpReply const reply = http_.send(HttpMethod::put, data_node, &local, bytes);
