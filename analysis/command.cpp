@@ -85,6 +85,7 @@ void register_analysis_commands(CLI::App& root, int& exit_code)
     register_heatmap(root, exit_code);
     register_export(root, exit_code);
     register_replay(root, exit_code);
+    register_features(root, exit_code);
     register_info(root, exit_code);
 }
 

@@ -46,6 +46,7 @@ void write_file(std::filesystem::path const& file, std::string const& text);
 void register_heatmap(CLI::App& root, int& exit_code);
 void register_export(CLI::App& root, int& exit_code);
 void register_replay(CLI::App& root, int& exit_code);
+void register_features(CLI::App& root, int& exit_code);
 void register_info(CLI::App& root, int& exit_code);
 
 } // namespace undercroft::analysis

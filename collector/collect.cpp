@@ -12,6 +12,8 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "collector/hdfs/metrics.hpp"
+#include "collector/hdfs/uploader.hpp"
 #include "collector/intake.hpp"
 #include "collector/receivers.hpp"
 #include "collector/report.hpp"
@@ -60,6 +62,19 @@ private:
     int fd_;
 };
 
+std::unique_ptr<HdfsUploader> make_uploader(CollectOptions const& options)
+{
+    if (options.hdfs.url.empty())
+        return nullptr;
+    return std::make_unique<HdfsUploader>(options.store.folder, options.hdfs);
+}
+
+StoreOptions observed_by(StoreOptions options, ClosedFileObserver* observer)
+{
+    options.observer = observer;
+    return options;
+}
+
 /// Receiving threads fill the store; this one makes batches durable and keeps an eye on everything.
 class Collector final : public SnapshotSource {
 public:
@@ -67,7 +82,8 @@ public:
         : options_{options}, receivers_{{.listen = options.listen,
                                          .receive_buffer_bytes = options.receive_buffer_bytes,
                                          .threads = options.receive_threads}},
-          store_{options.store}, intake_{KeyRing::read(options.key_file), options.machines, store_}
+          hdfs_{make_uploader(options)}, store_{observed_by(options.store, hdfs_.get())},
+          intake_{KeyRing::read(options.key_file), options.machines, store_}
     {
     }
 
@@ -86,11 +102,13 @@ private:
     void write_metrics();
     [[nodiscard]] bool idle_too_long(Clock::time_point now) const;
     int finish();
+    void finish_upload();
 
     CollectOptions const& options_;
     Counters counters_; ///< of this thread
     Event work_;
     Receivers receivers_;
+    std::unique_ptr<HdfsUploader> hdfs_; ///< null: no copy; outlives the store, which tells it of files
     Store store_;
     Intake intake_;
     Intake::Lane lane_{counters_};
@@ -113,6 +131,8 @@ void Collector::announce()
 int Collector::run(Signals const& signals, Surroundings& surroundings)
 {
     receivers_.start(intake_, store_, work_);
+    if (hdfs_)
+        surroundings.metrics().add([this](Exposition& out) { write_hdfs_figures(out, hdfs_->figures()); });
     auto const listener =
         surroundings.start(*this, options_.store.folder, "listening on " + receivers_.local_address());
     announce();
@@ -243,7 +263,8 @@ void Collector::write_metrics()
     if (options_.metrics_file.empty())
         return;
     try {
-        replace_file(options_.metrics_file, metrics_json(counters(), store_.totals(), store_.backlog()), false);
+        replace_file(options_.metrics_file, metrics_json(counters(), store_.totals(), store_.backlog(), hdfs_.get()),
+                     false);
     } catch (StoreError const& error) {
         spdlog::warn("metrics: {}", error.what());
     }
@@ -254,6 +275,18 @@ bool Collector::idle_too_long(Clock::time_point now) const
     auto const last = receivers_.last_traffic();
     return options_.exit_after_idle_s && last &&
            std::chrono::duration<double>(now - *last).count() >= *options_.exit_after_idle_s;
+}
+
+void Collector::finish_upload()
+{
+    if (!hdfs_)
+        return;
+    std::size_t const left = hdfs_->finish(options_.hdfs.drain_time, options_.hdfs.drain_time);
+    HdfsFigures const figures = hdfs_->figures();
+    spdlog::info("HDFS: {} files, {} bytes uploaded", figures.files_uploaded, figures.bytes_uploaded);
+    if (left != 0)
+        spdlog::warn("HDFS: {} files are not there yet{}{}; the next start goes on with them", left,
+                     figures.last_error.empty() ? "" : ": ", figures.last_error);
 }
 
 int Collector::finish()
@@ -271,6 +304,7 @@ int Collector::finish()
         intake_.acknowledge(lane_, receivers_.socket());
     }
     complete = store_.close() && complete;
+    finish_upload();
     write_metrics();
     if (::isatty(STDERR_FILENO) != 0)
         fmt::print(stderr, "\n");

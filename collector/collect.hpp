@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 
+#include "collector/hdfs/options.hpp"
 #include "collector/ingest/identity.hpp"
 #include "collector/service/surroundings.hpp"
 #include "collector/store/store.hpp"
@@ -13,6 +14,7 @@ namespace undercroft::collector {
 
 struct CollectOptions {
     StoreOptions store;
+    HdfsOptions hdfs; ///< without URL: no copy
     std::string key_file;
     std::string listen = "0.0.0.0:4710";
     std::set<Id> machines;

@@ -8,6 +8,7 @@
 #include "collector/config/address.hpp"
 #include "collector/config/config_file.hpp"
 #include "collector/config/quantity.hpp"
+#include "collector/hdfs/command.hpp"
 
 namespace undercroft::collector {
 namespace {
@@ -165,6 +166,16 @@ void add_report_options(CLI::App& command, Arguments& arguments)
         ->group("report");
 }
 
+void add_copy_options(CLI::App& command, Arguments& arguments)
+{
+    command
+        .add_option("--hdfs-url", arguments.options.hdfs.url,
+                    "copy closed files there: webhdfs://HOST:PORT/FOLDER or swebhdfs://...; several NameNodes: "
+                    "HOST:PORT,HOST:PORT")
+        ->group("hdfs");
+    add_hdfs_options(command, arguments.options.hdfs, "--hdfs-", "hdfs");
+}
+
 int run(Arguments const& arguments)
 {
     CollectOptions options = arguments.options;
@@ -201,6 +212,7 @@ void register_collect_commands(CLI::App& root, int& exit_code)
     add_durability_options(*command, *arguments);
     add_upkeep_options(*command, *arguments);
     add_report_options(*command, *arguments);
+    add_copy_options(*command, *arguments);
     add_surroundings_options(*command, arguments->options.surroundings);
     add_print_config_option(*command);
     command->footer("Stops cleanly on SIGTERM and SIGINT. Exit code 0: everything is stored; 1: could not start or go "

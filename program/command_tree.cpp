@@ -3,6 +3,7 @@
 
 #include "collector/commands.hpp"
 #include "collector/config/config_file.hpp"
+#include "collector/hdfs/command.hpp"
 #include "preflight/commands.hpp"
 #if defined(UNDERCROFT_WITH_ANALYSIS) && __has_include("analysis/commands.hpp")
 #define HAVE_ANALYSIS 1
@@ -38,6 +39,7 @@ std::unique_ptr<CLI::App> command_tree(int& exit_code)
     root->require_subcommand(1);
     root->footer("`undercroft COMMAND --help` explains a command.");
     collector::register_collect_commands(*root, exit_code);
+    collector::register_hdfs_commands(*root, exit_code);
     preflight::register_preflight_commands(*root, exit_code);
 #if HAVE_ANALYSIS
     analysis::register_analysis_commands(*root, exit_code);

@@ -8,10 +8,9 @@
 #include "analysis/export/dump_command.hpp"
 #include "analysis/export/memory_rows.hpp"
 #include "analysis/export/rows.hpp"
-#include "analysis/export/text_output.hpp"
 #include "analysis/read/content.hpp"
 #include "analysis/read/error.hpp"
-#include "analysis/read/times.hpp"
+#include "analysis/text_output.hpp"
 
 namespace undercroft::analysis {
 namespace fs = std::filesystem;
