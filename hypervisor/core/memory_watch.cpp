@@ -110,7 +110,7 @@ void MemoryWatch::build(Region& region, Parts const& parts)
 bool MemoryWatch::add_modes(Region& region, memory::EngineParts const& parts)
 {
     using enum wire::MemoryMode;
-    auto* const access_engine = region.make<memory::AccessEngine>(parts);
+    auto* const access_engine = region.make<memory::AccessEngine>(parts, *monitor_);
     auto* const written_engine = region.make<memory::WrittenEngine>(parts, *monitor_, writes_);
     if (access_engine == nullptr || written_engine == nullptr)
         return false;

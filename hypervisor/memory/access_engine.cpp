@@ -1,6 +1,8 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/memory/access_engine.hpp"
 
+#include <algorithm>
+
 #include "base/mul_div.hpp"
 
 namespace undercroft::memory {
@@ -13,6 +15,7 @@ using namespace wire::memory_flag;
 
 constexpr std::uint32_t default_period_us = 300'000; // n = 300 at 1 ms, where the paper's curve is best
 constexpr std::uint32_t least_period_us = 100;
+constexpr std::uint64_t max_wait_us = 10'000, retry_us = 100;
 constexpr std::uint16_t mode = static_cast<std::uint16_t>(wire::MemoryMode::access);
 
 /// What was seen, and which rights let the next access of another kind be seen as well.
@@ -67,6 +70,8 @@ void AccessEngine::start(MemoryRequest const& request, Tsc now)
     period_ = mul_div(request.period_us.get(), parts_.clock->tsc_hz(), 1'000'000);
     next_ = period_ != 0 ? Tsc{now.value + period_} : never;
     turns_ = 0;
+    turn_due_ = false;
+    due_since_ = never;
     // The first time also changes the size of pages, which no processor may have cached then.
     arm_all(now, true);
 }
@@ -82,6 +87,7 @@ void AccessEngine::arm_all(Tsc now, bool flush)
 {
     parts_.view->arm(range_, paging::rights_none, size_);
     touched_count_ = 0;
+    faulted_ = {};
     if (flush)
         parts_.view->flush_all();
     put_range(*parts_.stream, Kind::memory_armed, mode, range_, now);
@@ -102,6 +108,7 @@ void AccessEngine::arm_again(Tsc now)
     // All other pages of the range have been armed since the first time.
     parts_.view->arm_pages(std::span{touched_}.first(touched_count_), paging::rights_none);
     touched_count_ = 0;
+    faulted_ = {};
     if (flush)
         parts_.view->flush_all();
     put_range(*parts_.stream, Kind::memory_armed, mode, range_, now);
@@ -110,6 +117,8 @@ void AccessEngine::arm_again(Tsc now)
 
 void AccessEngine::on_fault(Fault const& fault)
 {
+    if (Faulted& cpu = faulted_[fault.cpu]; !cpu.is)
+        cpu = {true, progress_->left_fault(fault.cpu)};
     PageState const page = parts_.view->state(fault.gpa);
     Seen const seen = judge_access(fault, page.rights);
     if (!page.rights.any() && touched_count_ <= max_touched) {
@@ -130,22 +139,42 @@ void AccessEngine::on_fault(Fault const& fault)
         ++dropped_;
 }
 
+bool AccessEngine::all_moved(Tsc now) const
+{
+    if (now.value - due_since_.value >= parts_.clock->tsc_hz() / 1'000'000 * max_wait_us)
+        return true;
+    for (std::uint16_t cpu = 0; cpu < faulted_.size(); ++cpu)
+        if (faulted_[cpu].is && progress_->left_fault(cpu) == faulted_[cpu].left_fault)
+            return false;
+    return true;
+}
+
 Tsc AccessEngine::tick(Tsc now)
 {
-    if (now >= next_) {
-        arm_again(now);
-        // Cycles that were missed are not made up for.
-        std::uint64_t const late = (now.value - next_.value) / period_;
-        next_ = Tsc{next_.value + (late + 1) * period_};
-    }
+    if (now < next_)
+        return next_;
+    due_since_ = std::min(due_since_, now);
+    if (!all_moved(now))
+        return Tsc{now.value + parts_.clock->tsc_hz() / 1'000'000 * retry_us};
+    due_since_ = never;
+    arm_again(now);
+    // Cycles that were missed are not made up for.
+    std::uint64_t const late = (now.value - next_.value) / period_;
+    next_ = Tsc{next_.value + (late + 1) * period_};
     return next_;
 }
 
 void AccessEngine::on_turn(std::uint16_t /*cpu*/, Tsc now)
 {
     std::uint32_t const every = request_.every_turns.get();
-    if (every != 0 && ++turns_ % every == 0)
-        arm_again(now);
+    if (every == 0 || (++turns_ % every != 0 && !turn_due_))
+        return;
+    due_since_ = std::min(due_since_, now);
+    turn_due_ = !all_moved(now);
+    if (turn_due_)
+        return;
+    due_since_ = never;
+    arm_again(now);
 }
 
 void AccessEngine::status(wire::MemoryStatus& status) const

@@ -120,6 +120,19 @@ TEST_F(VmxEvents, AnInterruptedDeliveryIsRepeated)
     EXPECT_EQ(hw().at_entry[Field::entry_error_code], 6U);
 }
 
+TEST_F(VmxEvents, AFlushTakesTheViewThatWasChosenLast)
+{
+    shared.running_pointer = ept_pointer(shared.offered, 0x30'0000'0000);
+    cpu.flush_nested();
+    EXPECT_EQ(hw().fields[Field::ept_pointer], shared.running_pointer);
+    cpu.single_step(true);
+    shared.running_pointer = ept_pointer(shared.offered, 0x40'0000'0000);
+    cpu.flush_nested();
+    EXPECT_EQ(hw().fields[Field::ept_pointer], shared.stepping_pointer);
+    cpu.single_step(false);
+    EXPECT_EQ(hw().fields[Field::ept_pointer], shared.running_pointer);
+}
+
 TEST_F(VmxEvents, AnInterruptedNmiNeedsNmisOpen)
 {
     lay_out(reason::external_interrupt);

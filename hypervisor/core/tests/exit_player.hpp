@@ -63,6 +63,12 @@ public:
     {
         return note("hypercall"), answers.hypercall_taken;
     }
+    bool memory_fault(backend::Exit const& exit, std::uint16_t) override
+    {
+        if (answers.monitor_takes)
+            note("memory_fault", exit.gpa.value, exit.is_write, exit.is_fetch);
+        return answers.monitor_takes;
+    }
     void after_open_step() override { note("after_open_step"); }
     bool take_kick(Mailbox& mailbox) override { return mailbox.take_kick(answers.time, 100); }
     [[noreturn]] void guest_shutdown() override

@@ -33,7 +33,7 @@ public:
         return result;
     }
     EngineRig<Format> rig;
-    AccessEngine engine{rig.parts()};
+    AccessEngine engine{rig.parts(), rig.monitor};
 };
 using Formats = ::testing::Types<paging::NptFormat, paging::EptFormat>;
 TYPED_TEST_SUITE(Access, Formats);
@@ -86,6 +86,40 @@ TYPED_TEST(Access, RearmingByTurns)
         this->rig.monitor.after_exit(0, this->rig.clock.now);
     }
     EXPECT_EQ(this->kinds().size(), 3U);
+}
+
+TYPED_TEST(Access, AnInstructionKeepsItsPagesUntilItIsThrough)
+{
+    ASSERT_EQ(this->start([](MemoryRequest& request) { request.every_turns = 1U; }), ControlResult::done);
+    // One instruction of CPU 1 that needs forty pages at once.
+    auto const try_all = [&] {
+        for (std::uint64_t i = 0; i < 40; ++i)
+            if (!this->rig.attempt(page + i * 4096, paging::rights_read, 1))
+                return false;
+        return true;
+    };
+    unsigned tries = 0;
+    while (!try_all()) {
+        this->rig.monitor.after_exit(1, this->rig.clock.now);
+        ASSERT_LT(++tries, 100U) << "the guest does not get on";
+    }
+    EXPECT_EQ(tries, 40U);
+    ++this->rig.positions[1];
+    this->rig.exit(1);
+    this->rig.monitor.after_exit(1, this->rig.clock.now);
+    EXPECT_FALSE(try_all()) << "armed again as soon as it was through";
+}
+
+TYPED_TEST(Access, ACpuThatStandsStillIsNotWaitedForLong)
+{
+    ASSERT_EQ(this->start([](MemoryRequest& request) { request.period_us = 2000U; }), ControlResult::done);
+    (void)this->rig.attempt(page, paging::rights_read, 1);
+    this->rig.monitor.note_exit(1, this->rig.positions[1]);
+    this->rig.pass_ms(2);
+    EXPECT_TRUE(this->rig.attempt(page, paging::rights_read, 1));
+    for (int i = 0; i < 12; ++i)
+        this->rig.pass_ms(1);
+    EXPECT_FALSE(this->rig.attempt(page, paging::rights_read, 1));
 }
 
 TYPED_TEST(Access, OnlyTouchedPagesAreRearmedAndNothingIsMissed)

@@ -110,6 +110,7 @@ public:
         for (int tries = 0; !attempt(gpa, access, cpu); ++tries)
             ASSERT_LT(tries, 3) << "the guest does not get on";
         ++positions[cpu];
+        exit(cpu); // sooner or later
     }
     void read(std::uint64_t gpa, std::uint16_t cpu = 0) { access(gpa, paging::rights_read, cpu); }
     void write(std::uint64_t gpa, std::uint16_t cpu = 0) { access(gpa, paging::rights_read_write, cpu); }
