@@ -30,11 +30,12 @@ struct SnapshotOptions {
     std::uint32_t default_rate_kib_per_s = 10240;
     bool access_bits = true; ///< the processor has them, whatever the view says while it is not in use
     std::uint32_t cpus = 1;
-    std::uint32_t cost_permille = 30;     ///< of all CPUs' time, for what is done in ticks
-    std::uint32_t hold_limit_ms = 2000;   ///< a CPU that is held so long breaks the sweep's consistency off
-    std::uint32_t pages_per_tick = 16;    ///< copied
-    std::uint32_t granules_per_tick = 16; ///< of 2 MiB, of which the dirty bits are read
-    std::uint32_t tick_us = 500;          ///< while a sweep is under way
+    std::uint32_t cost_permille = 30;            ///< of all CPUs' time, for what is done in ticks
+    std::uint32_t cost_permille_with_rate = 250; ///< when a rate was asked for
+    std::uint32_t hold_limit_ms = 2000;          ///< a CPU that is held so long breaks the sweep's consistency off
+    std::uint32_t pages_per_tick = 16;           ///< copied
+    std::uint32_t granules_per_tick = 16;        ///< of 2 MiB, of which the dirty bits are read
+    std::uint32_t tick_us = 500;                 ///< while a sweep is under way
 };
 
 class Snapshot final : public Engine {

@@ -454,6 +454,12 @@ TEST_F(SnapshotTest, ARangeIsSweptAndNothingElse)
     request.range_bytes = std::uint64_t{0x110000};
     ASSERT_EQ(snapshot_->judge(request), wire::ControlResult::done);
     EXPECT_EQ(request.rate_kib_per_s.get(), options_.default_rate_kib_per_s);
+    EXPECT_EQ(request.budget_permille.get(), options_.cost_permille);
+    wire::MemoryRequest fast{};
+    fast.rate_kib_per_s = std::uint32_t{77};
+    ASSERT_EQ(snapshot_->judge(fast), wire::ControlResult::done);
+    EXPECT_EQ(fast.rate_kib_per_s.get(), 77U);
+    EXPECT_EQ(fast.budget_permille.get(), options_.cost_permille_with_rate);
     snapshot_->start(request, clock_.tsc());
     run_until_cycles(1);
     ASSERT_EQ(sweeps().size(), 1U);
