@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/mul_div.hpp"
+#include "hypervisor/core/log.hpp"
 
 namespace undercroft::memory {
 namespace {
@@ -134,6 +135,8 @@ void Snapshot::lose_consistency()
 {
     ++broken_;
     consistent_ = false;
+    core::log(core::LogLevel::warning, core::str("snapshot: no room for too long, sweep "), core::dec(sweeps_),
+              core::str(" goes on as a live one"));
     open_pages(std::max(cursor_ / granule_pages * granule_pages, first_), end_);
 }
 
