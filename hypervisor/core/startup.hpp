@@ -18,7 +18,11 @@ struct Mailbox {
     /// "Drop your cached nested translations": taken before the guest is entered.
     [[nodiscard]] bool take_flush() { return flush_.exchange(false, std::memory_order_acq_rel); }
     [[nodiscard]] bool flush_pending() const { return flush_.load(std::memory_order_acquire); }
-    [[nodiscard]] bool pending() const { return flush_pending() || startup.needs_attention(); }
+    /// "Stay out of the guest until release()."
+    void post_hold() { hold_.store(true, std::memory_order_seq_cst); }
+    void release() { hold_.store(false, std::memory_order_release); }
+    [[nodiscard]] bool held() const { return hold_.load(std::memory_order_acquire); }
+    [[nodiscard]] bool pending() const { return flush_pending() || held() || startup.needs_attention(); }
 
     /// Before an NMI is sent to this CPU for a request. They are repeated until the request is taken, so some
     /// come late and find nothing.
@@ -59,6 +63,7 @@ private:
     std::atomic<std::uint32_t> kicks_{0};
     std::uint32_t kicks_taken_ = 0, kicks_at_last_nmi_ = 0; ///< this CPU's own
     std::atomic<bool> flush_{false};
+    std::atomic<bool> hold_{false};
 };
 
 } // namespace undercroft::core
