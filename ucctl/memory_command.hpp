@@ -53,6 +53,7 @@ inline void add_snapshot(CLI::App& memory, MemoryArguments& arguments)
                                 "send all usable memory, once or again and again");
     mode->add_option("--every", arguments.every, "time between the starts of sweeps (default: one sweep)");
     mode->add_option("--rate", arguments.rate, "bytes per second that may be copied: 10M (default: by the link)");
+    mode->add_option("--budget", arguments.budget, "share of all CPUs' time for copying (default 3%, with --rate 25%)");
     mode->add_flag("--consistent", arguments.consistent, "every page as it was when the sweep began");
     mode->add_flag("--full", arguments.full_sweeps, "later sweeps too send every page, not only those written since");
 }

@@ -24,7 +24,7 @@ struct Seen {
     paging::Permissions grant;
 };
 
-Seen judge_access(Fault const& fault, paging::Permissions had)
+Seen judge_access(Fault const& fault, paging::Permissions had, bool execute_only)
 {
     // AMD calls every walk of guest page tables a write: it proves a read only.
     if (fault.by_page_walk)
@@ -33,8 +33,8 @@ Seen judge_access(Fault const& fault, paging::Permissions had)
         return {Kind::memory_execute, {false, false, true}};
     if (!fault.write)
         return {Kind::memory_read, paging::rights_read};
-    // A page that may be executed may be read as well on most processors: then nobody knows whether it was.
-    bool const was_read = had.read && !had.execute;
+    // Where a page that may be executed may always be read as well, nobody knows whether it was.
+    bool const was_read = had.read && (execute_only || !had.execute);
     return {fault.read || was_read ? Kind::memory_read_write : Kind::memory_write, paging::rights_read_write};
 }
 
@@ -120,7 +120,7 @@ void AccessEngine::on_fault(Fault const& fault)
     if (Faulted& cpu = faulted_[fault.cpu]; !cpu.is)
         cpu = {true, progress_->left_fault(fault.cpu)};
     PageState const page = parts_.view->state(fault.gpa);
-    Seen const seen = judge_access(fault, page.rights);
+    Seen const seen = judge_access(fault, page.rights, parts_.view->has_execute_only());
     if (!page.rights.any() && touched_count_ <= max_touched) {
         if (touched_count_ < max_touched)
             touched_[touched_count_] = page.begin;

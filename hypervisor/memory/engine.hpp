@@ -74,6 +74,8 @@ public:
     /// after start(), and within about 1 ms of each fault. At most some 100 us of work per call; more work left:
     /// returns `now`. Returns when it wants to be called next.
     [[nodiscard]] virtual Tsc tick(Tsc now) = 0;
+    /// Nothing is left to do: the monitor stops the mode. Asked after each tick().
+    [[nodiscard]] virtual bool finished() const { return false; }
     /// Called at each exit, when this mode wants that (MemoryRequest::every_turns != 0).
     virtual void on_turn(std::uint16_t cpu, Tsc now) { (void)cpu, (void)now; }
 

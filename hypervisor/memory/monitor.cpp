@@ -194,9 +194,14 @@ void Monitor::tick(Tsc now)
     Mode* const user = view_user();
     if (user != nullptr && parts_.view->take_disturbed())
         timed(*user, now, [&] { user->engine->start(user->request, now); });
-    for (Mode& mode : modes_)
-        if (mode.runs && mode.due <= now)
-            timed(mode, now, [&] { mode.due = mode.engine->tick(now); });
+    for (std::size_t i = 0; i < modes_.size(); ++i) {
+        Mode& mode = modes_[i];
+        if (!mode.runs || mode.due > now)
+            continue;
+        timed(mode, now, [&] { mode.due = mode.engine->tick(now); });
+        if (mode.engine->finished())
+            stop(i, now);
+    }
     changed();
     lock_.unlock();
 }

@@ -32,11 +32,11 @@ wire::Record PageCopier::describe(Gpa page, std::uint16_t cpu, std::byte const* 
     return record;
 }
 
-void PageCopier::put(wire::Record const& record, std::byte const* content, Tsc at)
+bool PageCopier::put(wire::Record const& record, std::byte const* content, Tsc at)
 {
     bool const zero = (record.flags.get() & wire::record_flag::zero_content) != 0;
     last_bytes_ = sizeof(record) + (zero ? 0 : page_bytes);
-    (void)parts_.stream->put(record, zero ? nullptr : content, at); // has_room() was asked
+    return parts_.stream->put(record, zero ? nullptr : content, at);
 }
 
 PageCopier::Result PageCopier::copy(Gpa page, std::uint16_t cpu, bool may_use_reserve)
@@ -50,10 +50,8 @@ PageCopier::Result PageCopier::copy(Gpa page, std::uint16_t cpu, bool may_use_re
         return Result::unreadable;
     Tsc const now = parts_.clock->tsc();
     wire::Record const record = describe(page, cpu, content);
-    if (room) {
-        put(record, content, now);
-        return Result::recorded;
-    }
+    if (room)
+        return put(record, content, now) ? Result::recorded : Result::no_room;
     ReservedPage& place = reserve_[(first_ + used_) % reserve_.size()];
     place.record = record;
     place.copied = now;
@@ -67,7 +65,8 @@ bool PageCopier::drain()
         if (!has_room())
             return false;
         ReservedPage const& oldest = reserve_[first_];
-        put(oldest.record, oldest.content.data(), oldest.copied);
+        if (!put(oldest.record, oldest.content.data(), oldest.copied))
+            return false;
         first_ = (first_ + 1) % reserve_.size();
     }
     return true;

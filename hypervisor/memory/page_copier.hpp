@@ -25,7 +25,7 @@ public:
     enum class Result : std::uint8_t {
         recorded,
         reserved,  ///< drain() will record it
-        no_room,   ///< nothing has happened
+        no_room,   ///< to be tried again
         unreadable ///< there is no RAM
     };
     /// The page as it is now.
@@ -42,7 +42,7 @@ public:
 
 private:
     [[nodiscard]] wire::Record describe(Gpa page, std::uint16_t cpu, std::byte const* content);
-    void put(wire::Record const& record, std::byte const* content, Tsc at);
+    [[nodiscard]] bool put(wire::Record const& record, std::byte const* content, Tsc at);
 
     EngineParts parts_;
     std::span<ReservedPage> reserve_;

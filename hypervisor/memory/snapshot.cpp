@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/mul_div.hpp"
+#include "hypervisor/core/log.hpp"
 
 namespace undercroft::memory {
 namespace {
@@ -29,10 +30,13 @@ wire::ControlResult Snapshot::judge(wire::MemoryRequest& request) const
     if ((request.flags.get() & ~known) != 0 || !aligned || begin + bytes < begin ||
         request.budget_permille.get() > 1000)
         return wire::ControlResult::bad_request;
-    if (request.rate_kib_per_s.get() == 0)
+    // Who asks for a rate wants it, and more of the guest's time with it.
+    bool const wants_rate = request.rate_kib_per_s.get() != 0;
+    if (!wants_rate)
         request.rate_kib_per_s = options_.default_rate_kib_per_s;
     if (request.budget_permille.get() == 0)
-        request.budget_permille = static_cast<std::uint16_t>(options_.cost_permille);
+        request.budget_permille =
+            static_cast<std::uint16_t>(wants_rate ? options_.cost_permille_with_rate : options_.cost_permille);
     return wire::ControlResult::done;
 }
 
@@ -131,6 +135,8 @@ void Snapshot::lose_consistency()
 {
     ++broken_;
     consistent_ = false;
+    core::log(core::LogLevel::warning, core::str("snapshot: no room for too long, sweep "), core::dec(sweeps_),
+              core::str(" goes on as a live one"));
     open_pages(std::max(cursor_ / granule_pages * granule_pages, first_), end_);
 }
 

@@ -30,11 +30,12 @@ struct SnapshotOptions {
     std::uint32_t default_rate_kib_per_s = 10240;
     bool access_bits = true; ///< the processor has them, whatever the view says while it is not in use
     std::uint32_t cpus = 1;
-    std::uint32_t cost_permille = 30;     ///< of all CPUs' time, for what is done in ticks
-    std::uint32_t hold_limit_ms = 2000;   ///< a CPU that is held so long breaks the sweep's consistency off
-    std::uint32_t pages_per_tick = 16;    ///< copied
-    std::uint32_t granules_per_tick = 16; ///< of 2 MiB, of which the dirty bits are read
-    std::uint32_t tick_us = 500;          ///< while a sweep is under way
+    std::uint32_t cost_permille = 30;            ///< of all CPUs' time, for what is done in ticks
+    std::uint32_t cost_permille_with_rate = 250; ///< when a rate was asked for
+    std::uint32_t hold_limit_ms = 2000;          ///< a CPU that is held so long breaks the sweep's consistency off
+    std::uint32_t pages_per_tick = 16;           ///< copied
+    std::uint32_t granules_per_tick = 16;        ///< of 2 MiB, of which the dirty bits are read
+    std::uint32_t tick_us = 500;                 ///< while a sweep is under way
 };
 
 class Snapshot final : public Engine {
@@ -49,12 +50,11 @@ public:
     void on_fault(Fault const& fault) override;
     void on_device_write(PageRange range, std::uint16_t cpu, Tsc now) override;
     [[nodiscard]] Tsc tick(Tsc now) override;
+    [[nodiscard]] bool finished() const override { return phase_ == Phase::off; }
     void status(wire::MemoryStatus& status) const override;
 
     /// Sweeps that began as consistent and could not be brought to an end so.
     [[nodiscard]] std::uint64_t broken() const { return broken_; }
-    /// How long the CPUs were held at the begin of the last consistent sweep.
-    [[nodiscard]] std::uint64_t held_ticks() const { return held_ticks_; }
 
 private:
     static constexpr std::uint64_t granule_pages = huge_page_bytes / page_bytes;
@@ -85,6 +85,7 @@ private:
     [[nodiscard]] bool copy_page(std::uint64_t page, std::uint16_t cpu, bool may_use_reserve);
     void say(wire::Kind kind, std::uint32_t length, bool consistent);
     [[nodiscard]] bool later_are_incremental() const;
+    [[nodiscard]] bool reads_bits() const { return later_are_incremental() && engine_.view->has_access_bits(); }
     [[nodiscard]] std::uint64_t ticks_of_us(std::uint64_t us) const;
     /// Calls visit(PageRange) for the pages of these numbers.
     template <typename Visit>
@@ -108,7 +109,7 @@ private:
     TokenBucket bytes_, cost_;
     std::uint32_t recorded_ = 0; ///< pages in this sweep
     std::uint64_t sweeps_ = 0;   ///< begun since the sensor's start
-    std::uint64_t records_ = 0, cycles_ = 0, pages_ = 0, held_ = 0, broken_ = 0, held_ticks_ = 0;
+    std::uint64_t records_ = 0, cycles_ = 0, pages_ = 0, held_ = 0, broken_ = 0;
 };
 
 } // namespace undercroft::memory

@@ -7,6 +7,8 @@
 // through translations that no longer marked it.
 #include <algorithm>
 
+#include "base/mul_div.hpp"
+#include "hypervisor/core/log.hpp"
 #include "hypervisor/memory/snapshot.hpp"
 
 namespace undercroft::memory {
@@ -99,7 +101,7 @@ void Snapshot::begin_sweep()
 /// Dirty bits say what changed since the sweep before, and are cleared for the next one.
 bool Snapshot::collect_some(Tsc now)
 {
-    if (engine_.view->has_access_bits() && later_are_incremental()) {
+    if (reads_bits()) {
         if (!cost_.open(now))
             return false;
         std::uint64_t const to = std::min(end_, cursor_ + options_.granules_per_tick * granule_pages);
@@ -125,14 +127,22 @@ void Snapshot::begin_copying()
     cursor_ = first_;
     phase_ = Phase::copy;
     if ((request_.flags.get() & wire::memory_flag::consistent) != 0) {
+        // Behind a flush what nobody has touched need not be looked through while all CPUs wait.
+        if (reads_bits())
+            engine_.view->flush_all();
         Tsc const begun = engine_.clock->tsc();
         bool const held = parts_.cpus->hold();
         if (held)
             begin_consistent();
         parts_.cpus->release();
-        held_ticks_ = engine_.clock->tsc().value - begun.value;
+        core::log(core::LogLevel::info, core::str("snapshot: sweep "), core::dec(sweeps_),
+                  core::str(" held the CPUs for "),
+                  core::dec(mul_div(engine_.clock->tsc().value - begun.value, 1'000'000, engine_.clock->tsc_hz())),
+                  core::str(" us, "), core::dec(recorded_), core::str(" pages copied meanwhile"));
         if (!held) {
             ++broken_;
+            core::log(core::LogLevel::warning,
+                      core::str("snapshot: a CPU stayed in the guest, the sweep is a live one"));
             begin_live();
         }
     } else {
@@ -155,7 +165,7 @@ void Snapshot::begin_live()
 /// All other CPUs are out of the guest. Few pages were written since the bits were collected, so this is short.
 void Snapshot::begin_consistent()
 {
-    if (engine_.view->has_access_bits() && later_are_incremental())
+    if (reads_bits())
         take_dirty(first_, end_);
     arm(paging::rights_read_execute);
     engine_.view->flush_all();
@@ -222,7 +232,7 @@ void Snapshot::open_pages(std::uint64_t first, std::uint64_t end)
     DirtyPages visitor{*parts_.index, note};
     for_each_piece(first, end, [&](PageRange piece) {
         // What was written since its copy was made belongs to the next sweep, whatever becomes of the bits.
-        if (later_are_incremental() && engine_.view->has_access_bits())
+        if (reads_bits())
             engine_.view->take_access_bits(piece, visitor);
         engine_.view->restore(piece);
     });

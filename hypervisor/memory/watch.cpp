@@ -67,7 +67,7 @@ void Watch::start(wire::MemoryRequest const& request, Tsc now)
     }
     scan_ = 0;
     fine_target_ = first_fine_target;
-    period_sum_ = fault_cost_ = period_ = 0;
+    period_sum_ = scans_since_adapting_ = fault_cost_ = period_ = 0;
     capture_.clear();
     // The first scan says what was accessed since the start, not before.
     forget_bits();
@@ -133,16 +133,25 @@ void Watch::pay()
     period_ = std::max({owed, ticks_of_us(options_.shortest_period_us), ticks_of_us(request_.period_us.get())});
     next_scan_ = Tsc{scan_begun_.value + period_};
     period_sum_ += period_;
+    ++scans_since_adapting_;
     phase_ = Phase::waiting;
     ++cycles_;
+}
+
+/// Often enough for the mean to mean something; when scans are rare, not much later than by the clock.
+bool Watch::time_to_adapt() const
+{
+    constexpr std::uint64_t enough_scans = 16, few_scans = 4, long_ago_us = 1'000'000;
+    return scans_since_adapting_ >= enough_scans ||
+           (scans_since_adapting_ >= few_scans && period_sum_ > ticks_of_us(long_ago_us));
 }
 
 /// Every some scans: regions that became alike are joined, and the fine ones made fit what the budget bears.
 bool Watch::adapt(Tsc now)
 {
     regions_.merge();
-    std::uint64_t const mean = period_sum_ / scans_between_adapting;
-    period_sum_ = 0;
+    std::uint64_t const mean = period_sum_ / scans_since_adapting_;
+    period_sum_ = scans_since_adapting_ = 0;
     std::uint64_t const used = regions_.fine_granules();
     if (mean > ticks_of_us(long_period_us))
         fine_target_ = std::max(least_fine_target, used - used / 4);

@@ -47,7 +47,6 @@ public:
     [[nodiscard]] WatchRegions const& regions() const { return regions_; }
 
 private:
-    static constexpr std::uint32_t scans_between_adapting = 16;
     enum class Phase : std::uint8_t { off, waiting, scanning };
     class Look;
     /// Pages that follow each other and were accessed in the same way.
@@ -75,6 +74,7 @@ private:
     void say_scanned(Tsc now);
 
     void pay();
+    [[nodiscard]] bool time_to_adapt() const;
     /// True: entries have other sizes now, which holds after a flush.
     [[nodiscard]] bool adapt(Tsc now);
     void forget_bits();
@@ -100,7 +100,7 @@ private:
 
     Tsc scan_begun_{}, next_scan_{};
     std::uint64_t cost_ = 0, fault_cost_ = 0, period_ = 0;
-    std::uint64_t period_sum_ = 0; ///< since the coverage was adapted last
+    std::uint64_t period_sum_ = 0, scans_since_adapting_ = 0;
     std::uint64_t fine_target_ = 0;
     std::uint64_t records_ = 0, dropped_ = 0, cycles_ = 0, pages_ = 0;
 };

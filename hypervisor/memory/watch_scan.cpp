@@ -169,7 +169,7 @@ void Watch::end_scan(Tsc now)
 {
     capture_.expire(now);
     bool const took_rights = capture_.arm_candidates(now);
-    bool const changed_sizes = scan_ % scans_between_adapting == 0 && adapt(now);
+    bool const changed_sizes = time_to_adapt() && adapt(now);
     if (found_ != 0 || took_rights || changed_sizes) {
         engine_.view->flush_all();
         cost_ += std::uint64_t{options_.flush_ticks} * options_.cpus + options_.refill_ticks * found_;

@@ -60,6 +60,20 @@ TYPED_TEST(Access, FirstAccessOfEachKindIsOneRecord)
     EXPECT_TRUE(records[0].content.empty());
 }
 
+TYPED_TEST(Access, AnExecutedPageThatIsWrittenWasReadOnlyIfThatCouldBeSeen)
+{
+    ASSERT_EQ(this->rig.start(MemoryMode::access), ControlResult::done);
+    this->rig.read(page);
+    this->rig.execute(page);
+    this->rig.write(page);
+    this->rig.execute(page + 4096);
+    this->rig.write(page + 4096);
+    bool const seen = this->rig.rig.view.has_execute_only();
+    EXPECT_EQ(this->kinds(),
+              (std::vector{Kind::memory_read, Kind::memory_execute, seen ? Kind::memory_read_write : Kind::memory_write,
+                           Kind::memory_execute, Kind::memory_write}));
+}
+
 TYPED_TEST(Access, RearmingByTimeShowsPagesAgain)
 {
     ASSERT_EQ(this->start([](MemoryRequest& request) { request.period_us = 2000U; }), ControlResult::done);
