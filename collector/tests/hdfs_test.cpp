@@ -70,11 +70,12 @@ TEST(HdfsReply, AnythingElseIsNoAnswer)
 {
     for (std::string const& body :
          {std::string{}, std::string{"{"}, std::string{"[]"}, std::string{R"({"FileStatus":[]})"},
-          std::string{R"({"FileStatus":{"type":"FILE","length":-1,"blockSize":1}})"},
-          std::string{R"({"FileStatus":{"type":"FILE","length":1.5,"blockSize":1}})"},
-          std::string{R"({"FileStatus":{"type":"FILE","length":18446744073709551615,"blockSize":1}})"},
-          std::string{R"({"FileStatus":{"type":"SYMLINK","length":1,"blockSize":1}})"},
-          std::string{R"({"FileStatus":{"type":7,"length":1,"blockSize":1}})"}, std::string(60000, '['),
+          std::string{R"({"FileStatus":{"type":"FILE","length":-1,"blockSize":1024}})"},
+          std::string{R"({"FileStatus":{"type":"FILE","length":1.5,"blockSize":1024}})"},
+          std::string{R"({"FileStatus":{"type":"FILE","length":18446744073709551615,"blockSize":1024}})"},
+          std::string{R"({"FileStatus":{"type":"SYMLINK","length":1,"blockSize":1024}})"},
+          std::string{R"({"FileStatus":{"type":7,"length":1,"blockSize":1024}})"},
+          std::string{R"({"FileStatus":{"type":"FILE","length":1,"blockSize":1}})"}, std::string(60000, '['),
           std::string(max_hdfs_reply_bytes + 1, ' ') + R"({"boolean":true})"}) {
         EXPECT_FALSE(parse_file_status(body)) << body.substr(0, 80);
         EXPECT_FALSE(parse_boolean(body)) << body.substr(0, 80);
@@ -82,6 +83,7 @@ TEST(HdfsReply, AnythingElseIsNoAnswer)
     }
     EXPECT_FALSE(parse_boolean(R"({"boolean":1})"));
     for (char const* const bytes : {"", "00", "zz", "00000000000000000000000196c60e1f0de4db2d4d5ef3f9be2e6d7d",
+                                    "00000001000000000000000196c60e1f0de4db2d4d5ef3f9be2e6d7d",
                                     "ffffffff000000000000000196c60e1f0de4db2d4d5ef3f9be2e6d7d"})
         EXPECT_FALSE(parse_file_checksum(
             std::string{R"({"FileChecksum":{"algorithm":"MD5-of-0MD5-of-512CRC32C","bytes":")"} + bytes + R"("}})"));
