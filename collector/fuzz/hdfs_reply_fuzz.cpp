@@ -58,7 +58,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* input, std::size_t siz
         break;
     case 3:
         if (auto const checksum = parse_file_checksum(text))
-            require(checksum->md5.size() == 16 && checksum->bytes_per_crc >= 1 && checksum->bytes_per_crc <= 1U << 20);
+            require(checksum->md5.size() == 16 && checksum->bytes_per_crc >= 64 && checksum->bytes_per_crc <= 1U << 20);
         break;
     default:
         check_location(text);

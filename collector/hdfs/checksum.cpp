@@ -7,24 +7,15 @@
 #include <array>
 #include <bit>
 #include <memory>
+#include <span>
 #include <vector>
+
+#include "collector/store/crc32c.hpp"
 
 namespace undercroft::collector {
 namespace {
 
-constexpr std::uint32_t castagnoli_reflected = 0x82F63B78U;
 constexpr std::size_t md5_bytes = 16;
-
-constexpr std::array<std::uint32_t, 256> castagnoli_table = [] {
-    std::array<std::uint32_t, 256> table{};
-    for (std::uint32_t byte = 0; byte < table.size(); ++byte) {
-        std::uint32_t value = byte;
-        for (int bit = 0; bit < 8; ++bit)
-            value = value >> 1 ^ ((value & 1) != 0 ? castagnoli_reflected : 0);
-        table[byte] = value;
-    }
-    return table;
-}();
 
 class Md5 {
 public:
@@ -44,12 +35,11 @@ private:
     std::unique_ptr<EVP_MD_CTX, Free> context_{EVP_MD_CTX_new()};
 };
 
-std::uint32_t crc_of(std::string_view chunk, bool castagnoli)
+std::uint32_t crc_of(std::span<std::uint8_t const> chunk, bool castagnoli)
 {
     if (castagnoli)
-        return crc32c(chunk);
-    return static_cast<std::uint32_t>(
-        ::crc32(0, reinterpret_cast<unsigned char const*>(chunk.data()), static_cast<unsigned>(chunk.size())));
+        return crc32c(0, chunk);
+    return static_cast<std::uint32_t>(::crc32(0, chunk.data(), static_cast<unsigned>(chunk.size())));
 }
 
 /// HDFS takes the MD5 of the buffer that it collects the blocks' MD5s in, not of its used part: 32 bytes, doubled as
@@ -60,14 +50,6 @@ std::size_t buffer_padding(std::uint64_t blocks)
 }
 
 } // namespace
-
-std::uint32_t crc32c(std::string_view bytes)
-{
-    std::uint32_t value = ~0U;
-    for (char const c : bytes)
-        value = value >> 8 ^ castagnoli_table[(value ^ static_cast<unsigned char>(c)) & 0xFF];
-    return ~value;
-}
 
 std::string hdfs_md5(File const& file, std::uint64_t bytes, std::uint64_t block_bytes, HdfsChecksum const& like)
 {
@@ -82,7 +64,7 @@ std::string hdfs_md5(File const& file, std::uint64_t bytes, std::uint64_t block_
             std::size_t const wanted = std::min<std::uint64_t>(chunk.size(), end - at);
             if (file.read_at(at, std::span{chunk.data(), wanted}) != wanted)
                 throw StoreError{file.path().string() + " became shorter while it was compared", 0};
-            std::uint32_t const crc = crc_of({reinterpret_cast<char const*>(chunk.data()), wanted}, like.castagnoli);
+            std::uint32_t const crc = crc_of(std::span{chunk}.first(wanted), like.castagnoli);
             std::array<unsigned char, 4> const text{
                 static_cast<unsigned char>(crc >> 24), static_cast<unsigned char>(crc >> 16),
                 static_cast<unsigned char>(crc >> 8), static_cast<unsigned char>(crc)};

@@ -14,7 +14,4 @@ namespace undercroft::collector {
 [[nodiscard]] std::string hdfs_md5(File const& file, std::uint64_t bytes, std::uint64_t block_bytes,
                                    HdfsChecksum const& like);
 
-/// Castagnoli's CRC-32 (iSCSI's).
-[[nodiscard]] std::uint32_t crc32c(std::string_view bytes);
-
 } // namespace undercroft::collector

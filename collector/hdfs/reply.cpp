@@ -13,7 +13,10 @@ using nlohmann::json;
 
 constexpr std::size_t max_message = 300;
 constexpr std::size_t max_location = 4096;
+// Smaller ones, which nobody uses, would make a comparison take for ever.
+constexpr std::uint32_t min_bytes_per_crc = 64;
 constexpr std::uint32_t max_bytes_per_crc = 1U << 20;
+constexpr std::uint64_t min_block_bytes = 1024;
 
 /// The object called `name` in the body's object, or null.
 json object_in(std::string_view body, char const* name)
@@ -99,7 +102,8 @@ std::optional<HdfsFileStatus> parse_file_status(std::string_view body)
     auto const type = text_in(object, "type");
     auto const bytes = number_in(object, "length");
     auto const block = number_in(object, "blockSize");
-    if (!type || !bytes || !block || (*type != "FILE" && *type != "DIRECTORY"))
+    if (!type || !bytes || !block || (*type != "FILE" && *type != "DIRECTORY") ||
+        (*block != 0 && *block < min_block_bytes))
         return {};
     return HdfsFileStatus{.directory = *type == "DIRECTORY", .bytes = *bytes, .block_bytes = *block};
 }
@@ -118,7 +122,7 @@ std::optional<HdfsChecksum> parse_file_checksum(std::string_view body)
     HdfsChecksum checksum{.castagnoli = algorithm->ends_with("CRC32C"),
                           .bytes_per_crc = big_endian(std::string_view{*bytes}.substr(0, 4)),
                           .md5 = bytes->substr(12, 16)};
-    if ((!checksum.castagnoli && !algorithm->ends_with("CRC32")) || checksum.bytes_per_crc == 0 ||
+    if ((!checksum.castagnoli && !algorithm->ends_with("CRC32")) || checksum.bytes_per_crc < min_bytes_per_crc ||
         checksum.bytes_per_crc > max_bytes_per_crc)
         return {};
     return checksum;

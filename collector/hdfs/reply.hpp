@@ -24,14 +24,14 @@ struct RemoteException {
 struct HdfsFileStatus {
     bool directory = false;
     std::uint64_t bytes = 0;
-    std::uint64_t block_bytes = 0;
+    std::uint64_t block_bytes = 0; ///< of a file 0 or at least 1,024
 };
 [[nodiscard]] std::optional<HdfsFileStatus> parse_file_status(std::string_view body);
 
 /// "MD5-of-<n>MD5-of-<m>CRC32C": an MD5 over the MD5s of the blocks, each over the CRCs of its chunks.
 struct HdfsChecksum {
     bool castagnoli = false;         ///< CRC32C, not CRC32
-    std::uint32_t bytes_per_crc = 0; ///< a chunk; 1 to 2^20
+    std::uint32_t bytes_per_crc = 0; ///< a chunk; 64 to 2^20
     std::string md5;                 ///< 16 bytes
 };
 [[nodiscard]] std::optional<HdfsChecksum> parse_file_checksum(std::string_view body);
