@@ -41,7 +41,7 @@ demo:
 bench: programs
 	@$(CMAKE_BUILD) --target uc_entropy_speed uc_sensor_load uc_store_check uc_store_scan uc_udp_sink
 	@python3 bench/run.py --build $(BUILD)
-	@$(VENV)/bin/python bench/collector.py --build $(BUILD)
+	@$(VENV)/bin/python bench/collect.py --build $(BUILD)
 fuzz: configure
 	@$(CMAKE_BUILD) --target fuzzers
 	@python3 -m tools.fuzz --build $(BUILD) --seconds $(FUZZ_SECONDS) --jobs $(JOBS)
