@@ -8,6 +8,8 @@
 #include "ucctl/client.hpp"
 #include "ucctl/key_file.hpp"
 #include "ucctl/machine_linux.hpp"
+#include "ucctl/memory_command.hpp"
+#include "ucctl/memory_report.hpp"
 #include "ucctl/report.hpp"
 
 namespace {
@@ -66,7 +68,21 @@ int show_log(Options const& options, Client& client)
     }
 }
 
-int run(CLI::App const& app, Options const& options)
+int show_memory(Options const& options, Client& client, MemoryArguments const& arguments)
+{
+    auto const request = memory_request(arguments);
+    if (!request) {
+        std::cerr << "ucctl: " << request.error() << '\n';
+        return exit_usage;
+    }
+    auto states = client.memory(*request);
+    if (!states && states.error().failure == Failure::refused)
+        if (auto const now = client.memory({}); now)
+            std::cerr << missing_text(*now);
+    return show(options, states, memory_text, memory_json);
+}
+
+int run(CLI::App const& app, Options const& options, MemoryArguments const& memory)
 {
     std::string warning;
     auto const key = read_key_file(options.key_file, warning);
@@ -86,6 +102,8 @@ int run(CLI::App const& app, Options const& options)
         return show(options, client.set_capture(false), status_text, status_json);
     if (app.got_subcommand("counters"))
         return show(options, client.counters(), counters_text, counters_json);
+    if (app.got_subcommand("memory"))
+        return show_memory(options, client, memory);
     if (app.got_subcommand("version"))
         return show(options, client.hello(), version_text, version_json);
     return show_log(options, client);
@@ -110,6 +128,8 @@ int main(int argc, char** argv)
     app.add_subcommand("stop", "switch capture off");
     app.add_subcommand("counters", "show all counters that are not zero");
     app.add_subcommand("version", "show the versions of ucctl and sensor, and which boot this is");
+    MemoryArguments memory;
+    add_memory_command(app, memory);
     auto* const log = app.add_subcommand("log", "show the sensor's log");
     log->add_flag("-f,--follow", options.follow, "keep showing new lines (JSON: one object per batch)");
     log->add_option("--from", options.from_line, "first line number to show");
@@ -119,7 +139,7 @@ int main(int argc, char** argv)
         return app.exit(error) == 0 ? exit_done : exit_usage;
     }
     try {
-        return run(app, options);
+        return run(app, options, memory);
     } catch (std::exception const& error) {
         std::cerr << "ucctl: " << error.what() << '\n';
         return exit_failed;
