@@ -65,6 +65,10 @@ public:
     {
     }
 
+    ~Collector() { receivers_.stop(); } // they use everything else
+    Collector(Collector const&) = delete;
+    Collector& operator=(Collector const&) = delete;
+
     int run(StopSignals const& signals);
     [[nodiscard]] CollectorSnapshot snapshot() const override;
 

@@ -177,11 +177,18 @@ bool Store::commit()
 void Store::roll_if_due(Clock::time_point now)
 {
     // A batch on its way belongs to the present segment.
-    if (journal_busy() || !journal_.is_open())
+    if (journal_busy() || !journal_.is_open() || now < next_close_)
         return;
     if (now - segment_start_ >= options_.roll_time || segment_rows_ >= options_.roll_rows ||
-        journal_.durable_bytes() >= options_.roll_bytes)
-        close_segment();
+        journal_.durable_bytes() >= options_.roll_bytes) {
+        try {
+            close_segment();
+        } catch (StoreError const& error) {
+            ++totals_.errors;
+            next_close_ = now + retry_interval;
+            spdlog::error("{}; the journal's segment stays open", error.what());
+        }
+    }
 }
 
 bool Store::pending_full() const
