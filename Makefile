@@ -45,7 +45,7 @@ demo:
 bench: programs
 	@$(CMAKE_BUILD) --target uc_entropy_speed uc_sensor_load uc_store_check uc_store_scan uc_udp_sink
 	@python3 bench/run.py --build $(BUILD)
-	@$(VENV)/bin/python bench/collector.py --build $(BUILD)
+	@$(VENV)/bin/python bench/collect.py --build $(BUILD)
 package: programs
 	@$(CMAKE_BUILD) --target package_files undercroft_mb2
 	@cd $(BUILD) && cpack -G DEB >cpack.log || { cat cpack.log; exit 1; }

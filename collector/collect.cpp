@@ -87,6 +87,10 @@ public:
     {
     }
 
+    ~Collector() { receivers_.stop(); } // they use everything else
+    Collector(Collector const&) = delete;
+    Collector& operator=(Collector const&) = delete;
+
     int run(Signals const& signals, Surroundings& surroundings);
     [[nodiscard]] CollectorSnapshot snapshot() const override;
 

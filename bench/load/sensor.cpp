@@ -78,13 +78,14 @@ bool LoadSensor::poll(Clock::time_point now)
 
 bool LoadSensor::done(Clock::time_point now) const
 {
-    bool const made = (options_.records != 0 && result_.records >= options_.records) || now - start_ >= options_.most;
+    bool const made =
+        ended_ || (options_.records != 0 && result_.records >= options_.records) || now - start_ >= options_.most;
     return made && flights_.empty();
 }
 
 std::uint64_t LoadSensor::due_records(Clock::time_point now) const
 {
-    if (now - start_ >= options_.most)
+    if (ended_ || now - start_ >= options_.most)
         return 0;
     std::uint64_t due = options_.records == 0 ? ~std::uint64_t{0} : options_.records;
     if (options_.records_per_second > 0)

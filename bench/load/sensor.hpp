@@ -65,6 +65,8 @@ public:
 
     /// Takes acknowledgements and sends what is due. True: something was done.
     bool poll(Clock::time_point now);
+    /// Makes no more records.
+    void end() { ended_ = true; }
     /// Everything that will be made is made and acknowledged.
     [[nodiscard]] bool done(Clock::time_point now) const;
     [[nodiscard]] bool may_make(Clock::time_point now) const;
@@ -120,6 +122,7 @@ private:
     std::uint64_t ack_counter_ = 0;
     std::vector<std::uint64_t> retired_;
     bool hello_acknowledged_ = false;
+    bool ended_ = false;
     std::deque<Slot> flights_;
     std::vector<std::vector<std::uint8_t>> spare_; ///< buffers of freed slots
     std::uint64_t oldest_ = 0;                     ///< number of flights_.front()
@@ -133,7 +136,7 @@ private:
     Clock::time_point next_timer_{};
     Clock::time_point last_made_{};
     double rtt_s_ = 0.05;
-    double rtt_variation_s_ = 0.025;
+    double rtt_variation_s_ = 0.2; ///< at first nothing is known: no repeats before most of a second
     std::array<Clock::time_point, 8192> sent_at_{};
     std::vector<std::uint8_t> scratch_;
     std::vector<std::vector<std::uint8_t>> prepared_;

@@ -34,6 +34,7 @@ struct Sums {
 };
 
 constexpr int time_column = 1;
+constexpr int kind_column = 2;
 
 template <typename Value>
 Value or_throw(arrow::Result<Value> result)
@@ -56,27 +57,45 @@ std::vector<int> groups_in(parquet::FileMetaData const& metadata, Range range)
     return groups;
 }
 
+/// For each entry of the batch's dictionary of kinds: 0 gap, 1 another kind, 2 write.
+std::vector<std::uint8_t> meanings(arrow::DictionaryArray const& kind)
+{
+    std::vector<std::uint8_t> meaning;
+    auto const& names = static_cast<arrow::StringArray const&>(*kind.dictionary());
+    for (std::int64_t i = 0; i < names.length(); ++i)
+        meaning.push_back(names.GetView(i) == "gap" ? 0 : names.GetView(i) == "write" ? 2 : 1);
+    return meaning;
+}
+
 void add(arrow::RecordBatch const& batch, Range range, Sums& sums)
 {
-    auto const& time = static_cast<arrow::TimestampArray const&>(*batch.GetColumnByName("time"));
-    auto const& kind = static_cast<arrow::StringArray const&>(*batch.GetColumnByName("kind"));
-    auto const& address = static_cast<arrow::UInt64Array const&>(*batch.GetColumnByName("address"));
-    auto const& length = static_cast<arrow::UInt32Array const&>(*batch.GetColumnByName("length"));
+    auto const& kind = static_cast<arrow::DictionaryArray const&>(*batch.GetColumnByName("kind"));
+    auto const meaning = meanings(kind);
+    auto const* const index = static_cast<arrow::Int32Array const&>(*kind.indices()).raw_values();
+    auto const* const time = static_cast<arrow::TimestampArray const&>(*batch.GetColumnByName("time")).raw_values();
+    auto const* const address = static_cast<arrow::UInt64Array const&>(*batch.GetColumnByName("address")).raw_values();
+    auto const* const length = static_cast<arrow::UInt32Array const&>(*batch.GetColumnByName("length")).raw_values();
     sums.read_rows += static_cast<std::uint64_t>(batch.num_rows());
     for (std::int64_t i = 0; i < batch.num_rows(); ++i) {
-        if (time.Value(i) < range.from || time.Value(i) >= range.to || kind.GetView(i) == "gap")
+        std::uint8_t const what = meaning[static_cast<std::size_t>(index[i])];
+        if (time[i] < range.from || time[i] >= range.to || what == 0)
             continue;
         ++sums.rows;
-        sums.bytes += length.Value(i);
-        sums.highest_address = std::max(sums.highest_address, address.Value(i));
-        sums.writes += kind.GetView(i) == "write" ? 1 : 0;
+        sums.bytes += length[i];
+        sums.highest_address = std::max(sums.highest_address, address[i]);
+        sums.writes += what == 2 ? 1 : 0;
     }
 }
 
 void scan(fs::path const& path, Range range, Sums& sums)
 {
     auto const input = or_throw(arrow::io::ReadableFile::Open(path.string()));
-    auto const reader = or_throw(parquet::arrow::OpenFile(input, arrow::default_memory_pool()));
+    parquet::ArrowReaderProperties properties;
+    properties.set_read_dictionary(kind_column, true);
+    parquet::arrow::FileReaderBuilder builder;
+    if (!builder.Open(input).ok())
+        throw std::runtime_error{path.string() + " cannot be opened"};
+    auto const reader = or_throw(builder.properties(properties)->Build());
     auto const& metadata = *reader->parquet_reader()->metadata();
     auto const groups = groups_in(metadata, range);
     if (groups.empty())

@@ -8,6 +8,17 @@
 #include "collector/store/memory_request.hpp"
 
 namespace undercroft::collector {
+namespace {
+
+/// 0 when compaction was faster.
+std::uint64_t size_of(fs::path const& path)
+{
+    std::error_code gone;
+    std::uint64_t const bytes = fs::file_size(path, gone);
+    return gone ? 0 : bytes;
+}
+
+} // namespace
 
 void Converter::convert(std::uint64_t segment, bool may_be_torn)
 {
@@ -25,7 +36,7 @@ void Converter::convert(std::uint64_t segment, bool may_be_torn)
             std::rethrow_exception(pass.failure);
     if (auto const file = content.publish()) {
         ++totals_.content_files;
-        totals_.content_file_bytes += fs::file_size(*file);
+        totals_.content_file_bytes += size_of(*file);
         announce_(*file, ClosedKind::content);
     }
     totals_.content_blocks_stored += content.new_blocks();
@@ -111,13 +122,18 @@ void Converter::publish_stream(StreamKey const& key, Stream& stream)
 {
     if (stream.file->empty())
         return;
+    {
+        // Should it fail half-way, the files themselves say next time how far it came.
+        std::lock_guard const guard{mutex_};
+        published_.erase(key);
+    }
     fs::path const path = stream.file->publish();
-    ++totals_.record_files;
-    totals_.record_file_bytes += fs::file_size(path);
     {
         std::lock_guard const guard{mutex_};
         published_[key] = stream.position;
     }
+    ++totals_.record_files;
+    totals_.record_file_bytes += size_of(path);
     announce_(path, ClosedKind::records);
 }
 

@@ -1,23 +1,17 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "collector/store/store.hpp"
 
-#include <fcntl.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
 namespace undercroft::collector {
 namespace {
 
-constexpr int store_format = 1;
 /// Segments that wait for conversion before sensors are asked to hold back.
 constexpr std::size_t large_backlog = 32;
 constexpr std::chrono::seconds sync_interval{1};
@@ -69,61 +63,6 @@ void Store::stop_threads()
     for (std::thread* const thread : {&commit_thread_, &convert_thread_, &upkeep_thread_})
         if (thread->joinable())
             thread->join();
-}
-
-void Store::lock()
-{
-    lock_ = File{options_.folder / "journal" / "lock", O_RDWR | O_CREAT};
-    if (::flock(lock_.fd(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK)
-            throw_errno("cannot lock", lock_.path());
-        std::array<std::uint8_t, 32> owner{};
-        std::size_t const length = lock_.read_at(0, owner);
-        throw StoreError{fmt::format("the store {} is in use by another collector (process {}); stop it first or "
-                                     "choose another folder with --store",
-                                     options_.folder.string(),
-                                     std::string{reinterpret_cast<char const*>(owner.data()), length}),
-                         EWOULDBLOCK};
-    }
-    std::string const owner = std::to_string(::getpid());
-    lock_.truncate(0);
-    lock_.write_at(0, std::span{reinterpret_cast<std::uint8_t const*>(owner.data()), owner.size()});
-}
-
-void Store::check_format() const
-{
-    fs::path const path = options_.folder / "undercroft-store.json";
-    if (!fs::exists(path)) {
-        replace_file(path, nlohmann::json{{"format", store_format}}.dump() + "\n", true);
-        return;
-    }
-    std::ifstream stream{path};
-    auto const document = nlohmann::json::parse(stream, nullptr, false);
-    if (!document.is_object() || !document.contains("format") || !document["format"].is_number_integer())
-        throw StoreError{path.string() + " is not what a store has there; is --store the right folder?", 0};
-    if (document["format"] != store_format)
-        throw StoreError{fmt::format("{} says format {}, this program knows format {}", path.string(),
-                                     document["format"].dump(), store_format),
-                         0};
-}
-
-void Store::remove_parts() const
-{
-    auto const options = fs::directory_options::skip_permission_denied;
-    for (auto const& entry : fs::recursive_directory_iterator{options_.folder, options})
-        if (entry.is_regular_file() && entry.path().extension() == part_suffix)
-            ::unlink(entry.path().c_str());
-}
-
-void Store::recover()
-{
-    std::uint64_t const highest_content = load_content_index(options_.folder, known_);
-    auto const segments = list_segments(options_.folder / "journal");
-    next_segment_ = std::max(highest_content, segments.empty() ? 0 : segments.back()) + 1;
-    for (std::uint64_t const segment : segments) {
-        spdlog::info("journal: finishing segment {} of an earlier run", segment);
-        converter_.convert(segment, segment == segments.back());
-    }
 }
 
 bool Store::append(BootKey const& boot, Slot const& slot)
@@ -238,11 +177,18 @@ bool Store::commit()
 void Store::roll_if_due(Clock::time_point now)
 {
     // A batch on its way belongs to the present segment.
-    if (journal_busy() || !journal_.is_open())
+    if (journal_busy() || !journal_.is_open() || now < next_close_)
         return;
     if (now - segment_start_ >= options_.roll_time || segment_rows_ >= options_.roll_rows ||
-        journal_.durable_bytes() >= options_.roll_bytes)
-        close_segment();
+        journal_.durable_bytes() >= options_.roll_bytes) {
+        try {
+            close_segment();
+        } catch (StoreError const& error) {
+            ++totals_.errors;
+            next_close_ = now + retry_interval;
+            spdlog::error("{}; the journal's segment stays open", error.what());
+        }
+    }
 }
 
 bool Store::pending_full() const

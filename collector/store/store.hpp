@@ -119,6 +119,7 @@ private:
     std::uint64_t next_segment_ = 1;
     std::atomic<std::uint64_t> segment_rows_{0};
     Clock::time_point segment_start_{};
+    Clock::time_point next_close_{}; ///< after an attempt that failed
     Clock::time_point last_sync_{};
     std::string error_;
     std::atomic<bool> failing_{false};

@@ -242,6 +242,31 @@ TEST(Store, FailedConversionStaysInTheJournalForTheNextStart)
     EXPECT_EQ(contents.parts, 0U);
 }
 
+std::atomic<int> renames_until_failure{-1};
+
+void fail_after_a_rename(char const* step)
+{
+    if (std::string_view{step} == "after rename" && renames_until_failure.fetch_sub(1) == 1)
+        throw StoreError{"the folder cannot be synced", EIO};
+}
+
+TEST(Store, FileThatHadItsNameWhenPublishingFailedIsNotStoredTwice)
+{
+    test::StoreFolder const folder;
+    Store store{{.folder = folder.path(), .roll_rows = 1}};
+    ASSERT_TRUE(put(store, 0, 0, 20));
+    ASSERT_TRUE(store.commit());
+    renames_until_failure = 2; // the content file, then the record file
+    set_failpoint_hook(fail_after_a_rename);
+    store.roll_if_due(Store::Clock::now());
+    while (store.totals().errors == 0)
+        std::this_thread::yield();
+    set_failpoint_hook(nullptr);
+    ASSERT_TRUE(store.close());
+    EXPECT_EQ(store.totals().errors, 1U);
+    EXPECT_EQ(test::read_store(folder.path()).rows.size(), 20U);
+}
+
 nlohmann::json read_json(fs::path const& path)
 {
     std::ifstream stream{path};

@@ -134,15 +134,15 @@ def measure(programs: Path, folder: Path, seconds: float) -> dict[str, float]:
     figures["sink_mb_per_s"] = median_of(3, lambda: sink(programs, folder, 2, gro=False))
     figures["sink_gro_mb_per_s"] = median_of(3, lambda: sink(programs, folder, 2, gro=True))
     figures["disk_mb_per_s"] = disk(folder, 1024)
-    headers = collect(programs, folder / "headers", "headers", seconds, sensors=8)
-    blocks = collect(programs, folder / "blocks", "blocks", seconds, sensors=8)
+    headers = collect(programs, folder / "headers", "headers", seconds, sensors=32)
+    blocks = collect(programs, folder / "blocks", "blocks", seconds, sensors=32)
     figures["disk_mb_per_s"] = statistics.mean([figures["disk_mb_per_s"], disk(folder, 1024)])
     bound = min(figures["sink_mb_per_s"], figures["disk_mb_per_s"])
     figures |= {f"collect_32b_{name}": value for name, value in headers.items()} | {f"collect_4128b_{name}": value for name, value in blocks.items()}
     figures["collect_32b_ratio_to_sink"] = headers["mb_per_s"] / figures["sink_mb_per_s"]
     figures["collect_4128b_ratio_to_bound"] = blocks["mb_per_s"] / bound
     figures["store_bytes_per_record"] = headers["bytes_per_record"]
-    back = read_back(programs, folder / "headers" / "store", int(headers["records"] / 8))
+    back = read_back(programs, folder / "headers" / "store", int(headers["records"] / 32))
     figures |= back
     figures["scan_ratio_to_duckdb"] = back["scan_rows_per_s"] / back["scan_rows_per_s_duckdb"]
     figures["lookup_minute_ms"] = back["lookup_ms"]
