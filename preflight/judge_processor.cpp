@@ -71,7 +71,8 @@ void judge_addresses(Processor const& cpu, std::vector<Finding>& findings)
     if (cpu.memory_keys)
         findings.push_back(
             {Level::note, "memory encryption by address bits (SME, TME-MK) is switched on by the firmware",
-             "each memory cell has further addresses, which the sensor does not close to the system",
+             "the sensor closes the further addresses that each memory cell has by them: the system has no keys to "
+             "choose",
              "switch it off in the setup; transparent encryption (TSME, TME without keys) does no harm"});
     if (cpu.offers_la57)
         findings.push_back(

@@ -3,6 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include "ucctl/memory_options.hpp"
+
 namespace undercroft::ucctl {
 
 struct Options {
@@ -13,6 +15,6 @@ struct Options {
 };
 
 /// Adds the commands; which one was chosen, the caller asks the app.
-void add_commands(CLI::App& app, Options& options);
+void add_commands(CLI::App& app, Options& options, MemoryArguments& memory);
 
 } // namespace undercroft::ucctl

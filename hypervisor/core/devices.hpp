@@ -82,6 +82,11 @@ public:
     /// Fills in disks, link, addresses, buffer and the last acknowledgement.
     void describe_network(wire::ControlStatus& status);
 
+    /// Of the memory stream; nullptr: the configuration has none.
+    [[nodiscard]] observe::SlotBuffer* memory_buffer() { return memory_buffer_; }
+    /// Who carries out the collector's commands.
+    void set_command_target(net::CommandTarget& target) { command_target_ = &target; }
+
     // DeliveryWork
     [[nodiscard]] bool unsent() const override;
     [[nodiscard]] bool unacknowledged() const override;
@@ -91,6 +96,8 @@ public:
 
 private:
     [[nodiscard]] bool build_delivery(Region& region);
+    [[nodiscard]] bool build_memory_stream(Region& region);
+    [[nodiscard]] std::uint64_t closed_slots() const;
     [[nodiscard]] bool watch_controllers(Region& region, platform::PciConfig& pci, platform::PciFindings const& found);
     [[nodiscard]] bool watch_ide(Region& region, platform::PciFindings const& found);
     void bring_network_up();
@@ -107,6 +114,8 @@ private:
     net::Sender* sender_ = nullptr;
     net::SntpClock* sntp_ = nullptr;
     observe::SlotBuffer* buffer_ = nullptr;
+    observe::SlotBuffer* memory_buffer_ = nullptr;
+    net::CommandTarget* command_target_ = nullptr;
     observe::Observer* observer_ = nullptr;
     DiskDirectory directory_;
     ahci::LargeTable* large_table_ = nullptr;

@@ -71,6 +71,7 @@ void Machine::run(PerCpu& cpu)
 {
     vendor_->hold_events();
     load_host_environment(host_->root());
+    cpu.driver->flush_nested(); // the view may have been changed while this CPU was on its way
     log(LogLevel::info, str("CPU "), dec(cpu.index), str(" (APIC id "), dec(cpu.apic_id), str(") is under the sensor"));
     cpu.driver->run();
 }

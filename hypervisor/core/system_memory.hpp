@@ -25,6 +25,9 @@ public:
         return at.value < end_ && bytes <= end_ - at.value;
     }
 
+    /// RAM as the firmware's map has it: rising, joined.
+    [[nodiscard]] std::span<boot::MemoryRange const> ram() const { return std::span{ram_}.first(ranges_); }
+
     [[nodiscard]] bool read(Gpa from, std::span<std::byte> into) const override;
     [[nodiscard]] bool write(Gpa to, std::span<std::byte const> from) override;
     [[nodiscard]] std::byte const* view(Gpa at, std::size_t bytes) const override;

@@ -20,22 +20,27 @@ void Sender::receive_all(Tsc now)
     }
 }
 
+bool Sender::fits(std::span<std::uint8_t const> datagram, wire::DatagramHeader& header) const
+{
+    if (datagram.size() < wire::datagram_overhead)
+        return false;
+    __builtin_memcpy(&header, datagram.data(), sizeof(header));
+    if (header.magic.get() != wire::datagram_magic || header.version.get() != wire::datagram_version ||
+        __builtin_memcmp(header.machine_id, machine_id_.data(), machine_id_.size()) != 0 ||
+        __builtin_memcmp(header.boot_id, boot_id_.data(), boot_id_.size()) != 0 ||
+        header.sealed_bytes.get() != datagram.size() - wire::datagram_overhead || is_retired(header.instance.get()))
+        return false;
+    if (header.type.get() == static_cast<std::uint8_t>(wire::Type::command))
+        return known_instance_ && header.instance.get() == instance_; // only an acknowledgement makes one known
+    return header.type.get() == static_cast<std::uint8_t>(wire::Type::ack) &&
+           header.count.get() <= wire::max_ack_entries &&
+           header.sealed_bytes.get() == sizeof(wire::AckBody) + header.count.get() * sizeof(wire::AckEntry);
+}
+
 void Sender::on_datagram(std::span<std::uint8_t> datagram, Tsc now)
 {
     wire::DatagramHeader header;
-    bool fits = datagram.size() >= wire::datagram_overhead + sizeof(wire::AckBody);
-    if (fits) {
-        __builtin_memcpy(&header, datagram.data(), sizeof(header));
-        fits = header.magic.get() == wire::datagram_magic && header.version.get() == wire::datagram_version &&
-               header.type.get() == static_cast<std::uint8_t>(wire::Type::ack) &&
-               __builtin_memcmp(header.machine_id, machine_id_.data(), machine_id_.size()) == 0 &&
-               __builtin_memcmp(header.boot_id, boot_id_.data(), boot_id_.size()) == 0 &&
-               header.sealed_bytes.get() == datagram.size() - wire::datagram_overhead &&
-               header.count.get() <= wire::max_ack_entries &&
-               header.sealed_bytes.get() == sizeof(wire::AckBody) + header.count.get() * sizeof(wire::AckEntry) &&
-               !is_retired(header.instance.get());
-    }
-    if (!fits) {
+    if (!fits(datagram, header)) {
         counters_->add(CounterId::acks_malformed);
         return;
     }
@@ -43,7 +48,17 @@ void Sender::on_datagram(std::span<std::uint8_t> datagram, Tsc now)
         counters_->add(CounterId::acks_bad_seal);
         return;
     }
-    on_ack(header, datagram.subspan(sizeof(header), header.sealed_bytes.get()), now);
+    auto const body = datagram.subspan(sizeof(header), header.sealed_bytes.get());
+    if (header.type.get() == static_cast<std::uint8_t>(wire::Type::command))
+        on_command(body);
+    else
+        on_ack(header, body, now);
+}
+
+void Sender::on_command(std::span<std::uint8_t const> body)
+{
+    if (!commands_.offer(body))
+        counters_->add(CounterId::commands_refused);
 }
 
 bool Sender::unseal(std::span<std::uint8_t> datagram, wire::DatagramHeader const& header)

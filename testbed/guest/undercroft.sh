@@ -14,6 +14,10 @@ mark() {
     else command mark "$1"
     fi
 }
+# The map that the kernel was given at its start: "FIRST LAST KIND;" for each range.
+memory_map() { (cd /sys/firmware/memmap && for range in *; do echo "$(cat "$range/start") $(cat "$range/end") $(cat "$range/type");"; done | tr -d '\n'); }
+# Of a physical address.
+address_bits() { sed -n 's/^address sizes.*: \([0-9]*\) bits physical.*/\1/p' /proc/cpuinfo | head -n 1; }
 # disk SERIAL: the device with this serial number; names such as sda change from boot to boot.
 disk() { readlink -f "/dev/disk/by-serial/$1"; }
 # Programs on the tools disk that busybox has too are called by their path: its shell prefers its own.

@@ -27,6 +27,7 @@ from testbed.witness import (  # noqa: E402
     reach_check, rig, store)
 from testbed.witness.access import Verdict  # noqa: E402
 from testbed.witness.blklogwrites import LogError  # noqa: E402
+from testbed.witness.nested_tables import TableError  # noqa: E402
 from testbed.witness.qemu_trace import TraceError  # noqa: E402
 from testbed.witness.rig import Build, Run, Setup  # noqa: E402
 from testbed.witness.store import StoreError  # noqa: E402
@@ -210,6 +211,9 @@ class Judges:
     def clock(self) -> Verdict:
         return clock_check.check(self._evidence("clock"))
 
+    def nested(self) -> Verdict:
+        return reach_check.nested(self._run("reach"))
+
     def reach(self) -> Verdict:
         verdict = reach_check.check(self._run("reach"))
         verdict.merge(judge.complete(self._evidence("reach")))
@@ -235,7 +239,7 @@ def main() -> int:
             return 0
         witness: Callable[[], Verdict] = getattr(Judges(build, runs), options.name)
         verdict = witness()
-    except (rig.RigError, CollectorError, GdbError, fault_check.FaultError, StoreError, TraceError, LogError, OSError) as error:
+    except (rig.RigError, CollectorError, GdbError, fault_check.FaultError, StoreError, TableError, TraceError, LogError, OSError) as error:
         return rig.complain(error)
     print(verdict)
     return 0 if verdict.ok else 1
