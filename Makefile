@@ -11,9 +11,10 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 TESTS ?= .*
 SHELL := /bin/bash
+VENV ?= $(or $(UNDERCROFT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/undercroft)/venv
 CMAKE_BUILD = cmake --build $(BUILD) -j $(JOBS)
 .DEFAULT_GOAL := all
-.PHONY: all setup configure build programs test unit demo bench fuzz package format lint clean
+.PHONY: all setup configure build programs test unit soak demo bench fuzz package format lint clean
 all: build
 setup:
 	@tools/setup
@@ -31,13 +32,17 @@ test: build
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) -R '$(TESTS)'
 unit: build
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) -L unit -R '$(TESTS)'
+# Hours' worth of faults in a quarter of an hour: 200 kills, a partition of 60 s.
+soak: build
+	@python3 collector/tests/faults/matrix.py $(BUILD)/bin --soak --results $(BUILD)/soak.json
 demo:
 	@started=$$(date +%s.%N) && tools/setup && installed=$$(date +%s.%N) && \
 	    $(MAKE) --no-print-directory programs && \
 	    python3 testbed/demo.py --build $(BUILD) --started $$started --installed $$installed
 bench: programs
-	@$(CMAKE_BUILD) --target uc_entropy_speed
+	@$(CMAKE_BUILD) --target uc_entropy_speed uc_sensor_load uc_store_check uc_store_scan uc_udp_sink
 	@python3 bench/run.py --build $(BUILD)
+	@$(VENV)/bin/python bench/collect.py --build $(BUILD)
 package: programs
 	@$(CMAKE_BUILD) --target package_files undercroft_mb2
 	@cd $(BUILD) && cpack -G DEB >cpack.log || { cat cpack.log; exit 1; }

@@ -80,7 +80,7 @@ TEST(Decode, EachBadFieldOfDataHasItsCounter)
     EXPECT_EQ(error_of([&](D& d) { d.header.sealed_bytes = u32(131); }), Counter::wrong_size);
     EXPECT_EQ(error_of([&](D& d) { d.header.sealed_bytes = u32(0xFFFFFFFF); }), Counter::wrong_size);
     EXPECT_EQ(error_of([&](D& d) { d.header.stream = u16(0); }), Counter::stream_unsupported);
-    EXPECT_EQ(error_of([&](D& d) { d.header.stream = u16(2); }), Counter::stream_unsupported);
+    EXPECT_EQ(error_of([&](D& d) { d.header.stream = u16(3); }), Counter::stream_unsupported);
     EXPECT_EQ(error_of([&](D& d) { d.header.count = u32(0); }), Counter::data_malformed);
     EXPECT_EQ(error_of([&](D& d) { d.header.first_sequence = u64(~std::uint64_t{1}); }), Counter::data_malformed);
     EXPECT_EQ(error_of([&](D& d) { d.body.slot_bytes = u32(0); }), Counter::data_malformed);
