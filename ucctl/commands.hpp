@@ -3,7 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
-#include "ucctl/memory_command.hpp"
+#include "ucctl/memory_options.hpp"
 
 namespace undercroft::ucctl {
 
@@ -12,10 +12,9 @@ struct Options {
     bool json = false;
     bool follow = false;
     std::uint64_t from_line = 0;
-    MemoryArguments memory;
 };
 
 /// Adds the commands; which one was chosen, the caller asks the app.
-void add_commands(CLI::App& app, Options& options);
+void add_commands(CLI::App& app, Options& options, MemoryArguments& memory);
 
 } // namespace undercroft::ucctl

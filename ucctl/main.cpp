@@ -61,9 +61,9 @@ int show_log(Options const& options, Client& client)
     }
 }
 
-int show_memory(Options const& options, Client& client)
+int show_memory(Options const& options, Client& client, MemoryArguments const& arguments)
 {
-    auto const request = memory_request(options.memory);
+    auto const request = memory_request(arguments);
     if (!request) {
         std::cerr << "ucctl: " << request.error() << '\n';
         return exit_usage;
@@ -75,7 +75,7 @@ int show_memory(Options const& options, Client& client)
     return show(options, states, memory_text, memory_json);
 }
 
-int run(CLI::App const& app, Options const& options)
+int run(CLI::App const& app, Options const& options, MemoryArguments const& memory)
 {
     std::string warning;
     auto const key = read_key_file(options.key_file, warning);
@@ -96,7 +96,7 @@ int run(CLI::App const& app, Options const& options)
     if (app.got_subcommand("counters"))
         return show(options, client.counters(), counters_text, counters_json);
     if (app.got_subcommand("memory"))
-        return show_memory(options, client);
+        return show_memory(options, client, memory);
     if (app.got_subcommand("version"))
         return show(options, client.hello(), version_text, version_json);
     return show_log(options, client);
@@ -107,15 +107,16 @@ int run(CLI::App const& app, Options const& options)
 int main(int argc, char** argv)
 {
     Options options;
+    MemoryArguments memory;
     CLI::App app{"", "ucctl"};
-    add_commands(app, options);
+    add_commands(app, options, memory);
     try {
         app.parse(argc, argv);
     } catch (CLI::ParseError const& error) {
         return app.exit(error) == 0 ? exit_done : exit_usage;
     }
     try {
-        return run(app, options);
+        return run(app, options, memory);
     } catch (std::exception const& error) {
         std::cerr << "ucctl: " << error.what() << '\n';
         return exit_failed;

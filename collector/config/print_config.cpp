@@ -64,16 +64,19 @@ std::string example(ConfigKey const& key)
     return key.list ? "[]" : one;
 }
 
-std::string limits(CLI::Option& option)
+std::string limits(ConfigKey const& key)
 {
-    std::string const type = option.get_type_name();
+    std::string const type = key.option->get_type_name();
     auto const begin = type.find(" in [");
-    return begin == std::string::npos ? "" : ", between " + type.substr(begin + 5, type.find(']', begin) - begin - 5);
+    if (begin == std::string::npos)
+        return "";
+    std::string const range = type.substr(begin + 5, type.find(']', begin) - begin - 5);
+    return fmt::format(", between {}{}{}", range, key.unit ? " " : "", key.unit ? suffix_of(*key.unit) : "");
 }
 
 std::string setting(ConfigKey const& key)
 {
-    std::string out = comment(key.option->get_description() + limits(*key.option));
+    std::string out = comment(key.option->get_description() + limits(key));
     std::vector<std::string> values = key.option->results();
     if (values.empty() && !key.list && !key.option->get_default_str().empty())
         values.push_back(key.option->get_default_str());

@@ -72,7 +72,8 @@ int main(int argc, char** argv)
 
         CLI::App control{"", "ucctl"};
         ucctl::Options options;
-        ucctl::add_commands(control, options);
+        ucctl::MemoryArguments memory;
+        ucctl::add_commands(control, options, memory);
         writer.page(outline(control));
         writer.completion(outline(control));
         return 0;
