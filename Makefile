@@ -37,6 +37,8 @@ demo:
 bench: programs
 	@$(CMAKE_BUILD) --target uc_entropy_speed
 	@python3 bench/run.py --build $(BUILD)
+	@$(CMAKE_BUILD) --target uc_guest_stream uc_guest_system_set
+	@python3 bench/memory.py --build $(BUILD)
 fuzz: configure
 	@$(CMAKE_BUILD) --target fuzzers
 	@python3 -m tools.fuzz --build $(BUILD) --seconds $(FUZZ_SECONDS) --jobs $(JOBS)

@@ -20,6 +20,7 @@ int main(int argc, char** argv)
     root.footer("`undercroft COMMAND --help` explains a command.");
     int exit_code = 0;
     undercroft::collector::register_collect_commands(root, exit_code);
+    undercroft::collector::register_control_command(root, exit_code);
     undercroft::preflight::register_preflight_commands(root, exit_code);
 #if HAVE_ANALYSIS
     undercroft::analysis::register_analysis_commands(root, exit_code);

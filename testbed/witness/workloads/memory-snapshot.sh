@@ -3,7 +3,7 @@
 # a sweep is armed and saves memory then.
 echo "$CONTROL_KEY" >/tmp/key
 memory() { ucctl --key-file /tmp/key --json memory "$@" | tr -d '\n'; }
-sweeps() { memory status | sed 's/.*"snapshot"//; s/.*"cycles": *\([0-9]*\).*/\1/; s/[^0-9]//g'; }
+sweeps() { memory status | sed 's/.*"snapshot"//; s/"watch".*//; s/.*"cycles": *\([0-9]*\).*/\1/'; }
 stress-ng --vm 2 --vm-bytes 48M --vm-keep --timeout 900 >/tmp/stress 2>&1 &
 sleep 3
 cat /proc/kallsyms >/tmp/kallsyms
