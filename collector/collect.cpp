@@ -6,7 +6,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <optional>
@@ -15,6 +14,7 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "collector/control/desk.hpp"
 #include "collector/control/server.hpp"
 #include "collector/intake.hpp"
 #include "collector/receivers.hpp"
@@ -29,7 +29,6 @@ using namespace std::chrono_literals;
 constexpr std::size_t commit_bytes = std::size_t{4} << 20; ///< do not wait longer with so much
 constexpr auto retry_interval = 250ms;
 constexpr auto complaint_interval = 5s;
-constexpr auto command_patience = 10s;
 
 std::uint64_t utc_now_ns()
 {
@@ -83,8 +82,6 @@ private:
     void write_metrics();
     [[nodiscard]] bool idle_too_long(Clock::time_point now) const;
     int finish();
-    /// In the control socket's thread.
-    [[nodiscard]] ControlReply handle(ControlCall const& call);
 
     CollectOptions const& options_;
     Counters counters_; ///< of this thread
@@ -116,7 +113,9 @@ int Collector::run(StopSignals const& signals)
 {
     receivers_.start(intake_, store_, work_);
     if (!options_.control_socket.empty())
-        control_.emplace(options_.control_socket, [this](ControlCall const& call) { return handle(call); });
+        control_.emplace(options_.control_socket, [this](ControlCall const& call) {
+            return carry_out(call, intake_, control_lane_, receivers_.socket());
+        });
     announce();
     while (wait(signals)) {
         auto const now = Clock::now();
@@ -239,31 +238,6 @@ bool Collector::idle_too_long(Clock::time_point now) const
     auto const last = receivers_.last_traffic();
     return options_.exit_after_idle_s && last &&
            std::chrono::duration<double>(now - *last).count() >= *options_.exit_after_idle_s;
-}
-
-ControlReply Collector::handle(ControlCall const& call)
-{
-    ControlReply reply{};
-    auto const command = static_cast<wire::ControlCommand>(call.command.get());
-    bool const memory = command == wire::ControlCommand::memory;
-    if (!memory && command != wire::ControlCommand::start && command != wire::ControlCommand::stop) {
-        reply.outcome = static_cast<std::uint16_t>(CallOutcome::bad_call);
-        return reply;
-    }
-    Id machine{};
-    std::ranges::copy(call.machine, machine.begin());
-    auto const* const raw = reinterpret_cast<std::uint8_t const*>(&call.memory);
-    auto const answer = intake_.command(control_lane_, receivers_.socket(), machine, command,
-                                        {raw, memory ? sizeof(call.memory) : 0}, command_patience);
-    if (!answer) {
-        bool const unknown = answer.error() == Intake::CommandFailure::machine_unknown;
-        reply.outcome = static_cast<std::uint16_t>(unknown ? CallOutcome::machine_unknown : CallOutcome::no_answer);
-        return reply;
-    }
-    reply.result = answer->body.result;
-    reply.states = static_cast<std::uint32_t>(answer->states.size());
-    std::ranges::copy(answer->states, reply.state.begin());
-    return reply;
 }
 
 int Collector::finish()
