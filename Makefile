@@ -10,9 +10,10 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 TESTS ?= .*
 SHELL := /bin/bash
+VENV ?= $(or $(UNDERCROFT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/undercroft)/venv
 CMAKE_BUILD = cmake --build $(BUILD) -j $(JOBS)
 .DEFAULT_GOAL := all
-.PHONY: all setup configure build programs test unit demo bench fuzz format lint clean
+.PHONY: all setup configure build programs test unit soak demo bench fuzz format lint clean
 all: build
 setup:
 	@tools/setup
@@ -30,15 +31,20 @@ test: build
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) -R '$(TESTS)'
 unit: build
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) -L unit -R '$(TESTS)'
+# Hours' worth of faults in a quarter of an hour: 200 kills, a partition of 60 s.
+soak: build
+	@python3 collector/tests/faults/matrix.py $(BUILD)/bin --soak --results $(BUILD)/soak.json
+	@UNDERCROFT_MEMORY_SECONDS=3600 ctest --test-dir $(BUILD) --output-on-failure -L memory -R "_load|survival" --timeout 5400
 demo:
 	@started=$$(date +%s.%N) && tools/setup && installed=$$(date +%s.%N) && \
 	    $(MAKE) --no-print-directory programs && \
 	    python3 testbed/demo.py --build $(BUILD) --started $$started --installed $$installed
 bench: programs
-	@$(CMAKE_BUILD) --target uc_entropy_speed
+	@$(CMAKE_BUILD) --target uc_entropy_speed uc_sensor_load uc_store_check uc_store_scan uc_udp_sink
 	@python3 bench/run.py --build $(BUILD)
 	@$(CMAKE_BUILD) --target uc_guest_stream uc_guest_system_set
 	@python3 bench/memory.py --build $(BUILD)
+	@$(VENV)/bin/python bench/collect.py --build $(BUILD)
 fuzz: configure
 	@$(CMAKE_BUILD) --target fuzzers
 	@python3 -m tools.fuzz --build $(BUILD) --seconds $(FUZZ_SECONDS) --jobs $(JOBS)

@@ -13,6 +13,8 @@ ESP_PORT = 0
 FIRST_DISK_PORT = 1
 SENSOR_NICS = {"e1000": "e1000", "e1000e": "e1000e", "virtio": "virtio-net-pci"}  # the sensor's name for it, QEMU's
 HOST_SEEN_BY_SENSOR = "10.0.2.2"
+# icount: time is counted in instructions, and what the host is doing hardly tells on the guest.
+ACCELERATORS = {"kvm": "kvm", "tcg": "tcg,thread=multi", "icount": "tcg,thread=single"}
 PIIX = "pata"  # the PIIX3 controller of disks on bus ide
 
 
@@ -125,7 +127,7 @@ class Machine:
         model = self.cpu_model or ("host,+svm" if self.accelerator == "kvm" else "EPYC,+svm,+npt")
         preload = ["env", f"LD_PRELOAD={self.peer}"] if self.peer else []
         result = [*preload, "qemu-system-x86_64", "-machine", self.chipset, "-cpu", model, "-m", self.memory, "-smp", str(self.cpus),
-                  "-accel", "kvm" if self.accelerator == "kvm" else "tcg,thread=multi", "-nodefaults",
+                  "-accel", ACCELERATORS[self.accelerator], "-nodefaults",
                   "-display", "none", "-vga", "std" if self.video else "none", "-no-reboot", "-action", "shutdown=pause",
                   *self._firmware_arguments(),
                   "-drive", f"if=none,id=esp,format=raw,file={self.esp}",
@@ -133,6 +135,8 @@ class Machine:
                   *self._console_arguments(), "-chardev", f"socket,id=link,path={self.link_socket},server=on,wait=off",
                   "-serial", "chardev:link", "-serial", f"file:{self.sensor_log}",
                   "-monitor", "none", "-qmp", f"unix:{self.control_socket},server=on,wait=off"]
+        if self.accelerator == "icount":
+            result += ["-icount", "shift=1,sleep=off"]
         if self.tools:
             result += ["-drive", f"if=none,id=tools,format=raw,readonly=on,file={self.tools}",
                        "-device", "virtio-blk-pci,drive=tools,serial=tools,romfile="]

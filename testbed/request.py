@@ -38,7 +38,7 @@ class Request:
     cpus: int = 1
     memory: str = "2G"
     chipset: str = "q35"  # or pc: an i440FX, all disks on its PIIX3's IDE channels
-    accelerator: str = "tcg"
+    accelerator: str = "tcg"  # of machine.ACCELERATORS
     cpu_model: str = ""
     sensor: Sensor | None = None
     sensor_as: str = "boot"  # or driver, or chain (the sensor itself starts the next program)

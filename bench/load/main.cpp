@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <poll.h>
 
+#include <csignal>
 #include <cstring>
 #include <fstream>
 #include <iostream>
@@ -20,6 +21,8 @@ namespace {
 
 using namespace undercroft;
 using Sensors = std::vector<std::unique_ptr<load::LoadSensor>>;
+
+std::sig_atomic_t volatile stop_asked = 0;
 
 struct Arguments {
     load::SensorOptions sensor;
@@ -69,6 +72,8 @@ bool play(std::span<std::unique_ptr<load::LoadSensor>> sensors, double give_up_s
         bool done = true;
         std::uint64_t sum = 0;
         for (auto const& sensor : sensors) {
+            if (stop_asked != 0)
+                sensor->end();
             busy = sensor->poll(now) || busy;
             done = done && sensor->done(now);
             sum += sensor->result().acknowledged_slots;
@@ -196,6 +201,8 @@ int main(int argc, char** argv)
     app.add_option("--give-up", arguments.give_up, "seconds without an acknowledgement")->capture_default_str();
     app.add_option("--summary", arguments.summary_file, "everything about each sensor, as JSON");
     CLI11_PARSE(app, argc, argv);
+    // Asked to stop, it makes no more records and waits until all are acknowledged.
+    std::signal(SIGTERM, [](int) { stop_asked = 1; });
     try {
         return run(arguments);
     } catch (std::exception const& error) {

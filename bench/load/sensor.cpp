@@ -57,8 +57,6 @@ void LoadSensor::connect()
         throw std::runtime_error{std::string{"cannot reach the collector: "} + std::strerror(errno)};
     int const bytes = 4 << 20;
     static_cast<void>(::setsockopt(fd_, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)));
-    int const none = 1; // as the sensor: no UDP checksum, the seal is stronger
-    static_cast<void>(::setsockopt(fd_, SOL_SOCKET, SO_NO_CHECK, &none, sizeof(none)));
 }
 
 bool LoadSensor::poll(Clock::time_point now)
@@ -74,18 +72,20 @@ bool LoadSensor::poll(Clock::time_point now)
         next_timer_ = now + timer_interval;
         repeat_late(now);
     }
-    return make_and_send(now) || heard;
+    bool const made = make_and_send(now);
+    return drain(now) || made || heard;
 }
 
 bool LoadSensor::done(Clock::time_point now) const
 {
-    bool const made = (options_.records != 0 && result_.records >= options_.records) || now - start_ >= options_.most;
+    bool const made =
+        ended_ || (options_.records != 0 && result_.records >= options_.records) || now - start_ >= options_.most;
     return made && flights_.empty();
 }
 
 std::uint64_t LoadSensor::due_records(Clock::time_point now) const
 {
-    if (now - start_ >= options_.most)
+    if (ended_ || now - start_ >= options_.most)
         return 0;
     std::uint64_t due = options_.records == 0 ? ~std::uint64_t{0} : options_.records;
     if (options_.records_per_second > 0)
@@ -106,7 +106,7 @@ bool LoadSensor::make_and_send(Clock::time_point now)
             ++result_.limited_polls;
             break;
         }
-        if (!options_.blast && static_cast<double>(flights_.size()) >= window_)
+        if (!options_.blast && static_cast<double>(flights_.size()) >= std::max(window_, 1.0))
             break;
         std::size_t const record_bytes = options_.rules.shape == generator::Shape::headers ? 32 : 4128;
         bool const last = options_.records != 0 && due == options_.records - result_.records;
@@ -121,15 +121,43 @@ bool LoadSensor::make_and_send(Clock::time_point now)
             slot.data.resize(wire::max_slot_bytes);
         }
         make_slot(slot, due);
-        slot.first_sent = now;
-        send_fragments(number, slot, all_of(slot.fragments), now);
+        slot.first_sent = slot.last_sent = now;
+        slot.to_send = all_of(slot.fragments);
         made = true;
-        if (options_.blast)
+        if (options_.blast) {
+            send_fragments(number, slot, slot.to_send, now);
             free_up_to(number + 1, now);
+        }
         if (options_.blast || result_.slots % 16 == 0)
             break; // the others' turn
     }
     return made;
+}
+
+/// Sends what is due at the pace of one window a round trip, a little faster so that the window stays the limit.
+bool LoadSensor::drain(Clock::time_point now)
+{
+    double const pace = 1.25 * window_ * wire::max_slot_bytes / std::max(rtt_s_, 0.001);
+    double const elapsed = std::min(seconds(now - refilled_at_), 0.01);
+    refilled_at_ = now;
+    tokens_ = std::min(tokens_ + pace * elapsed, std::max(pace * 0.002, 1.0 * wire::max_slot_bytes));
+    bool sent = false;
+    for (std::size_t i = 0; i < flights_.size() && tokens_ > 0; ++i) {
+        Slot& slot = flights_[i];
+        std::uint64_t chosen = 0;
+        for (std::uint64_t rest = slot.to_send; rest != 0 && tokens_ > 0; rest &= rest - 1) {
+            chosen |= rest & -rest;
+            tokens_ -= static_cast<double>(options_.fragment_bytes);
+        }
+        if (chosen == 0)
+            continue;
+        result_.resent += static_cast<std::uint64_t>(std::popcount(chosen & slot.sent_once));
+        send_fragments(oldest_ + i, slot, chosen, now);
+        slot.to_send &= ~chosen;
+        slot.sent_once |= chosen;
+        sent = true;
+    }
+    return sent;
 }
 
 void LoadSensor::make_slot(Slot& slot, std::uint64_t limit)

@@ -65,6 +65,8 @@ public:
 
     /// Takes acknowledgements and sends what is due. True: something was done.
     bool poll(Clock::time_point now);
+    /// Makes no more records.
+    void end() { ended_ = true; }
     /// Everything that will be made is made and acknowledged.
     [[nodiscard]] bool done(Clock::time_point now) const;
     [[nodiscard]] bool may_make(Clock::time_point now) const;
@@ -79,6 +81,8 @@ private:
         std::uint32_t bytes{};
         std::uint16_t fragments{};
         std::uint64_t received{}; ///< bit i: fragment i has arrived
+        std::uint64_t to_send{};  ///< bit i: fragment i shall go when the pace allows
+        std::uint64_t sent_once{};
         std::uint64_t last_counter{};
         unsigned attempts{};
         Clock::time_point first_sent;
@@ -91,6 +95,7 @@ private:
     [[nodiscard]] std::uint64_t due_records(Clock::time_point now) const;
     void make_slot(Slot& slot, std::uint64_t limit);
     bool make_and_send(Clock::time_point now);
+    bool drain(Clock::time_point now);
     void send_fragments(std::uint64_t number, Slot& slot, std::uint64_t fragments, Clock::time_point now);
     void put_fragment(std::uint64_t number, Slot const& slot, unsigned index, std::uint8_t* at, std::size_t bytes);
     bool transmit(std::uint8_t const* bytes, std::size_t count, std::size_t segment);
@@ -117,17 +122,21 @@ private:
     std::uint64_t ack_counter_ = 0;
     std::vector<std::uint64_t> retired_;
     bool hello_acknowledged_ = false;
+    bool ended_ = false;
     std::deque<Slot> flights_;
     std::vector<std::vector<std::uint8_t>> spare_; ///< buffers of freed slots
     std::uint64_t oldest_ = 0;                     ///< number of flights_.front()
     std::uint64_t limit_ = 0;                      ///< the collector takes slots below; 0: it has not said
-    double window_ = 8;
+    double window_ = 8;                            ///< slots; below 1 it still sets the pace
+    bool lost_before_ = false;                     ///< from the first loss on the window grows slowly
+    double tokens_ = 0;                            ///< bytes that may go now
+    Clock::time_point refilled_at_{};
     Clock::time_point shrunk_at_{};
     Clock::time_point next_second_{};
     Clock::time_point next_timer_{};
     Clock::time_point last_made_{};
     double rtt_s_ = 0.05;
-    double rtt_variation_s_ = 0.025;
+    double rtt_variation_s_ = 0.2; ///< at first nothing is known: no repeats before most of a second
     std::array<Clock::time_point, 8192> sent_at_{};
     std::vector<std::uint8_t> scratch_;
     std::vector<std::vector<std::uint8_t>> prepared_;

@@ -11,7 +11,7 @@
 namespace undercroft::load {
 namespace {
 
-constexpr double least_window = 4;
+constexpr double least_window = 0.25;
 constexpr std::uint64_t reorder_margin = 8;
 
 double seconds(Clock::duration duration)
@@ -101,7 +101,8 @@ void LoadSensor::free_up_to(std::uint64_t next_slot, Clock::time_point now)
         flights_.pop_front();
         ++oldest_;
         ++result_.acknowledged_slots;
-        window_ = std::min(window_ + 1, static_cast<double>(options_.in_flight));
+        window_ += lost_before_ && window_ > 1 ? 1 / window_ : 1;
+        window_ = std::min(window_, static_cast<double>(options_.in_flight));
     }
 }
 
@@ -111,8 +112,10 @@ void LoadSensor::take_entries(std::span<std::uint8_t const> entries)
         wire::AckEntry entry;
         std::memcpy(&entry, entries.data(), sizeof(entry));
         std::uint64_t const slot = entry.slot.get();
-        if (slot >= oldest_ && slot - oldest_ < flights_.size())
-            flights_[slot - oldest_].received |= entry.received.get();
+        if (slot < oldest_ || slot - oldest_ >= flights_.size())
+            continue;
+        flights_[slot - oldest_].received |= entry.received.get();
+        flights_[slot - oldest_].to_send &= ~entry.received.get();
     }
 }
 
@@ -121,11 +124,10 @@ void LoadSensor::repeat_lost(std::uint64_t highest, Clock::time_point now)
     // Only slots within the ones that acknowledgements can speak of: of others nothing is known.
     for (std::size_t i = 0; i < std::min<std::size_t>(flights_.size(), wire::max_ack_entries); ++i) {
         Slot& slot = flights_[i];
-        if (slot.missing() == 0 || highest < slot.last_counter + reorder_margin ||
+        if (slot.to_send != 0 || slot.missing() == 0 || highest < slot.last_counter + reorder_margin ||
             seconds(now - slot.last_sent) < rtt_s_ * 1.25)
             continue;
-        result_.resent += static_cast<std::uint64_t>(__builtin_popcountll(slot.missing()));
-        send_fragments(oldest_ + i, slot, slot.missing(), now);
+        slot.to_send = slot.missing();
         shrink(window_ * 7 / 8, now);
     }
 }
@@ -136,15 +138,14 @@ void LoadSensor::repeat_late(Clock::time_point now)
     for (std::size_t i = 0; i < flights_.size(); ++i) {
         Slot& slot = flights_[i];
         double const wait = std::min(timeout * static_cast<double>(1U << std::min(slot.attempts, 6U)), 2.0);
-        if (slot.missing() == 0 || seconds(now - slot.last_sent) < wait)
+        if (slot.to_send != 0 || slot.missing() == 0 || seconds(now - slot.last_sent) < wait)
             continue;
         // After several timeouts the path is probably dead: one slot at a time asks whether it lives.
         if (slot.attempts >= 3 && i > 0)
             break;
         ++slot.attempts;
         ++result_.timeouts;
-        result_.resent += static_cast<std::uint64_t>(__builtin_popcountll(slot.missing()));
-        send_fragments(oldest_ + i, slot, slot.missing(), now);
+        slot.to_send = slot.missing();
         shrink(window_ / 2, now);
     }
 }
@@ -155,6 +156,7 @@ void LoadSensor::shrink(double to, Clock::time_point now)
     if (seconds(now - shrunk_at_) < rtt_s_)
         return;
     shrunk_at_ = now;
+    lost_before_ = true;
     window_ = std::max(to, least_window);
 }
 

@@ -132,7 +132,8 @@ TEST_F(FsckTest, DamagedFileIsSetAsideAndItsRowsAreMissed)
 
 TEST_F(FsckTest, MissingContentIsCounted)
 {
-    ASSERT_EQ(content.size(), 1U);
+    ASSERT_EQ(content.size(), 2U); // four blocks of the first slot, one of the second
+    std::ranges::sort(content);
     fs::remove(content[0]);
     auto const report = check();
     EXPECT_EQ(report.problems, 3U); // each record file has rows that refer to it

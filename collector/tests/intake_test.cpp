@@ -59,24 +59,31 @@ protected:
     }
     Intake::Verdict take(std::vector<std::uint8_t> datagram) { return take(std::move(datagram), sensor_peer); }
 
-    /// The next acknowledgement that the sensor's socket gets: header fields and body.
+    /// An acknowledgement that the sensor's socket gets: header fields and body.
     struct Ack {
         wire::DatagramHeader header;
         wire::AckBody body;
     };
+    std::vector<Ack> next_acks(Socket& at)
+    {
+        std::vector<Ack> acks;
+        pollfd descriptor{at.fd(), POLLIN, 0};
+        std::size_t const count = ::poll(&descriptor, 1, 200) <= 0 ? 0 : at.receive();
+        for (std::size_t i = 0; i < count; ++i) {
+            auto const datagram = at.datagram(i).bytes;
+            Ack& ack = acks.emplace_back();
+            std::memcpy(&ack.header, datagram.data(), sizeof(ack.header));
+            EXPECT_TRUE(wire::open(wire::derive_key(key, wire::Direction::from_collector, boot_a.machine, boot_a.boot,
+                                                    ack.header.instance.get()),
+                                   datagram));
+            std::memcpy(&ack.body, datagram.data() + sizeof(ack.header), sizeof(ack.body));
+        }
+        return acks;
+    }
     std::optional<Ack> next_ack(Socket& at)
     {
-        pollfd descriptor{at.fd(), POLLIN, 0};
-        if (::poll(&descriptor, 1, 200) <= 0 || at.receive() == 0)
-            return std::nullopt;
-        auto const datagram = at.datagram(0).bytes;
-        Ack ack;
-        std::memcpy(&ack.header, datagram.data(), sizeof(ack.header));
-        EXPECT_TRUE(wire::open(wire::derive_key(key, wire::Direction::from_collector, boot_a.machine, boot_a.boot,
-                                                ack.header.instance.get()),
-                               datagram));
-        std::memcpy(&ack.body, datagram.data() + sizeof(ack.header), sizeof(ack.body));
-        return ack;
+        auto const acks = next_acks(at);
+        return acks.empty() ? std::nullopt : std::optional{acks.front()};
     }
 
     static Peer peer_of(Socket const& socket)
@@ -158,9 +165,9 @@ TEST_F(IntakeTest, StreamsOfOneSensorAreKeptApart)
     commit();
     intake.acknowledge(lane, collector_socket);
     std::set<std::uint16_t> acknowledged;
-    while (auto const ack = next_ack(sensor_socket)) {
-        EXPECT_EQ(ack->body.next_slot.get(), 1U);
-        acknowledged.insert(ack->header.stream.get());
+    for (auto const& ack : next_acks(sensor_socket)) {
+        EXPECT_EQ(ack.body.next_slot.get(), 1U);
+        acknowledged.insert(ack.header.stream.get());
     }
     EXPECT_EQ(acknowledged, (std::set<std::uint16_t>{1, 2}));
     ASSERT_TRUE(store.close());

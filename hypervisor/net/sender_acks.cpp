@@ -108,11 +108,11 @@ void Sender::on_ack(wire::DatagramHeader const& header, std::span<std::uint8_t c
 
     std::uint64_t const highest = ack.highest_counter.get();
     bool good = highest <= counter_;
+    Delivery* delivery = nullptr;
     if (good && header.stream.get() == static_cast<std::uint16_t>(wire::Stream::control)) {
         if (hello_counter_ != 0 && highest >= hello_counter_)
             hello_acknowledged_ = true;
     } else if (good) {
-        Delivery* delivery = nullptr;
         for (std::size_t i = 0; i < stream_count_; ++i)
             if (header.stream.get() == static_cast<std::uint16_t>(deliveries_[i].stream()))
                 delivery = &deliveries_[i];
@@ -132,6 +132,8 @@ void Sender::on_ack(wire::DatagramHeader const& header, std::span<std::uint8_t c
     take_rtt_sample(highest, now);
     for (std::size_t i = 0; i < stream_count_; ++i)
         deliveries_[i].heard(now);
+    if (delivery != nullptr)
+        delivery->set_limit(header.first_sequence.get());
 }
 
 void Sender::take_rtt_sample(std::uint64_t counter, Tsc now)
