@@ -11,6 +11,7 @@ FUZZ_SECONDS ?= 60
 TESTS ?= .*
 SHELL := /bin/bash
 VENV ?= $(or $(UNDERCROFT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/undercroft)/venv
+WITNESS = $(VENV)/bin/python testbed/witness/run.py
 CMAKE_BUILD = cmake --build $(BUILD) -j $(JOBS)
 .DEFAULT_GOAL := all
 .PHONY: all setup configure build programs test unit soak demo bench fuzz format lint clean
@@ -34,7 +35,8 @@ unit: build
 # Hours' worth of faults in a quarter of an hour: 200 kills, a partition of 60 s.
 soak: build
 	@python3 collector/tests/faults/matrix.py $(BUILD)/bin --soak --results $(BUILD)/soak.json
-	@UNDERCROFT_MEMORY_SECONDS=3600 ctest --test-dir $(BUILD) --output-on-failure -L memory -R "_load|survival" --timeout 5400
+	@for mode in access written snapshot watch; do UNDERCROFT_MEMORY_SECONDS=3600 $(WITNESS) make memory_$${mode}_load --build $(BUILD) || exit 1; done
+	@UNDERCROFT_MEMORY_SECONDS=3600 $(WITNESS) judge memory_survival --build $(BUILD)
 demo:
 	@started=$$(date +%s.%N) && tools/setup && installed=$$(date +%s.%N) && \
 	    $(MAKE) --no-print-directory programs && \
