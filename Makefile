@@ -13,6 +13,7 @@ FUZZ_SECONDS ?= 60
 TESTS ?= .*
 SHELL := /bin/bash
 VENV ?= $(or $(UNDERCROFT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/undercroft)/venv
+WITNESS = $(VENV)/bin/python testbed/witness/run.py
 CMAKE_BUILD = cmake --build $(BUILD) -j $(JOBS)
 .DEFAULT_GOAL := all
 .PHONY: all setup setup-hdfs configure build programs test unit soak demo bench fuzz package format lint clean
@@ -38,6 +39,8 @@ unit: build
 # Hours' worth of faults in a quarter of an hour: 200 kills, a partition of 60 s.
 soak: build
 	@python3 collector/tests/faults/matrix.py $(BUILD)/bin --soak --results $(BUILD)/soak.json
+	@for mode in access written snapshot watch; do UNDERCROFT_MEMORY_SECONDS=3600 $(WITNESS) make memory_$${mode}_load --build $(BUILD) || exit 1; done
+	@UNDERCROFT_MEMORY_SECONDS=3600 $(WITNESS) judge memory_survival --build $(BUILD)
 demo:
 	@started=$$(date +%s.%N) && tools/setup && installed=$$(date +%s.%N) && \
 	    $(MAKE) --no-print-directory programs && \
@@ -45,6 +48,8 @@ demo:
 bench: programs
 	@$(CMAKE_BUILD) --target uc_entropy_speed uc_sensor_load uc_store_check uc_store_scan uc_udp_sink
 	@python3 bench/run.py --build $(BUILD)
+	@$(CMAKE_BUILD) --target uc_guest_stream uc_guest_system_set
+	@python3 bench/memory.py --build $(BUILD)
 	@$(VENV)/bin/python bench/collect.py --build $(BUILD)
 package: programs
 	@$(CMAKE_BUILD) --target package_files undercroft_mb2

@@ -78,6 +78,15 @@ TARGETS = {
         ("instructions_per_exit", "instructions"), ("exits_per_ide_dma_command", "exits/command"),
         ("instructions_per_ide_dma_command", "instructions"), ("exits_per_idle_second", "exits/s"),
         ("instructions_per_idle_second", "instructions/s")) for vendor in ("vmx", "svm")},
+    # The memory monitor (bench/memory.py).
+    "mem_2a_best_pages_per_s_under_5pct": Target("pages/s"),
+    "mem_watch_pages_per_s_at_5pct": Target("pages/s"),
+    "mem_watch_gain_at_5pct": Target("times", at_least=100),
+    "mem_written_pages_stream_ratio": Target("times", at_most=1.5),
+    "mem_snapshot_system_ratio": Target("times", at_most=1.05),
+    "mem_snapshot_mb_per_s": Target("MB/s"),
+    "mem_exits_per_record_2a": Target("exits/record"),
+    "mem_exits_per_record_watch": Target("exits/record"),
 }
 
 

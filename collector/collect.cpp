@@ -8,10 +8,13 @@
 
 #include <csignal>
 #include <cstdio>
+#include <optional>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "collector/control/desk.hpp"
+#include "collector/control/server.hpp"
 #include "collector/hdfs/metrics.hpp"
 #include "collector/hdfs/uploader.hpp"
 #include "collector/intake.hpp"
@@ -116,6 +119,9 @@ private:
     Store store_;
     Intake intake_;
     Intake::Lane lane_{counters_};
+    Counters control_counters_;
+    Intake::Lane control_lane_{control_counters_};
+    std::optional<ControlServer> control_;
     ProgressLine progress_;
     bool store_failing_ = false;
     Clock::time_point next_commit_{};
@@ -139,6 +145,10 @@ int Collector::run(Signals const& signals, Surroundings& surroundings)
         surroundings.metrics().add([this](Exposition& out) { write_hdfs_figures(out, hdfs_->figures()); });
     auto const listener =
         surroundings.start(*this, options_.store.folder, "listening on " + receivers_.local_address());
+    if (!options_.control_socket.empty())
+        control_.emplace(options_.control_socket, [this](ControlCall const& call) {
+            return carry_out(call, intake_, control_lane_, receivers_.socket());
+        });
     announce();
     while (wait(signals)) {
         auto const now = Clock::now();
@@ -249,7 +259,7 @@ CounterValues Collector::counters() const
 {
     CounterValues sum = receivers_.counters();
     for (std::size_t i = 0; i < counter_count; ++i)
-        sum[i] += counters_.at(i);
+        sum[i] += counters_.at(i) + control_counters_.at(i);
     return sum;
 }
 
@@ -295,6 +305,7 @@ void Collector::finish_upload()
 
 int Collector::finish()
 {
+    control_.reset();
     receivers_.stop();
     // The batch on its way, then the rest; both are acknowledged before the sensors lose sight of this collector.
     bool complete = store_.commit_running();

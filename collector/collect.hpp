@@ -20,6 +20,7 @@ struct CollectOptions {
     std::set<Id> machines;
     std::string metrics_file;
     std::string ready_file;
+    std::string control_socket; ///< empty: none
     bool progress = false;
     std::optional<double> exit_after_idle_s;
     SurroundingsOptions surroundings;

@@ -156,6 +156,11 @@ void add_report_options(CLI::App& command, Arguments& arguments)
                     "every counter as JSON, replaced each second and at the end")
         ->type_name("FILE")
         ->group("report");
+    command
+        .add_option("--control-socket", arguments.options.control_socket,
+                    "UNIX socket for `undercroft control`, readable by this user only")
+        ->type_name("PATH")
+        ->group("report");
     command.add_option("--ready-file", arguments.options.ready_file, "made, with the address in it, once listening")
         ->type_name("FILE")
         ->group("report");

@@ -129,6 +129,8 @@ Intake::Verdict Intake::take_opened(Lane& lane, Boot& boot, std::span<std::uint8
         return take_data(lane, boot, *data, now_utc_ns);
     if (auto const* const hello = std::get_if<HelloMessage>(&*message))
         return take_hello(lane, boot, *hello);
+    if (auto const* const answer = std::get_if<AnswerMessage>(&*message))
+        return take_answer(lane, boot, *answer);
     return take_status(lane, boot, std::get<StatusMessage>(*message));
 }
 

@@ -4,8 +4,12 @@
 // with its lane; sensors are locked one by one. Nothing is allocated for a sender before one of its datagrams has
 // verified.
 #include <array>
+#include <chrono>
+#include <condition_variable>
+#include <expected>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <shared_mutex>
 #include <unordered_map>
@@ -18,6 +22,7 @@
 #include "collector/snapshot.hpp"
 #include "collector/store/machine_files.hpp"
 #include "collector/store/store.hpp"
+#include "wire/control.hpp"
 
 namespace undercroft::collector {
 
@@ -68,6 +73,19 @@ public:
     /// Offers the store what it could not take earlier.
     void retry(std::uint64_t now_utc_ns);
 
+    /// The sensor's answer to a command.
+    struct Answer {
+        wire::AnswerBody body;
+        std::vector<wire::MemoryStatus> states;
+    };
+    enum class CommandFailure { machine_unknown, no_answer };
+    /// Sends a command to the latest start of a machine, again and again until its answer comes or the time is over.
+    /// `more` follows the CommandBody. For one thread at a time, with a lane of its own.
+    [[nodiscard]] std::expected<Answer, CommandFailure> command(Lane& lane, Socket const& socket, Id const& machine,
+                                                                wire::ControlCommand command,
+                                                                std::span<std::uint8_t const> more,
+                                                                std::chrono::milliseconds patience);
+
     /// Bytes of incomplete and out-of-order slots.
     [[nodiscard]] std::size_t waiting_bytes() const { return budget_.used; }
     [[nodiscard]] std::vector<SensorFigures> sensors() const;
@@ -94,8 +112,10 @@ private:
         std::uint64_t last_heard_utc_ns = 0;
         bool without_key = false; ///< the key was taken away
         bool control_ack_due = false;
-        bool queued = false;  ///< is in a receiving lane's due_
-        bool changed = false; ///< is in changed_
+        bool queued = false;              ///< is in a receiving lane's due_
+        bool changed = false;             ///< is in changed_
+        std::uint64_t command_number = 0; ///< of the last command
+        std::optional<Answer> answer;     ///< to it
         std::array<StreamState, streams.size()> stream;
     };
 
@@ -107,6 +127,10 @@ private:
     Verdict take_data(Lane& lane, Boot& boot, DataFragment const& data, std::uint64_t now_utc_ns);
     Verdict take_hello(Lane& lane, Boot& boot, HelloMessage const& hello);
     Verdict take_status(Lane& lane, Boot& boot, StatusMessage const& status);
+    Verdict take_answer(Lane& lane, Boot& boot, AnswerMessage const& message);
+    [[nodiscard]] Boot* latest_start(Id const& machine) const;
+    void send_command(Lane& lane, Socket const& socket, Boot& boot, wire::CommandBody const& body,
+                      std::span<std::uint8_t const> more) const;
     StreamState& state_of(Lane& lane, Boot& boot, wire::Stream stream);
     void deliver(Boot& boot, StreamState& state, std::uint64_t now_utc_ns);
     static void queue_ack(Lane& lane, Boot& boot);
@@ -125,9 +149,10 @@ private:
     std::uint64_t instance_; ///< random for each start, so that acknowledgements never share a nonce
     mutable std::shared_mutex boots_mutex_;
     std::unordered_map<BootKey, std::unique_ptr<Boot>, BootKeyHash> boots_;
-    std::mutex changed_mutex_;      ///< taken after a boot's mutex, never before
-    std::vector<Boot*> changed_;    ///< have handed slots to the store since commit_started
-    std::vector<Boot*> committing_; ///< wait for commit_finished
+    std::condition_variable answered_; ///< an answer came; waits with a boot's mutex
+    std::mutex changed_mutex_;         ///< taken after a boot's mutex, never before
+    std::vector<Boot*> changed_;       ///< have handed slots to the store since commit_started
+    std::vector<Boot*> committing_;    ///< wait for commit_finished
 };
 
 } // namespace undercroft::collector

@@ -39,6 +39,7 @@ std::unique_ptr<CLI::App> command_tree(int& exit_code)
     root->require_subcommand(1);
     root->footer("`undercroft COMMAND --help` explains a command.");
     collector::register_collect_commands(*root, exit_code);
+    collector::register_control_command(*root, exit_code);
     collector::register_hdfs_commands(*root, exit_code);
     preflight::register_preflight_commands(*root, exit_code);
 #if HAVE_ANALYSIS

@@ -1,11 +1,11 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "ucctl/commands.hpp"
 
-#include "ucctl/memory_command.hpp"
+#include "control_cli/memory_command.hpp"
 
 namespace undercroft::ucctl {
 
-void add_commands(CLI::App& app, Options& options, MemoryArguments& memory)
+void add_commands(CLI::App& app, Options& options, control_cli::MemoryArguments& memory)
 {
     app.description("Controls the Undercroft sensor beneath this machine.");
     app.footer(
@@ -23,7 +23,7 @@ void add_commands(CLI::App& app, Options& options, MemoryArguments& memory)
     app.add_subcommand("stop", "switch capture off");
     app.add_subcommand("counters", "show all counters that are not zero");
     app.add_subcommand("version", "show the versions of ucctl and sensor, and which boot this is");
-    add_memory_command(app, memory);
+    control_cli::add_memory_command(app, memory);
     auto* const log = app.add_subcommand("log", "show the sensor's log");
     log->add_flag("-f,--follow", options.follow, "keep showing new lines (JSON: one object per batch)");
     log->add_option("--from", options.from_line, "first line number to show");

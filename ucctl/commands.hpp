@@ -3,7 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
-#include "ucctl/memory_options.hpp"
+#include "control_cli/memory_options.hpp"
 
 namespace undercroft::ucctl {
 
@@ -15,6 +15,6 @@ struct Options {
 };
 
 /// Adds the commands; which one was chosen, the caller asks the app.
-void add_commands(CLI::App& app, Options& options, MemoryArguments& memory);
+void add_commands(CLI::App& app, Options& options, control_cli::MemoryArguments& memory);
 
 } // namespace undercroft::ucctl

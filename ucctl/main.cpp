@@ -5,17 +5,19 @@
 #include <iostream>
 #include <thread>
 
+#include "control_cli/memory_command.hpp"
+#include "control_cli/memory_report.hpp"
 #include "ucctl/client.hpp"
 #include "ucctl/commands.hpp"
 #include "ucctl/key_file.hpp"
 #include "ucctl/machine_linux.hpp"
-#include "ucctl/memory_report.hpp"
 #include "ucctl/report.hpp"
 
 namespace {
 
 using namespace undercroft;
 using namespace undercroft::ucctl;
+using namespace undercroft::control_cli;
 
 enum ExitCode : int { exit_done = 0, exit_failed = 1, exit_usage = 2, exit_no_sensor = 3 };
 

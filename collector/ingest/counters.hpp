@@ -40,6 +40,9 @@ namespace undercroft::collector {
     X(boots_refused, true, "more starts of sensors than one run of the collector keeps apart")                         \
     X(hello_malformed, true, "hello with bad fields")                                                                  \
     X(hello_stale, true, "hello older than one already seen")                                                          \
+    X(commands_sent, false, "command datagrams sent to sensors, repeated ones included")                               \
+    X(answers_received, false, "authentic answers to commands")                                                        \
+    X(answer_malformed, true, "answer with bad fields")                                                                \
     X(status_malformed, true, "status with bad fields")                                                                \
     X(status_stale, true, "status older than one already seen")                                                        \
     X(data_malformed, true, "data with bad fields")                                                                    \

@@ -6,6 +6,8 @@
 
 #include <poll.h>
 
+#include <thread>
+
 #include "collector/report.hpp"
 #include "collector/tests/slots.hpp"
 #include "collector/tests/store_folder.hpp"
@@ -171,6 +173,68 @@ TEST_F(IntakeTest, StreamsOfOneSensorAreKeptApart)
     ASSERT_TRUE(store.close());
     EXPECT_EQ(position_from_files(stream_folder(folder.path(), boot_a, wire::Stream::storage)), (StreamPosition{1, 4}));
     EXPECT_EQ(position_from_files(stream_folder(folder.path(), boot_a, wire::Stream::memory)), (StreamPosition{1, 3}));
+}
+
+TEST_F(IntakeTest, ACommandIsRepeatedUntilItsAnswerComes)
+{
+    ASSERT_EQ(take(data_datagram(0, 0, 3)), Intake::Verdict::accepted);
+    wire::MemoryRequest request{};
+    request.mode = std::uint16_t{4};
+    auto const* const raw = reinterpret_cast<std::uint8_t const*>(&request);
+    Counters own;
+    Intake::Lane own_lane{own};
+    std::expected<Intake::Answer, Intake::CommandFailure> answer = std::unexpected{Intake::CommandFailure::no_answer};
+    std::thread asking{[&] {
+        answer = intake.command(own_lane, collector_socket, boot_a.machine, wire::ControlCommand::memory,
+                                {raw, sizeof(request)}, std::chrono::seconds{20});
+    }};
+    wire::CommandBody body{};
+    for (int sent = 0; sent < 3; ++sent) { // the first two get lost
+        pollfd descriptor{sensor_socket.fd(), POLLIN, 0};
+        ASSERT_EQ(::poll(&descriptor, 1, 5000), 1);
+        ASSERT_EQ(sensor_socket.receive(), 1U);
+        auto const datagram = sensor_socket.datagram(0).bytes;
+        ASSERT_EQ(datagram.size(), wire::datagram_overhead + sizeof(body) + sizeof(request));
+        wire::DatagramHeader header;
+        std::memcpy(&header, datagram.data(), sizeof(header));
+        ASSERT_EQ(header.type.get(), static_cast<std::uint8_t>(wire::Type::command));
+        ASSERT_TRUE(wire::open(
+            wire::derive_key(key, wire::Direction::from_collector, boot_a.machine, boot_a.boot, header.instance.get()),
+            datagram));
+        std::uint64_t const number = body.number.get();
+        std::memcpy(&body, datagram.data() + sizeof(header), sizeof(body));
+        if (sent > 0) {
+            EXPECT_EQ(body.number.get(), number);
+        }
+        EXPECT_EQ(std::memcmp(datagram.data() + sizeof(header) + sizeof(body), raw, sizeof(request)), 0);
+    }
+    wire::AnswerBody said{};
+    said.number = body.number.get() - 1; // of another command
+    said.result = std::uint16_t{5};
+    std::vector<std::uint8_t> plaintext(sizeof(said) + 4 * sizeof(wire::MemoryStatus));
+    std::memcpy(plaintext.data(), &said, sizeof(said));
+    EXPECT_EQ(take(sealed(wire::Type::answer, plaintext)), Intake::Verdict::accepted);
+    said.number = body.number;
+    std::memcpy(plaintext.data(), &said, sizeof(said));
+    EXPECT_EQ(take(sealed(wire::Type::answer, plaintext)), Intake::Verdict::accepted);
+    asking.join();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->body.result.get(), 5U);
+    EXPECT_EQ(answer->states.size(), 4U);
+    plaintext.push_back(0);
+    EXPECT_EQ(take(sealed(wire::Type::answer, plaintext)), Intake::Verdict::rejected);
+}
+
+TEST_F(IntakeTest, ACommandForNobodyOrWithoutAnswerFails)
+{
+    using Failure = Intake::CommandFailure;
+    auto const ask = [&] {
+        return intake.command(lane, collector_socket, boot_a.machine, wire::ControlCommand::stop, {},
+                              std::chrono::milliseconds{50});
+    };
+    EXPECT_EQ(ask().error(), Failure::machine_unknown);
+    take(data_datagram(0, 0, 3));
+    EXPECT_EQ(ask().error(), Failure::no_answer);
 }
 
 TEST_F(IntakeTest, DuplicateIsAcknowledgedAgain)

@@ -72,7 +72,7 @@ int main(int argc, char** argv)
 
         CLI::App control{"", "ucctl"};
         ucctl::Options options;
-        ucctl::MemoryArguments memory;
+        control_cli::MemoryArguments memory;
         ucctl::add_commands(control, options, memory);
         writer.page(outline(control));
         writer.completion(outline(control));

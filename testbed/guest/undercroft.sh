@@ -32,3 +32,16 @@ timed() {
     result "$name" "{\"seconds\":$(awk "BEGIN{print $(uptime_seconds)-$started}"),\"status\":$status}"
     return $status
 }
+# memory_load SECONDS: memory that is written all the time, and the test disk, if there is one.
+memory_load() {
+    mixed=$(disk test0)
+    if [ -b "$mixed" ]; then
+        fio --name=mix --filename="$mixed" --rw=randrw --bs=4k --direct=1 --ioengine=libaio --iodepth=4 --time_based --runtime="$1" \
+            --output-format=json --output=/tmp/fio.json &
+    fi
+    stress-ng --vm 2 --vm-bytes 48M --timeout "$1" --metrics-brief >/tmp/stress 2>&1 || return 1
+    report_file stress /tmp/stress
+    [ -b "$mixed" ] || return 0
+    wait $! || return 1
+    report_file fio-mix.json /tmp/fio.json
+}

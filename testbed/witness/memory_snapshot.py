@@ -2,13 +2,17 @@
 """Consistent snapshots against QEMU's own copy of memory from the instant at which they were armed."""
 from __future__ import annotations
 
+import base64
 import json
 import struct
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from testbed.btf import make_table
 from testbed.gdbstub import Gdb
 from testbed.monitor import Monitor
 
@@ -21,6 +25,8 @@ ARMED = "undercroft::memory::Snapshot::mark_standing("  # all CPUs are held, and
 SAVED_SWEEPS = 2  # a full one and one on top of it
 PAGE_BYTES = 4096
 LIME_HEADER = struct.Struct("<4sIQQ8x")
+PASSING = ("cat", "sh", "ps", "ucctl", "sleep", "tr", "sed", "stress-ng-vm")
+LEAST_PROCESSES = 20
 
 
 def saver(build: Build, folder: Path, socket: Path, memory_bytes: int) -> Callable[[str, Monitor], None]:
@@ -108,6 +114,7 @@ def check(run: Run, build: Build) -> Verdict:
         verdict.require(about["consistent"] and about["incremental"] == (number > 1), f"sweep {number}: {about}")
         verdict.merge(compare(dump, run.folder / f"armed-{number}.mem", f"sweep {number}"))
     verdict.merge(check_elf(run, build))
+    verdict.merge(check_volatility(run))
     return verdict
 
 
@@ -124,4 +131,31 @@ def check_elf(run: Run, build: Build) -> Verdict:
     shown = subprocess.run(["gdb", "-batch", "-nx", "-ex", f"core-file {core}", "-ex", f"output/x *(unsigned long*){address:#x}"],
                            capture_output=True, text=True, check=False)
     verdict.require(f"{expected:#x}" in shown.stdout.split()[-1:], f"gdb says {shown.stdout.strip()[-200:]!r} {shown.stderr.strip()[-200:]!r}, memory has {expected:#x}")
+    return verdict
+
+
+def check_volatility(run: Run) -> Verdict:
+    """Volatility 3 lists the guest's processes from the LiME file, by a symbol table made from the guest's own words."""
+    files = run.report["guest_files"]
+    folder = run.folder / "symbols"
+    (folder / "linux").mkdir(parents=True, exist_ok=True)
+    table = make_table(base64.b64decode(files["btf"]), files["kallsyms"], files["version"])
+    (folder / "linux" / "guest.json").write_text(json.dumps(table), encoding="ascii")
+    done = subprocess.run([Path(sys.executable).with_name("vol"), "-q", "--offline", "-r", "json", "-s", folder, "-f", run.folder / "sweep-1.lime", "linux.pslist"],
+                          capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        verdict = Verdict("Volatility lists the guest's processes")
+        verdict.problem(f"vol ended with {done.returncode}: {done.stderr.strip()[-800:]}")
+        return verdict
+    return compare_processes(files["processes"], json.loads(done.stdout))
+
+
+def compare_processes(said: str, listed: list[dict[str, Any]]) -> Verdict:
+    """`said`: lines of pid and name, shortly before the snapshot. Processes that come and go are no evidence."""
+    verdict = Verdict("Volatility lists the guest's processes")
+    found = {(int(row["PID"]), str(row["COMM"])) for row in listed}
+    expected = {(int(pid), name) for pid, _, name in (line.partition(" ") for line in said.splitlines()) if name not in PASSING}
+    verdict.fact(f"{len(found)} processes listed, {len(expected)} expected among them")
+    verdict.require(len(expected) >= LEAST_PROCESSES, f"the guest named {len(expected)} processes only")
+    verdict.differences("not listed", [f"{pid} {name}" for pid, name in sorted(expected - found)])
     return verdict

@@ -92,6 +92,14 @@ RUNS: dict[str, Setup] = {
     "forms": Setup(own("forms"), mode="header", disk_bytes=64 << 20, guest_programs=("forms",), timeout_s=150),
 }
 
+# Survival under load, two minutes of each mode, or as long as `make soak` says.
+SURVIVAL_S = int(os.environ.get("UNDERCROFT_MEMORY_SECONDS", "120"))
+MEMORY_MODES = ("access", "written", "snapshot", "watch")
+for _mode in MEMORY_MODES:
+    RUNS[f"memory_{_mode}_load"] = Setup(
+        f"memory-{_mode}", settings={"CONTROL_KEY": rig.IDENTITY.control_key, "SECONDS_EACH": str(SURVIVAL_S)}, cpus=2, memory="512M",
+        mode="header", disk_bytes=64 << 20, log_writes=False, guest_programs=("ucctl",), timeout_s=SURVIVAL_S + 600)
+
 
 def make(name: str, build: Build, folder: Path) -> None:
     setup, on_stage, lay = RUNS[name], None, None
@@ -241,6 +249,20 @@ class Judges:
         blocks, verdict = store.read_content(run.store)
         touched = memory_touch.Touched.parse(run.report["guest_files"]["fill"])
         verdict.merge(memory_touch.check_patterns(memory_store.of_mode(rows, "written"), blocks, touched, TOUCH_SEED))
+        return verdict
+
+    def memory_survival(self) -> Verdict:
+        """Each mode ran beneath load to its end; every record of both streams is in the store or in a stated gap, no storage record is lost."""
+        verdict = Verdict("guests survive each mode, and the store is complete")
+        for mode in MEMORY_MODES:
+            evidence = self._evidence(f"memory_{mode}_load")
+            verdict.merge(judge.complete(evidence))
+            rows = memory_store.read_rows(evidence.boot)
+            verdict.merge(memory_store.accounted(rows))
+            of_mode = memory_store.of_mode(rows, mode)
+            seconds = (of_mode[-1].time_ns - of_mode[0].time_ns) / 1e9 if of_mode else 0.0
+            verdict.fact(f"{mode}: {len(of_mode)} records in {seconds:.0f} s")
+            verdict.require(seconds >= SURVIVAL_S * 0.8, f"{mode}: ran {seconds:.0f} of {SURVIVAL_S} s")
         return verdict
 
     def memory_snapshot(self) -> Verdict:

@@ -4,7 +4,6 @@
 echo "$CONTROL_KEY" >/tmp/key
 memory() { ucctl --key-file /tmp/key --json memory "$@" | tr -d '\n'; }
 result started "$(memory watch --budget "${BUDGET:-5%}" ${OPTIONS:-})"
-stress-ng --vm 1 --vm-bytes 64M --timeout "${SECONDS_EACH:-20}" --metrics-brief >/tmp/stress 2>&1
-report_file stress /tmp/stress
+memory_load "${SECONDS_EACH:-20}" || exit 1
 result status "$(memory status)"
 result stopped "$(memory stop watch)"

@@ -13,9 +13,10 @@ LAYERS: dict[str, set[str]] = {
     "base": set(),
     "wire": {"base"},
     "hypervisor": {"base", "wire"},
-    "collector": {"base", "wire"},
+    "collector": {"base", "wire", "control_cli"},
     "analysis": {"base", "wire"},
-    "ucctl": {"base", "wire"},
+    "control_cli": {"base", "wire"},
+    "ucctl": {"base", "wire", "control_cli"},
     "program": {"base", "wire", "collector", "analysis", "ucctl"},
 }
 # Joins that are meant: a test that drives one part with another one.

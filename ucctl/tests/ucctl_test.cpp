@@ -7,11 +7,12 @@
 #include "hypervisor/control/tests/control_fixture.hpp"
 #include "ucctl/client.hpp"
 #include "ucctl/key_file.hpp"
-#include "ucctl/memory_options.hpp"
-#include "ucctl/memory_report.hpp"
+#include "control_cli/memory_options.hpp"
+#include "control_cli/memory_report.hpp"
 #include "ucctl/report.hpp"
 
 namespace undercroft::ucctl {
+using namespace control_cli;
 namespace {
 
 /// A machine with the sensor's real server under it.

@@ -50,5 +50,18 @@ class Compare(unittest.TestCase):
             memory_snapshot.lime_regions(self.path / "dump")
 
 
+class Processes(unittest.TestCase):
+    SAID = "1 init\n2 kthreadd\n77 cat\n" + "".join(f"{pid} worker {pid}\n" for pid in range(100, 120))
+
+    def test_those_that_stay_must_be_listed(self) -> None:
+        listed = [{"PID": 1, "COMM": "init"}, {"PID": 2, "COMM": "kthreadd"}, *({"PID": pid, "COMM": f"worker {pid}"} for pid in range(100, 120))]
+        self.assertTrue(memory_snapshot.compare_processes(self.SAID, listed).ok)
+        verdict = memory_snapshot.compare_processes(self.SAID, listed[:-1])
+        self.assertIn("not listed: 1\n      119 worker 119", "; ".join(verdict.problems))
+
+    def test_a_guest_that_names_nothing_proves_nothing(self) -> None:
+        self.assertFalse(memory_snapshot.compare_processes("1 init\n", [{"PID": 1, "COMM": "init"}]).ok)
+
+
 if __name__ == "__main__":
     unittest.main()

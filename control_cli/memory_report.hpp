@@ -6,11 +6,11 @@
 
 #include "wire/memory.hpp"
 
-namespace undercroft::ucctl {
+namespace undercroft::control_cli {
 
 [[nodiscard]] std::string memory_text(std::vector<wire::MemoryStatus> const& states);
 [[nodiscard]] std::string memory_json(std::vector<wire::MemoryStatus> const& states);
 /// A line for each thing that the processor or the configuration lacks; empty: nothing.
 [[nodiscard]] std::string missing_text(std::vector<wire::MemoryStatus> const& states);
 
-} // namespace undercroft::ucctl
+} // namespace undercroft::control_cli

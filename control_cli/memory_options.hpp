@@ -6,7 +6,7 @@
 
 #include "wire/memory.hpp"
 
-namespace undercroft::ucctl {
+namespace undercroft::control_cli {
 
 /// Empty text: the sensor's default.
 struct MemoryArguments {
@@ -34,4 +34,4 @@ struct MemoryArguments {
 /// "5%", "0.5%": thousandths, 1 ... 1000.
 [[nodiscard]] std::expected<std::uint16_t, std::string> parse_permille(std::string const& text);
 
-} // namespace undercroft::ucctl
+} // namespace undercroft::control_cli

@@ -1,5 +1,5 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
-#include "ucctl/memory_options.hpp"
+#include "control_cli/memory_options.hpp"
 
 #include <charconv>
 #include <limits>
@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-namespace undercroft::ucctl {
+namespace undercroft::control_cli {
 namespace {
 
 using wire::MemoryRequest;
@@ -181,4 +181,4 @@ Parsed<MemoryRequest> memory_request(MemoryArguments const& arguments)
     return request;
 }
 
-} // namespace undercroft::ucctl
+} // namespace undercroft::control_cli

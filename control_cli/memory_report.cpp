@@ -1,12 +1,12 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
-#include "ucctl/memory_report.hpp"
+#include "control_cli/memory_report.hpp"
 
 #include <array>
 #include <iomanip>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-namespace undercroft::ucctl {
+namespace undercroft::control_cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -159,4 +159,4 @@ std::string memory_json(std::vector<MemoryStatus> const& states)
     return json.dump() + '\n';
 }
 
-} // namespace undercroft::ucctl
+} // namespace undercroft::control_cli

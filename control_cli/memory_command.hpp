@@ -5,9 +5,9 @@
 #include <map>
 #include <string>
 
-#include "ucctl/memory_options.hpp"
+#include "control_cli/memory_options.hpp"
 
-namespace undercroft::ucctl {
+namespace undercroft::control_cli {
 namespace memory_command_detail {
 
 inline CLI::App* add_mode(CLI::App& memory, MemoryArguments& arguments, char const* name, wire::MemoryMode mode,
@@ -95,4 +95,4 @@ inline void add_memory_command(CLI::App& app, MemoryArguments& arguments)
     });
 }
 
-} // namespace undercroft::ucctl
+} // namespace undercroft::control_cli
