@@ -119,7 +119,7 @@ class Jobs(unittest.TestCase):
              "jobs/tests/run_jobs.py", file],
             env={**os.environ, "SPARK_LOCAL_IP": LOOPBACK, "PATH": f"{python.parent}:{os.environ['PATH']}", "HADOOP_USER_NAME": cls.hdfs.user,
                  "PYTHONDONTWRITEBYTECODE": "1", "SPARK_WORKER_DIR": str(cls.path / "work")},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=280)
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=380)
         if done.returncode != 0:
             raise AssertionError(done.stdout[-6000:])
 
