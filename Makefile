@@ -3,7 +3,9 @@
 #   make demo     one emulated machine from boot to heat map
 #   make test     everything that ctest knows, witnesses in the emulator included
 #   make bench    what the sensor costs, into $(BUILD)/bench.json
+#   make setup-hdfs   Apache Hadoop and PySpark into the cache: then make test runs the HDFS and Spark tests too
 #   make fuzz     each fuzz target for FUZZ_SECONDS
+#   make package  Debian packages, into $(BUILD)/packages
 #   make lint     formatting, static analysis and this repository's own rules; make format
 BUILD ?= build
 JOBS ?= $(shell nproc)
@@ -13,10 +15,12 @@ SHELL := /bin/bash
 VENV ?= $(or $(UNDERCROFT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/undercroft)/venv
 CMAKE_BUILD = cmake --build $(BUILD) -j $(JOBS)
 .DEFAULT_GOAL := all
-.PHONY: all setup configure build programs test unit soak demo bench fuzz format lint clean
+.PHONY: all setup setup-hdfs configure build programs test unit soak demo bench fuzz package format lint clean
 all: build
 setup:
 	@tools/setup
+setup-hdfs:
+	@tools/setup-hdfs
 configure: setup
 	@mkdir -p $(BUILD)
 	@cmake -S . -B $(BUILD) -G Ninja -DCMAKE_C_COMPILER=clang-19 -DCMAKE_CXX_COMPILER=clang++-19 \
@@ -42,6 +46,10 @@ bench: programs
 	@$(CMAKE_BUILD) --target uc_entropy_speed uc_sensor_load uc_store_check uc_store_scan uc_udp_sink
 	@python3 bench/run.py --build $(BUILD)
 	@$(VENV)/bin/python bench/collect.py --build $(BUILD)
+package: programs
+	@$(CMAKE_BUILD) --target package_files undercroft_mb2
+	@cd $(BUILD) && cpack -G DEB >cpack.log || { cat cpack.log; exit 1; }
+	@ls -l $(BUILD)/packages/*.deb
 fuzz: configure
 	@$(CMAKE_BUILD) --target fuzzers
 	@python3 -m tools.fuzz --build $(BUILD) --seconds $(FUZZ_SECONDS) --jobs $(JOBS)

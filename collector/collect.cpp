@@ -10,9 +10,10 @@
 #include <cstdio>
 
 #include <fmt/format.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "collector/hdfs/metrics.hpp"
+#include "collector/hdfs/uploader.hpp"
 #include "collector/intake.hpp"
 #include "collector/receivers.hpp"
 #include "collector/report.hpp"
@@ -33,26 +34,46 @@ std::uint64_t utc_now_ns()
         std::chrono::nanoseconds{std::chrono::system_clock::now().time_since_epoch()}.count());
 }
 
-/// SIGINT and SIGTERM as something to poll. Must exist before any thread.
-class StopSignals {
+/// SIGINT, SIGTERM and SIGHUP as something to poll. Must exist before any thread.
+class Signals {
 public:
-    StopSignals()
+    Signals()
     {
         sigset_t set;
         ::sigemptyset(&set);
         ::sigaddset(&set, SIGINT);
         ::sigaddset(&set, SIGTERM);
+        ::sigaddset(&set, SIGHUP);
         ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
         fd_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     }
-    ~StopSignals() { ::close(fd_); }
-    StopSignals(StopSignals const&) = delete;
-    StopSignals& operator=(StopSignals const&) = delete;
+    ~Signals() { ::close(fd_); }
+    Signals(Signals const&) = delete;
+    Signals& operator=(Signals const&) = delete;
     [[nodiscard]] int fd() const { return fd_; }
+    /// The signal that has come, or 0.
+    [[nodiscard]] std::uint32_t take() const
+    {
+        signalfd_siginfo signal{};
+        return ::read(fd_, &signal, sizeof(signal)) == sizeof(signal) ? signal.ssi_signo : 0;
+    }
 
 private:
     int fd_;
 };
+
+std::unique_ptr<HdfsUploader> make_uploader(CollectOptions const& options)
+{
+    if (options.hdfs.url.empty())
+        return nullptr;
+    return std::make_unique<HdfsUploader>(options.store.folder, options.hdfs);
+}
+
+StoreOptions observed_by(StoreOptions options, ClosedFileObserver* observer)
+{
+    options.observer = observer;
+    return options;
+}
 
 /// Receiving threads fill the store; this one makes batches durable and keeps an eye on everything.
 class Collector final : public SnapshotSource {
@@ -61,7 +82,8 @@ public:
         : options_{options}, receivers_{{.listen = options.listen,
                                          .receive_buffer_bytes = options.receive_buffer_bytes,
                                          .threads = options.receive_threads}},
-          store_{options.store}, intake_{KeyRing::read(options.key_file), options.machines, store_}
+          hdfs_{make_uploader(options)}, store_{observed_by(options.store, hdfs_.get())},
+          intake_{KeyRing::read(options.key_file), options.machines, store_}
     {
     }
 
@@ -69,12 +91,13 @@ public:
     Collector(Collector const&) = delete;
     Collector& operator=(Collector const&) = delete;
 
-    int run(StopSignals const& signals);
+    int run(Signals const& signals, Surroundings& surroundings);
     [[nodiscard]] CollectorSnapshot snapshot() const override;
 
 private:
     void announce();
-    [[nodiscard]] bool wait(StopSignals const& signals) const;
+    [[nodiscard]] bool wait(Signals const& signals);
+    void read_keys_again();
     void commit(Clock::time_point now);
     void commit_done();
     void commit_failed(Clock::time_point now);
@@ -83,11 +106,13 @@ private:
     void write_metrics();
     [[nodiscard]] bool idle_too_long(Clock::time_point now) const;
     int finish();
+    void finish_upload();
 
     CollectOptions const& options_;
     Counters counters_; ///< of this thread
     Event work_;
     Receivers receivers_;
+    std::unique_ptr<HdfsUploader> hdfs_; ///< null: no copy; outlives the store, which tells it of files
     Store store_;
     Intake intake_;
     Intake::Lane lane_{counters_};
@@ -107,24 +132,30 @@ void Collector::announce()
         replace_file(options_.ready_file, receivers_.local_address() + "\n", false);
 }
 
-int Collector::run(StopSignals const& signals)
+int Collector::run(Signals const& signals, Surroundings& surroundings)
 {
     receivers_.start(intake_, store_, work_);
+    if (hdfs_)
+        surroundings.metrics().add([this](Exposition& out) { write_hdfs_figures(out, hdfs_->figures()); });
+    auto const listener =
+        surroundings.start(*this, options_.store.folder, "listening on " + receivers_.local_address());
     announce();
     while (wait(signals)) {
         auto const now = Clock::now();
         commit(now);
         store_.roll_if_due(now);
+        surroundings.alive(now);
         if (now - last_second_ >= 1s)
             every_second(now);
         if (idle_too_long(now))
             break;
     }
+    surroundings.stopping();
     return finish();
 }
 
 /// Until there is something to do. False: a signal asks to stop.
-bool Collector::wait(StopSignals const& signals) const
+bool Collector::wait(Signals const& signals)
 {
     // While a commit runs, or a batch waits for its time, news of more are no reason to wake up.
     std::size_t const pending = store_.pending_bytes();
@@ -139,7 +170,22 @@ bool Collector::wait(StopSignals const& signals) const
     if (::poll(descriptors, 3, static_cast<int>(timeout.count())) < 0)
         return errno == EINTR;
     work_.clear();
-    return (descriptors[0].revents & POLLIN) == 0;
+    if ((descriptors[0].revents & POLLIN) == 0)
+        return true;
+    if (signals.take() != SIGHUP)
+        return false;
+    read_keys_again();
+    return true;
+}
+
+void Collector::read_keys_again()
+{
+    try {
+        intake_.replace_keys(KeyRing::read(options_.key_file));
+        spdlog::info("the keys in {} are read again", options_.key_file);
+    } catch (KeyFileError const& error) {
+        spdlog::error("{}. The keys stay as they were", error.what());
+    }
 }
 
 void Collector::commit(Clock::time_point now)
@@ -221,7 +267,8 @@ void Collector::write_metrics()
     if (options_.metrics_file.empty())
         return;
     try {
-        replace_file(options_.metrics_file, metrics_json(counters(), store_.totals(), store_.backlog()), false);
+        replace_file(options_.metrics_file, metrics_json(counters(), store_.totals(), store_.backlog(), hdfs_.get()),
+                     false);
     } catch (StoreError const& error) {
         spdlog::warn("metrics: {}", error.what());
     }
@@ -232,6 +279,18 @@ bool Collector::idle_too_long(Clock::time_point now) const
     auto const last = receivers_.last_traffic();
     return options_.exit_after_idle_s && last &&
            std::chrono::duration<double>(now - *last).count() >= *options_.exit_after_idle_s;
+}
+
+void Collector::finish_upload()
+{
+    if (!hdfs_)
+        return;
+    std::size_t const left = hdfs_->finish(options_.hdfs.drain_time, options_.hdfs.drain_time);
+    HdfsFigures const figures = hdfs_->figures();
+    spdlog::info("HDFS: {} files, {} bytes uploaded", figures.files_uploaded, figures.bytes_uploaded);
+    if (left != 0)
+        spdlog::warn("HDFS: {} files are not there yet{}{}; the next start goes on with them", left,
+                     figures.last_error.empty() ? "" : ": ", figures.last_error);
 }
 
 int Collector::finish()
@@ -249,6 +308,7 @@ int Collector::finish()
         intake_.acknowledge(lane_, receivers_.socket());
     }
     complete = store_.close() && complete;
+    finish_upload();
     write_metrics();
     if (::isatty(STDERR_FILENO) != 0)
         fmt::print(stderr, "\n");
@@ -275,13 +335,12 @@ void raise_open_files_limit()
 int run_collect(CollectOptions const& options)
 {
     // stdout carries the results, stderr the log.
-    spdlog::set_default_logger(spdlog::stderr_color_mt("collect"));
-    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v", spdlog::pattern_time_type::utc);
+    Surroundings surroundings{options.surroundings};
     raise_open_files_limit();
     try {
-        StopSignals const signals;
+        Signals const signals;
         Collector collector{options};
-        return collector.run(signals);
+        return collector.run(signals, surroundings);
     } catch (std::exception const& error) {
         spdlog::error("{}", error.what());
         return 1;

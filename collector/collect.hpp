@@ -5,13 +5,16 @@
 #include <set>
 #include <string>
 
+#include "collector/hdfs/options.hpp"
 #include "collector/ingest/identity.hpp"
+#include "collector/service/surroundings.hpp"
 #include "collector/store/store.hpp"
 
 namespace undercroft::collector {
 
 struct CollectOptions {
     StoreOptions store;
+    HdfsOptions hdfs; ///< without URL: no copy
     std::string key_file;
     std::string listen = "0.0.0.0:4710";
     std::set<Id> machines;
@@ -19,6 +22,7 @@ struct CollectOptions {
     std::string ready_file;
     bool progress = false;
     std::optional<double> exit_after_idle_s;
+    SurroundingsOptions surroundings;
     int receive_buffer_bytes = 32 << 20; ///< of each receiving thread's socket
     unsigned receive_threads = 0;        ///< 0: half of the processors, at least 1 and at most 8
     /// Time from a slot's arrival to the commit that makes it durable, at most (plus the disk's own time).

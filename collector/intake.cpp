@@ -31,8 +31,8 @@ Intake::Boot::Boot(BootKey const& boot, wire::Key const& shared, std::uint64_t i
 }
 
 Intake::Intake(KeyRing keys, std::set<Id> machines, Store& store, IntakeLimits limits)
-    : keys_{std::move(keys)}, machines_{std::move(machines)}, store_{store}, limits_{limits},
-      budget_{limits.waiting_bytes}, instance_{random_instance()}
+    : keys_{std::make_shared<KeyRing const>(std::move(keys))}, machines_{std::move(machines)}, store_{store},
+      limits_{limits}, budget_{limits.waiting_bytes}, instance_{random_instance()}
 {
 }
 
@@ -54,6 +54,8 @@ Intake::Verdict Intake::take(Lane& lane, std::span<std::uint8_t> datagram, Peer 
     Boot* boot = find(lane, key);
     if (boot != nullptr) {
         std::lock_guard const guard{boot->mutex};
+        if (boot->without_key)
+            return refuse(lane, Counter::machine_without_key);
         if (!boot->open.open(datagram))
             return refuse(lane, Counter::bad_tag);
         return take_opened(lane, *boot, datagram, from, now_utc_ns);
@@ -81,7 +83,8 @@ Intake::Boot* Intake::find(Lane& lane, BootKey const& key)
 /// A start not heard before: only a datagram that verifies makes it known, and opens it. Null: refused.
 Intake::Boot* Intake::admit(Lane& lane, BootKey const& key, std::span<std::uint8_t> datagram)
 {
-    wire::Key const* const shared = keys_.find(key.machine);
+    auto const keys_now = keys();
+    wire::Key const* const shared = keys_now->find(key.machine);
     if (!machines_.empty() && !machines_.contains(key.machine))
         refuse(lane, Counter::machine_not_wanted);
     else if (shared == nullptr)
@@ -97,6 +100,10 @@ Intake::Boot* Intake::admit(Lane& lane, BootKey const& key, std::span<std::uint8
         boot->hello_counter = stored.hello;
         boot->status_counter = stored.status;
         std::unique_lock const guard{boots_mutex_};
+        if (keys_now != keys()) { // replaced meanwhile: the sensor's next datagram meets the new ones
+            refuse(lane, Counter::bad_tag);
+            return nullptr;
+        }
         if (boots_.size() < limits_.boots)
             return boots_.try_emplace(key, std::move(boot)).first->second.get();
         refuse(lane, Counter::boots_refused);
@@ -247,6 +254,32 @@ void Intake::retry(std::uint64_t now_utc_ns)
         for (StreamState& state : boot->stream)
             if (state.assembly)
                 deliver(*boot, state, now_utc_ns);
+    }
+}
+
+std::shared_ptr<KeyRing const> Intake::keys() const
+{
+    std::lock_guard const guard{keys_mutex_};
+    return keys_;
+}
+
+void Intake::replace_keys(KeyRing keys)
+{
+    auto const fresh = std::make_shared<KeyRing const>(std::move(keys));
+    {
+        std::lock_guard const guard{keys_mutex_};
+        keys_ = fresh;
+    }
+    std::shared_lock const guard{boots_mutex_};
+    for (auto const& [key, boot] : boots_) {
+        std::lock_guard const boot_guard{boot->mutex};
+        wire::Key const* const shared = fresh->find(key.machine);
+        boot->without_key = shared == nullptr;
+        if (shared == nullptr)
+            continue;
+        boot->open.use_key(wire::derive_key(*shared, wire::Direction::from_sensor, key.machine, key.boot, 0));
+        boot->seal.use_key(
+            wire::derive_key(*shared, wire::Direction::from_collector, key.machine, key.boot, instance_));
     }
 }
 

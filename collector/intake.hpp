@@ -63,6 +63,8 @@ public:
     void commit_started();
     /// ... and is durable now: acknowledgements become due in this lane.
     void commit_finished(Lane& lane);
+    /// From here on these keys. Starts of machines whose key is another one now, or gone, are not understood any more.
+    void replace_keys(KeyRing keys);
     /// Offers the store what it could not take earlier.
     void retry(std::uint64_t now_utc_ns);
 
@@ -90,6 +92,7 @@ private:
         std::uint64_t status_counter = 0;
         std::uint64_t ack_counter = 0;
         std::uint64_t last_heard_utc_ns = 0;
+        bool without_key = false; ///< the key was taken away
         bool control_ack_due = false;
         bool queued = false;  ///< is in a receiving lane's due_
         bool changed = false; ///< is in changed_
@@ -111,7 +114,10 @@ private:
     void send_ack(Lane& lane, Socket const& socket, Boot& boot, wire::Stream stream, StreamAssembly const* assembly);
     [[nodiscard]] std::uint64_t slot_limit(StreamAssembly const& assembly) const;
 
-    KeyRing keys_;
+    [[nodiscard]] std::shared_ptr<KeyRing const> keys() const;
+
+    mutable std::mutex keys_mutex_; ///< taken after any other
+    std::shared_ptr<KeyRing const> keys_;
     std::set<Id> machines_;
     Store& store_;
     IntakeLimits limits_;

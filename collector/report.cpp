@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "collector/hdfs/uploader.hpp"
+
 namespace undercroft::collector {
 namespace {
 
@@ -88,7 +90,8 @@ std::string totals_text(CounterValues const& counters, StoreTotals const& totals
     return text;
 }
 
-std::string metrics_json(CounterValues const& counters, StoreTotals const& totals, std::size_t backlog)
+std::string metrics_json(CounterValues const& counters, StoreTotals const& totals, std::size_t backlog,
+                         HdfsUploader const* hdfs)
 {
     nlohmann::ordered_json document;
     for (std::size_t i = 0; i < counter_count; ++i)
@@ -100,6 +103,18 @@ std::string metrics_json(CounterValues const& counters, StoreTotals const& total
     document["conversion_errors"] = totals.errors.load();
     document["damaged_segments"] = totals.damaged_segments.load();
     document["segments_waiting"] = backlog;
+    if (hdfs != nullptr) {
+        HdfsFigures const figures = hdfs->figures();
+        document["hdfs_files_uploaded"] = figures.files_uploaded;
+        document["hdfs_bytes_uploaded"] = figures.bytes_uploaded;
+        document["hdfs_files_found"] = figures.files_found;
+        document["hdfs_files_replaced"] = figures.files_replaced;
+        document["hdfs_files_vanished"] = figures.files_vanished;
+        document["hdfs_retries"] = figures.retries;
+        document["hdfs_files_waiting"] = figures.files_waiting;
+        document["hdfs_lag_ns"] = figures.lag_ns;
+        document["hdfs_failing_for_ns"] = figures.failing_for_ns;
+    }
     return document.dump(2) + "\n";
 }
 

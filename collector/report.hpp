@@ -11,6 +11,8 @@
 
 namespace undercroft::collector {
 
+class HdfsUploader;
+
 /// One line: rates since the last call, totals of gaps and rejects, segments waiting.
 class ProgressLine {
 public:
@@ -23,8 +25,9 @@ private:
 
 /// Several lines for people; each reject that happened by name.
 [[nodiscard]] std::string totals_text(CounterValues const& counters, StoreTotals const& totals);
-/// Every counter by name, as JSON.
-[[nodiscard]] std::string metrics_json(CounterValues const& counters, StoreTotals const& totals, std::size_t backlog);
+/// Every counter by name, as JSON. `hdfs` may be null.
+[[nodiscard]] std::string metrics_json(CounterValues const& counters, StoreTotals const& totals, std::size_t backlog,
+                                       HdfsUploader const* hdfs);
 
 /// Notices senders whose datagrams are refused again and again, in bounded memory.
 class RefusedSenders {

@@ -6,9 +6,9 @@
 #include <thread>
 
 #include "ucctl/client.hpp"
+#include "ucctl/commands.hpp"
 #include "ucctl/key_file.hpp"
 #include "ucctl/machine_linux.hpp"
-#include "ucctl/memory_command.hpp"
 #include "ucctl/memory_report.hpp"
 #include "ucctl/report.hpp"
 
@@ -20,13 +20,6 @@ using namespace undercroft::ucctl;
 enum ExitCode : int { exit_done = 0, exit_failed = 1, exit_usage = 2, exit_no_sensor = 3 };
 
 constexpr auto follow_interval = std::chrono::milliseconds(500);
-
-struct Options {
-    std::string key_file = "/etc/undercroft/control.key";
-    bool json = false;
-    bool follow = false;
-    std::uint64_t from_line = 0;
-};
 
 int report(Error const& error)
 {
@@ -68,9 +61,9 @@ int show_log(Options const& options, Client& client)
     }
 }
 
-int show_memory(Options const& options, Client& client, MemoryArguments const& arguments)
+int show_memory(Options const& options, Client& client)
 {
-    auto const request = memory_request(arguments);
+    auto const request = memory_request(options.memory);
     if (!request) {
         std::cerr << "ucctl: " << request.error() << '\n';
         return exit_usage;
@@ -82,7 +75,7 @@ int show_memory(Options const& options, Client& client, MemoryArguments const& a
     return show(options, states, memory_text, memory_json);
 }
 
-int run(CLI::App const& app, Options const& options, MemoryArguments const& memory)
+int run(CLI::App const& app, Options const& options)
 {
     std::string warning;
     auto const key = read_key_file(options.key_file, warning);
@@ -103,7 +96,7 @@ int run(CLI::App const& app, Options const& options, MemoryArguments const& memo
     if (app.got_subcommand("counters"))
         return show(options, client.counters(), counters_text, counters_json);
     if (app.got_subcommand("memory"))
-        return show_memory(options, client, memory);
+        return show_memory(options, client);
     if (app.got_subcommand("version"))
         return show(options, client.hello(), version_text, version_json);
     return show_log(options, client);
@@ -114,32 +107,15 @@ int run(CLI::App const& app, Options const& options, MemoryArguments const& memo
 int main(int argc, char** argv)
 {
     Options options;
-    CLI::App app{"Controls the Undercroft sensor beneath this machine.", "ucctl"};
-    app.footer(
-        "Exit codes: 0 done, 1 the sensor refused or something failed, 2 usage or key file, 3 no sensor answered.\n"
-        "The key file holds control_key of the sensor's undercroft.conf: 64 hex digits, or that line itself.");
-    app.require_subcommand(1);
-    app.fallthrough();
-    app.add_option("--key-file", options.key_file, "file with the control key")->capture_default_str();
-    app.add_flag("--json", options.json, "print one JSON object instead of text");
-    app.set_version_flag("--version", UNDERCROFT_VERSION);
-    app.add_subcommand("status", "show what the sensor is doing");
-    app.add_subcommand("start", "switch capture on");
-    app.add_subcommand("stop", "switch capture off");
-    app.add_subcommand("counters", "show all counters that are not zero");
-    app.add_subcommand("version", "show the versions of ucctl and sensor, and which boot this is");
-    MemoryArguments memory;
-    add_memory_command(app, memory);
-    auto* const log = app.add_subcommand("log", "show the sensor's log");
-    log->add_flag("-f,--follow", options.follow, "keep showing new lines (JSON: one object per batch)");
-    log->add_option("--from", options.from_line, "first line number to show");
+    CLI::App app{"", "ucctl"};
+    add_commands(app, options);
     try {
         app.parse(argc, argv);
     } catch (CLI::ParseError const& error) {
         return app.exit(error) == 0 ? exit_done : exit_usage;
     }
     try {
-        return run(app, options, memory);
+        return run(app, options);
     } catch (std::exception const& error) {
         std::cerr << "ucctl: " << error.what() << '\n';
         return exit_failed;

@@ -3,6 +3,8 @@
 
 #include <limits>
 
+#include "wire/memory.hpp"
+
 namespace undercroft::collector {
 namespace {
 
@@ -42,6 +44,9 @@ bool record_valid(wire::Record const& record, wire::Stream stream)
     if (has_content != (content != 0) || (has_content && content != record.length.get()))
         return false;
     if (content > wire::content_block_bytes || !kind_valid(record.kind.get(), stream))
+        return false;
+    if (record.kind.get() == static_cast<std::uint8_t>(wire::Kind::memory_mode) &&
+        content != sizeof(wire::MemoryRequest))
         return false;
     // The store's time column is a signed 64-bit number of nanoseconds.
     return record.time_utc_ns.get() <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());

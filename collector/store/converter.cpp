@@ -5,6 +5,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "collector/store/memory_request.hpp"
+
 namespace undercroft::collector {
 namespace {
 
@@ -103,12 +105,15 @@ void Converter::add_rows(Pass& pass, Slot const& slot, RecordFile& file, Content
     std::uint64_t sequence = slot.first_sequence;
     while (auto const item = reader.next()) {
         std::optional<ContentHash> hash;
-        if (!item->content.empty()) {
+        std::string request;
+        if (item->record.kind.get() == static_cast<std::uint8_t>(wire::Kind::memory_mode)) {
+            request = memory_request_json(item->content);
+        } else if (!item->content.empty()) {
             auto const added = content.add(item->content);
             hash = added.hash;
             pass.content_blocks_known += added.is_new ? 0 : 1;
         }
-        file.add(item->record, sequence++, slot.number, hash);
+        file.add(item->record, sequence++, slot.number, hash, request);
         ++pass.rows;
     }
 }

@@ -67,10 +67,10 @@ void RecordFile::begin(std::uint64_t sequence, std::int64_t time_utc_ns)
 }
 
 void RecordFile::add(wire::Record const& record, std::uint64_t sequence, std::uint64_t slot,
-                     std::optional<ContentHash> const& content)
+                     std::optional<ContentHash> const& content, std::string_view request)
 {
     begin(sequence, static_cast<std::int64_t>(record.time_utc_ns.get()));
-    rows_.add(record, sequence, slot, content);
+    rows_.add(record, sequence, slot, content, request);
     last_sequence_ = sequence;
     if (rows_.size() >= row_group_rows)
         flush();

@@ -21,7 +21,7 @@ public:
     ~RecordFile();
 
     void add(wire::Record const& record, std::uint64_t sequence, std::uint64_t slot,
-             std::optional<ContentHash> const& content);
+             std::optional<ContentHash> const& content, std::string_view request = {});
     /// One row, or several for a gap longer than the length column can say.
     void add_gap(Gap const& gap, std::int64_t time_utc_ns, std::uint64_t slot);
     [[nodiscard]] bool empty() const { return !first_sequence_.has_value(); }

@@ -94,8 +94,10 @@ std::shared_ptr<arrow::Schema> record_schema(wire::Stream stream)
              arrow::field("slot", arrow::uint64(), false),
          })
         fields.push_back(field);
-    if (stream == wire::Stream::memory)
+    if (stream == wire::Stream::memory) {
         fields.push_back(arrow::field("page_class", arrow::uint8(), false));
+        fields.push_back(arrow::field("request", arrow::utf8(), true));
+    }
     return arrow::schema(fields);
 }
 
@@ -113,7 +115,7 @@ std::shared_ptr<parquet::WriterProperties> record_properties()
 }
 
 void RecordRows::add(wire::Record const& record, std::uint64_t sequence, std::uint64_t slot,
-                     std::optional<ContentHash> const& content)
+                     std::optional<ContentHash> const& content, std::string_view request)
 {
     std::size_t const row = size();
     std::uint16_t const flags = static_cast<std::uint16_t>(record.flags.get() & ~flag_lost_in_transit);
@@ -125,6 +127,8 @@ void RecordRows::add(wire::Record const& record, std::uint64_t sequence, std::ui
     length_.push_back(record.length.get());
     if (stream_ == wire::Stream::memory)
         page_class_.push_back(record.page_class.get());
+    if (!request.empty())
+        requests_.emplace_back(row, request);
     source_.push_back(record.source.get());
     entropy_.push_back(has_entropy ? static_cast<float>(record.entropy.get()) / 65535.0F : 0.0F);
     set_bit(entropy_bits_, row, has_entropy);
@@ -170,9 +174,22 @@ std::shared_ptr<arrow::Table> RecordRows::table()
     columns.push_back(array_of(arrow::uint16(), flags_));
     columns.push_back(array_of(arrow::fixed_size_binary(32), content_, bitmap(content_bits_), rows - with_content_));
     columns.push_back(array_of(arrow::uint64(), slot_));
-    if (stream_ == wire::Stream::memory)
+    if (stream_ == wire::Stream::memory) {
         columns.push_back(array_of(arrow::uint8(), page_class_));
+        columns.push_back(request_column());
+    }
     return arrow::Table::Make(record_schema(stream_), columns, rows);
+}
+
+std::shared_ptr<arrow::Array> RecordRows::request_column() const
+{
+    arrow::StringBuilder builder;
+    for (auto const& [row, text] : requests_) {
+        static_cast<void>(builder.AppendNulls(static_cast<std::int64_t>(row) - builder.length()));
+        static_cast<void>(builder.Append(text));
+    }
+    static_cast<void>(builder.AppendNulls(static_cast<std::int64_t>(size()) - builder.length()));
+    return builder.Finish().ValueOrDie();
 }
 
 void RecordRows::clear()
@@ -183,6 +200,7 @@ void RecordRows::clear()
     kind_.clear();
     length_.clear();
     page_class_.clear();
+    requests_.clear();
     source_.clear();
     entropy_.clear();
     entropy_bits_.clear();

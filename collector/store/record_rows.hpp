@@ -3,6 +3,9 @@
 // The rows of a stream as columns, and how each column is stored (docs/formats/store.md).
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <arrow/api.h>
@@ -27,7 +30,7 @@ public:
     explicit RecordRows(wire::Stream stream) : stream_{stream} {}
 
     void add(wire::Record const& record, std::uint64_t sequence, std::uint64_t slot,
-             std::optional<ContentHash> const& content);
+             std::optional<ContentHash> const& content, std::string_view request = {});
     /// `missing` fits the length column.
     void add_gap(std::uint64_t first, std::uint32_t missing, bool in_transit, std::int64_t time_utc_ns,
                  std::uint64_t slot);
@@ -38,6 +41,8 @@ public:
     void clear();
 
 private:
+    [[nodiscard]] std::shared_ptr<arrow::Array> request_column() const;
+
     wire::Stream stream_;
     std::vector<std::uint64_t> sequence_;
     std::vector<std::int64_t> time_;
@@ -45,6 +50,7 @@ private:
     std::vector<std::uint64_t> address_;
     std::vector<std::uint32_t> length_;
     std::vector<std::uint8_t> page_class_;
+    std::vector<std::pair<std::size_t, std::string>> requests_; ///< row and JSON; few rows have one
     std::vector<std::uint16_t> source_;
     std::vector<float> entropy_;
     std::vector<std::uint8_t> entropy_bits_; ///< bitmap of the rows that have it

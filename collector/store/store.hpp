@@ -12,6 +12,7 @@
 
 #include "collector/ingest/assembly.hpp"
 #include "collector/snapshot.hpp"
+#include "collector/store/closed_file.hpp"
 #include "collector/store/converter.hpp"
 #include "collector/store/upkeep.hpp"
 

@@ -199,6 +199,29 @@ TEST_F(IntakeTest, WrongKeyLeavesNoTrace)
     EXPECT_FALSE(fs::exists(boot_folder(folder.path(), boot_a)));
 }
 
+TEST_F(IntakeTest, KeysAreReplacedWhileItRuns)
+{
+    ASSERT_EQ(take(data_datagram(0, 0, 3)), Intake::Verdict::accepted);
+    wire::Key const other{8, 8, 8};
+    intake.replace_keys(KeyRing::parse(to_hex(boot_a.machine) + " " + to_hex(other), "key"));
+    EXPECT_EQ(take(data_datagram(1, 3, 3)), Intake::Verdict::rejected);
+    EXPECT_EQ(lane.reject(), Counter::bad_tag);
+    key = other;
+    EXPECT_EQ(take(data_datagram(1, 3, 3)), Intake::Verdict::accepted);
+    commit();
+    intake.acknowledge(lane, collector_socket);
+    auto const ack = next_ack(sensor_socket); // next_ack opens it with the new key
+    ASSERT_TRUE(ack);
+
+    Id stranger = boot_a.machine;
+    stranger[0] ^= 1;
+    intake.replace_keys(KeyRing::parse(to_hex(stranger) + " " + to_hex(other), "key"));
+    EXPECT_EQ(take(data_datagram(2, 6, 3)), Intake::Verdict::rejected);
+    EXPECT_EQ(lane.reject(), Counter::machine_without_key);
+    intake.replace_keys(KeyRing::parse(to_hex(other), "key"));
+    EXPECT_EQ(take(data_datagram(2, 6, 3)), Intake::Verdict::accepted);
+}
+
 TEST_F(IntakeTest, OtherMachinesAreKeptOut)
 {
     Intake restricted{ring, {Id{1}}, store};

@@ -94,10 +94,8 @@ concept VirtualCpu = requires(C cpu, C const& ccpu, Exit exit, std::uint64_t v, 
     { cpu.exit_when_interruptible() } -> std::same_as<bool>;
     { cpu.arm_timer(v) } -> std::same_as<bool>; // exit after that many TSC ticks (0: never); false: there is no timer
     { cpu.single_step(on) };                    // #DB after one instruction, guest's TF kept apart
-    {
-        cpu.flush_nested()
-    };                     // drop this CPU's cached nested translations; from now on the view chosen
-                           // last (Vendor::choose_view)
+    // Drop this CPU's cached nested translations; it runs on the view chosen last (Vendor::choose_view) from then on.
+    { cpu.flush_nested() };
     { cpu.consume_nmi() }; // take the pending NMI in the sensor
     { cpu.inject_nmi() };
 };

@@ -242,6 +242,25 @@ void Devices::adopt_controllers()
         hba.mediator->adopt();
 }
 
+std::uint32_t Devices::memory_rate_kib() const
+{
+    return card_.driver().link_speed_mbit() * (1'000'000 / 8 / 2 / 1024);
+}
+
+void Devices::set_device_writes(memory::DeviceWrites& writes)
+{
+    for (WatchedHba const& hba : hbas())
+        hba.mediator->set_device_writes(writes);
+    for (WatchedIde const& ide : ides())
+        ide.mediator->set_device_writes(writes);
+}
+
+void Devices::standing_targets(memory::RangeVisitor& targets)
+{
+    for (WatchedHba const& hba : hbas())
+        hba.mediator->standing_targets(targets);
+}
+
 /// Of all streams: it changes when a slot is closed.
 std::uint64_t Devices::closed_slots() const
 {

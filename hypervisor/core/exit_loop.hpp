@@ -10,6 +10,7 @@
 #include "hypervisor/backend/reset.hpp"
 #include "hypervisor/core/exit_services.hpp"
 #include "hypervisor/core/log.hpp"
+#include "hypervisor/core/spinlock.hpp"
 #include "hypervisor/core/startup.hpp"
 #include "hypervisor/decode/decode_cache.hpp"
 #include "hypervisor/decode/mmio_access.hpp"
@@ -47,6 +48,8 @@ public:
     void serve_mailbox()
     {
         for (;;) {
+            while (mailbox_->held() && !lock_broken())
+                __builtin_ia32_pause();
             if (mailbox_->take_flush())
                 cpu_->flush_nested();
             platform::StartupAction const action = mailbox_->startup.take();

@@ -121,6 +121,29 @@ void Machine::flush_all_cpus()
             call_until(*cpu, [](PerCpu& target) { return !target.mailbox.flush_pending(); });
 }
 
+bool Machine::hold()
+{
+    PerCpu* const self = current();
+    auto const others = [this, self](auto&& visit) {
+        for (PerCpu* const cpu : cpus())
+            if (cpu != self && cpu->entered.load(std::memory_order_acquire))
+                visit(*cpu);
+    };
+    others([](PerCpu& cpu) { cpu.mailbox.post_hold(); });
+    bool all = true;
+    others([&](PerCpu& cpu) {
+        call_until(cpu, [](PerCpu& target) { return !target.mailbox.in_guest(); });
+        all = all && !cpu.mailbox.in_guest();
+    });
+    return all;
+}
+
+void Machine::release()
+{
+    for (PerCpu* const cpu : cpus())
+        cpu->mailbox.release();
+}
+
 bool Machine::take_kick(Mailbox& mailbox)
 {
     constexpr std::uint64_t patience_ms = 50;

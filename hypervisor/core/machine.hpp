@@ -51,7 +51,9 @@ class Machine final : public ExitServices,
                       public DeliveryHost,
                       private TrapControl,
                       private TlbShootdown,
-                      private memory::ViewSwitch {
+                      private memory::ViewSwitch,
+                      private memory::CpuHold,
+                      private memory::DeviceWriteListener {
 public:
     Machine();
 
@@ -119,6 +121,13 @@ public:
 private:
     // ViewSwitch
     void use(memory::ViewUse use) override;
+
+    // CpuHold
+    [[nodiscard]] bool hold() override;
+    void release() override;
+
+    // DeviceWriteListener
+    void before_device_write(memory::PageRange pages) override;
 
     // TlbShootdown
     void request_flush() override { flush_all_cpus(); }

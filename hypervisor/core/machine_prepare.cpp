@@ -145,7 +145,15 @@ boot::StartResult Machine::build_devices()
                                   .counters = &counters_,
                                   .buffer = devices_->memory_buffer(),
                                   .view_switch = this,
+                                  .cpus = this,
+                                  .device_writes = this,
+                                  .devices = devices_,
+                                  .cpu_count = info_->cpus,
                                   .key = info_->random_seed ^ 4});
+    if (memory::DeviceWrites* const writes = memory_watch_.device_writes(); writes != nullptr) {
+        memory_.set_device_writes(*writes);
+        devices_->set_device_writes(*writes);
+    }
     control_ = region_.make<ControlBridge>(config_, *info_, *devices_, memory_watch_, counters_);
     if (pci_guard_ == nullptr || control_ == nullptr || !hide_card_registers() || !pci_guard_->start(acpi_))
         return out_of_memory;

@@ -163,6 +163,12 @@ void Machine::run_monitor(Tsc now)
     memory_watch_.monitor()->tick(now);
 }
 
+void Machine::before_device_write(memory::PageRange pages)
+{
+    if (PerCpu const* const cpu = current(); cpu != nullptr && memory_watch_.running())
+        memory_watch_.monitor()->device_write(pages, static_cast<std::uint16_t>(cpu->index), now());
+}
+
 void Machine::use(memory::ViewUse use)
 {
     using enum backend::GuestView;

@@ -7,6 +7,8 @@
 #include "hypervisor/core/region_size.hpp"
 #include "hypervisor/memory/access_engine.hpp"
 #include "hypervisor/memory/slot_stream.hpp"
+#include "hypervisor/memory/snapshot.hpp"
+#include "hypervisor/memory/watch.hpp"
 #include "hypervisor/memory/written_engine.hpp"
 
 namespace undercroft::core {
@@ -94,7 +96,9 @@ void MemoryWatch::build(Region& region, Parts const& parts)
                                                                  .missing = lacks(parts)});
     if (view_ == nullptr || monitor_ == nullptr)
         return;
-    if (!add_modes(region, {.view = view_, .stream = stream, .memory = parts.memory, .clock = parts.clock}))
+    memory::EngineParts const engine{.view = view_, .stream = stream, .memory = parts.memory, .clock = parts.clock};
+    bool const modes = add_modes(region, engine);
+    if (!add_snapshot(region, engine, parts) || !add_watch(region, engine, parts) || !modes)
         log(LogLevel::warning, str("the region has no room for some modes of the memory monitor"));
     std::uint64_t bytes = 0;
     for (memory::PageRange const& range : view_->usable())
@@ -112,6 +116,59 @@ bool MemoryWatch::add_modes(Region& region, memory::EngineParts const& parts)
         return false;
     monitor_->add(access, *access_engine);
     monitor_->add(written, *written_engine);
+    return true;
+}
+
+bool MemoryWatch::add_snapshot(Region& region, memory::EngineParts const& engine, Parts const& parts)
+{
+    auto* const index = region.make<memory::PageIndex>();
+    if (index == nullptr)
+        return false;
+    for (memory::PageRange const& range : view_->usable())
+        if (!index->add(range.begin.value, range.bytes))
+            return false;
+    auto const bitmap = [&] {
+        auto const words =
+            allocate_array<memory::PageBitmap::Word>(region, memory::PageBitmap::words_for(index->pages()));
+        return words.empty() ? memory::PageBitmap{} : memory::PageBitmap{words.data(), index->pages()};
+    };
+    memory::PageBitmap const todo = bitmap();
+    memory::DirtyLog::Memory const dirty{bitmap(), {bitmap(), bitmap()}};
+    std::span const reserve = allocate_array<memory::ReservedPage>(region, snapshot_reserve_pages);
+    if (dirty.in_flight[1].pages() == 0 || reserve.empty())
+        return false;
+    memory::SnapshotOptions options;
+    options.access_bits = parts.vendor->has_nested_access_bits();
+    options.cpus = parts.cpu_count;
+    if (std::uint32_t const rate = parts.devices->memory_rate_kib(); rate != 0)
+        options.default_rate_kib_per_s = rate;
+    auto* const log = region.make<memory::DirtyLog>(*index, dirty);
+    auto* const snapshot = region.make<memory::Snapshot>(engine,
+                                                         memory::SnapshotParts{.index = index,
+                                                                               .log = log,
+                                                                               .targets = parts.devices,
+                                                                               .cpus = parts.cpus,
+                                                                               .room_maker = parts.devices,
+                                                                               .todo = todo,
+                                                                               .reserve = reserve},
+                                                         options);
+    if (log == nullptr || snapshot == nullptr)
+        return false;
+    log_ = log;
+    log_->set_listener(parts.device_writes);
+    monitor_->add(wire::MemoryMode::snapshot, *snapshot);
+    return true;
+}
+
+bool MemoryWatch::add_watch(Region& region, memory::EngineParts const& engine, Parts const& parts)
+{
+    memory::WatchOptions options;
+    options.access_bits = parts.vendor->has_nested_access_bits();
+    options.cpus = parts.cpu_count;
+    auto* const watch = region.make<memory::Watch>(engine, options);
+    if (watch == nullptr)
+        return false;
+    monitor_->add(wire::MemoryMode::watch, *watch);
     return true;
 }
 

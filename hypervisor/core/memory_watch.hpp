@@ -6,8 +6,11 @@
 
 #include "hypervisor/backend/vendor.hpp"
 #include "hypervisor/core/config.hpp"
+#include "hypervisor/core/devices.hpp"
 #include "hypervisor/core/region.hpp"
 #include "hypervisor/core/system_memory.hpp"
+#include "hypervisor/memory/cpu_hold.hpp"
+#include "hypervisor/memory/dirty_log.hpp"
 #include "hypervisor/memory/monitor.hpp"
 #include "hypervisor/observe/slot_buffer.hpp"
 
@@ -23,6 +26,10 @@ public:
         Counters* counters;
         observe::SlotBuffer* buffer; ///< of the memory stream; nullptr: none
         memory::ViewSwitch* view_switch;
+        memory::CpuHold* cpus;
+        memory::DeviceWriteListener* device_writes; ///< leads to the monitor
+        Devices* devices;
+        std::uint32_t cpu_count;
         std::uint64_t key;
     };
 
@@ -40,15 +47,21 @@ public:
     [[nodiscard]] wire::ControlResult request(wire::MemoryRequest const& request,
                                               std::span<wire::MemoryStatus, wire::memory_modes> statuses);
 
+    /// Where device writes are to be announced; nullptr: nobody wants to know.
+    [[nodiscard]] memory::DeviceWrites* device_writes() { return log_; }
+
 private:
     [[nodiscard]] std::uint16_t lacks(Parts const& parts) const;
     [[nodiscard]] bool add_modes(Region& region, memory::EngineParts const& parts);
+    [[nodiscard]] bool add_snapshot(Region& region, memory::EngineParts const& engine, Parts const& parts);
+    [[nodiscard]] bool add_watch(Region& region, memory::EngineParts const& engine, Parts const& parts);
 
     memory::ViewMemory view_memory_{};
     paging::PagePool pool_;
     memory::MonitoredView* view_ = nullptr;
     std::span<std::uint8_t> writes_;
     memory::Monitor* monitor_ = nullptr;
+    memory::DirtyLog* log_ = nullptr;
 };
 
 } // namespace undercroft::core

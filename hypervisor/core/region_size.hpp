@@ -8,6 +8,7 @@
 #include "base/units.hpp"
 #include "hypervisor/boot/boot_info.hpp"
 #include "hypervisor/memory/monitored_view.hpp"
+#include "hypervisor/memory/page_copier.hpp"
 #include "hypervisor/paging/nested_table.hpp"
 
 namespace undercroft::core {
@@ -46,16 +47,21 @@ inline constexpr std::uint64_t first_map_without_giant_pages = 64ULL << 30;
            bytes / memory::huge_page_bytes + spare_pages;
 }
 
+/// Pages that a consistent snapshot can set aside while the stream's buffer is full.
+inline constexpr std::size_t snapshot_reserve_pages = 512;
+
 /// What else the memory monitor is given: one byte for each page (counts for thinning) and some bits, its records'
 /// buffer, and its own objects.
 [[nodiscard]] constexpr std::uint64_t monitor_bytes(std::size_t pages_for_tables, boot::RamExtent ram,
                                                     std::uint64_t buffer_kib)
 {
     constexpr std::uint64_t objects = 2ULL << 20;
-    std::uint64_t const per_page = ram.end / page_bytes;
+    constexpr std::uint64_t reserve = snapshot_reserve_pages * sizeof(memory::ReservedPage);
+    constexpr std::uint64_t bitmaps = 4;
+    std::uint64_t const per_page = ram.end / page_bytes + bitmaps * ram.bytes / page_bytes / 8;
     std::uint64_t const regions = memory::regions_for(ram.end) * sizeof(memory::Region);
     return pages_for_tables * page_bytes + per_page + regions + memory::directories_for(ram.end) * 8 +
-           buffer_kib * 1024 + objects;
+           buffer_kib * 1024 + objects + reserve;
 }
 
 /// A multiple of 2 MiB. `buffer_kib`: of the configuration.

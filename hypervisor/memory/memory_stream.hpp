@@ -27,8 +27,10 @@ protected:
 
 inline constexpr std::uint32_t max_range_record_bytes = 0xFFFFF000; ///< memory_armed and the like: 2^32 - 4,096
 
-/// memory_armed, memory_disarmed, memory_scanned: longer ranges are split.
-inline void put_range(MemoryStream& stream, wire::Kind kind, std::uint16_t mode, PageRange range, Tsc at)
+/// memory_armed, memory_disarmed, memory_scanned: longer ranges are split. `page_class`: of a range that was scanned,
+/// the size of the pages whose bits were read.
+inline void put_range(MemoryStream& stream, wire::Kind kind, std::uint16_t mode, PageRange range, Tsc at,
+                      wire::PageClass page_class = wire::PageClass::none)
 {
     for (std::uint64_t begin = range.begin.value; begin < range.end();) {
         std::uint64_t const left = range.end() - begin;
@@ -38,6 +40,7 @@ inline void put_range(MemoryStream& stream, wire::Kind kind, std::uint16_t mode,
         record.address = begin;
         record.length = static_cast<std::uint32_t>(bytes);
         record.source = mode;
+        record.page_class = static_cast<std::uint8_t>(page_class);
         (void)stream.put(record, nullptr, at);
         begin += bytes;
     }

@@ -95,6 +95,7 @@ void Monitor::change_view()
     ViewUse const use = user != nullptr ? user->use : ViewUse::none;
     if (use == use_)
         return;
+    (void)parts_.view->take_disturbed(); // what was there before it is used does not matter
     if (use != ViewUse::none)
         parts_.view->set_bits_live(use == ViewUse::faults_and_bits &&
                                    (parts_.missing & wire::memory_lack::no_access_bits) == 0);
@@ -190,6 +191,9 @@ void Monitor::tick(Tsc now)
 {
     if (now < due() || !lock_.try_lock())
         return;
+    Mode* const user = view_user();
+    if (user != nullptr && parts_.view->take_disturbed())
+        timed(*user, now, [&] { user->engine->start(user->request, now); });
     for (Mode& mode : modes_)
         if (mode.runs && mode.due <= now)
             timed(mode, now, [&] { mode.due = mode.engine->tick(now); });

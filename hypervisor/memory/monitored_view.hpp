@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "hypervisor/core/spinlock.hpp"
 #include "hypervisor/core/tlb_shootdown.hpp"
@@ -30,6 +31,8 @@ public:
     [[nodiscard]] virtual FaultCause judge(Gpa gpa, paging::Permissions needed) = 0;
     /// All rights again, huge pages where possible. No CPU is on the view, and all have flushed.
     virtual void reset() = 0;
+    /// Since it was asked last, a change for devices or memory types has given rights back to watched RAM.
+    [[nodiscard]] virtual bool take_disturbed() = 0;
     /// Whether the processors set accessed and dirty bits from now on.
     virtual void set_bits_live(bool live) = 0;
 
@@ -130,6 +133,7 @@ public:
         restore({Gpa{0}, memory_.regions.size() * huge_page_bytes});
         arm({Gpa{0}, memory_.regions.size() * huge_page_bytes}, paging::rights_all, PageSize::huge);
     }
+    [[nodiscard]] bool take_disturbed() override { return disturbed_.exchange(false, std::memory_order_relaxed); }
     void set_bits_live(bool live) override { bits_live_ = live; }
 
     // PageView
@@ -201,14 +205,13 @@ public:
     void flush_all() override
     {
         shootdown_->request_flush();
-        unflushed_bits_.store(false, std::memory_order_relaxed);
+        flushes_.fetch_add(1, std::memory_order_relaxed);
     }
     [[nodiscard]] bool has_access_bits() const override { return bits_live_; }
     [[nodiscard]] bool has_execute_only() const override { return execute_only_; }
     void take_access_bits(PageRange range, AccessVisitor& visitor) override
     {
-        bool const trust_directory = !unflushed_bits_.exchange(true, std::memory_order_relaxed);
-        for_each_region(range, [&](std::size_t index) { take_region_bits(range, index, trust_directory, visitor); });
+        for_each_region(range, [&](std::size_t index) { take_region_bits(range, index, visitor); });
     }
     [[nodiscard]] AccessBits access_bits(Gpa page) const override
     {
@@ -336,6 +339,7 @@ private:
             Region const& region = memory_.regions[index];
             if (region.shape == Shape::absent)
                 return;
+            disturbed_.store(true, std::memory_order_relaxed);
             Entries entries = at(index);
             if (region.whole) {
                 entries.restore();
@@ -347,7 +351,7 @@ private:
         });
     }
 
-    void take_region_bits(PageRange range, std::size_t index, bool trust_directory, AccessVisitor& visitor)
+    void take_region_bits(PageRange range, std::size_t index, AccessVisitor& visitor)
     {
         struct Seen {
             unsigned page;
@@ -362,6 +366,10 @@ private:
                 return;
             Entries entries = at(index);
             huge = entries.holds_leaf();
+            // Between two flushes a processor may keep the directory entry that it has marked, and not mark it again.
+            Region& region = memory_.regions[index];
+            std::uint8_t const flushes = flushes_.load(std::memory_order_relaxed);
+            bool const trust_directory = std::exchange(region.bits_taken_in, flushes) != flushes;
             if (!huge && trust_directory && !entries.walked())
                 return;
             auto const take = [&](unsigned page) {
@@ -385,7 +393,8 @@ private:
     core::TlbShootdown* shootdown_;
     bool execute_only_;
     bool bits_live_ = false;
-    std::atomic<bool> unflushed_bits_{true};
+    std::atomic<bool> disturbed_{false};
+    std::atomic<std::uint8_t> flushes_{0};
     mutable core::Spinlock lock_;
     ViewMemory memory_{};
     Table table_;

@@ -39,6 +39,7 @@ struct Region {
     bool may_be_huge = false;
     PageSize opens_as = PageSize::huge; ///< closed
     paging::Permissions deferred{};     ///< closed
+    std::uint8_t bits_taken_in = 0;     ///< number of the flush (modulo 256) behind which bits were taken last
 };
 static_assert(sizeof(Region) == 16);
 

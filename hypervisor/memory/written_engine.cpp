@@ -105,7 +105,7 @@ void WrittenEngine::add(Waiting const& page)
     ++count_;
 }
 
-/// A page of the guest's page tables: its walk is recorded, its bytes are not.
+/// A page of the guest's page tables. A walk need not have written it: nothing is recorded.
 void WrittenEngine::open_walked(Gpa page, Tsc now)
 {
     if (walked_count_ == walked_.size())

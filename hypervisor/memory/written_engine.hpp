@@ -75,7 +75,7 @@ private:
     std::uint64_t delay_ticks_ = 0;
     std::array<Waiting, capacity> queue_{};
     std::size_t head_ = 0, count_ = 0;
-    std::array<Gpa, 512> walked_{}; ///< page tables of the guest, left writable for a while
+    std::array<Gpa, 512> walked_{}; ///< page tables of the guest that were walked, left writable for a while
     std::size_t walked_count_ = 0;
     Tsc walked_until_ = never;
     alignas(64) std::array<std::byte, page_bytes> copy_{};

@@ -11,7 +11,7 @@
 #include <time.h>
 
 #define EXPORT __attribute__((visibility("default")))
-enum { patience_ms = 2000, step_us = 100, rmem_alloc = 0, meminfo_words = 9 };
+enum { patience_ms = 20000, step_us = 100, rmem_alloc = 0, meminfo_words = 9 };
 
 // Grows with each datagram that arrives.
 static uint32_t received_bytes(int socket)

@@ -23,7 +23,7 @@ from testbed.faults import Faults  # noqa: E402
 from testbed.gdbstub import GdbError  # noqa: E402
 from testbed.sntp import SntpServer  # noqa: E402
 from testbed.witness import (  # noqa: E402
-    bios_check, clock_check, control_check, fault_check, forms_check, identity_check, judge, nics_check, prompt_check,
+    bios_check, clock_check, control_check, fault_check, forms_check, identity_check, judge, memory_snapshot, memory_store, memory_touch, nics_check, prompt_check,
     reach_check, rig, store)
 from testbed.witness.access import Verdict  # noqa: E402
 from testbed.witness.blklogwrites import LogError  # noqa: E402
@@ -39,6 +39,8 @@ KILLS = (1500, 6000)
 WITNESSED_WRITES = 20000
 IDE_WRITES = 3000
 IDE_PIO_WRITES = 400
+TOUCH_SEED = 20261122
+LEAST_CYCLES = 60  # of single pages
 
 
 def own(name: str) -> str:
@@ -79,6 +81,13 @@ RUNS: dict[str, Setup] = {
     # The network stack gets its address from another's DHCP server, slirp's.
     "prompt": Setup(own("prompt"), mode="header", disk_bytes=64 << 20, faults=Faults(), keep_arrivals=True, config={"address": "dhcp"}, timeout_s=180),
     "clock": Setup(own("clock"), mode="header", disk_bytes=64 << 20, timeout_s=240),
+    # The memory monitor. The stream's buffer is large, so that a burst of records on a slow host is not dropped.
+    "memory_touch": Setup(own("memory-touch"), settings={"CONTROL_KEY": rig.IDENTITY.control_key, "SEED": str(TOUCH_SEED), "TURN_MS": "1000"}, cpus=2, memory="512M",
+                          mode="header", disk_bytes=0, log_writes=False, trace=False, config={"memory_buffer_kib": "32768"},
+                          guest_programs=("ucctl", "touch_pages", "hammer_pages"), timeout_s=400),
+    "memory_snapshot": Setup(own("memory-snapshot"), settings={"CONTROL_KEY": rig.IDENTITY.control_key, "EVERY": "20s", "RATE": "40M", "SWEEPS": "3"}, cpus=2,
+                             memory="512M", mode="header", disk_bytes=0, log_writes=False, trace=False, guest_programs=("ucctl",),
+                             gdb=Path(tempfile.gettempdir()) / f"undercroft-gdb-{os.getpid()}", timeout_s=900),
     "forms_bare": Setup(own("forms"), sensor=False, disk_bytes=64 << 20, log_writes=False, trace=False, guest_programs=("forms",), timeout_s=120),
     "forms": Setup(own("forms"), mode="header", disk_bytes=64 << 20, guest_programs=("forms",), timeout_s=150),
 }
@@ -90,6 +99,8 @@ def make(name: str, build: Build, folder: Path) -> None:
         on_stage, lay = reach_check.saver(folder), reach_check.lay_patterns
     elif name.startswith("nic_"):
         on_stage = nics_check.saver(folder)
+    elif name == "memory_snapshot" and setup.gdb:
+        on_stage = memory_snapshot.saver(build, folder, setup.gdb, 512 << 20)
     elif setup.gdb:
         on_stage = fault_check.breaker(build, folder, setup.gdb)
     if name == "clock":
@@ -213,6 +224,34 @@ class Judges:
 
     def nested(self) -> Verdict:
         return reach_check.nested(self._run("reach"))
+
+    def memory_access(self) -> Verdict:
+        run, rows = self._memory("memory_touch")
+        touched = memory_touch.Touched.parse(run.report["guest_files"]["kinds"])
+        verdict = memory_store.complete(rows)
+        verdict.merge(memory_touch.check_kinds(memory_store.of_mode(rows, "access"), touched))
+        return verdict
+
+    def memory_shootdown(self) -> Verdict:
+        run, rows = self._memory("memory_touch")
+        return memory_touch.check_shootdowns(rows, memory_touch.Hammered.parse(run.report["guest_files"]["hammer"]), LEAST_CYCLES)
+
+    def memory_written(self) -> Verdict:
+        run, rows = self._memory("memory_touch")
+        blocks, verdict = store.read_content(run.store)
+        touched = memory_touch.Touched.parse(run.report["guest_files"]["fill"])
+        verdict.merge(memory_touch.check_patterns(memory_store.of_mode(rows, "written"), blocks, touched, TOUCH_SEED))
+        return verdict
+
+    def memory_snapshot(self) -> Verdict:
+        run, rows = self._memory("memory_snapshot")
+        verdict = memory_store.complete(rows)
+        verdict.merge(memory_snapshot.check(run, self._build))
+        return verdict
+
+    def _memory(self, name: str) -> tuple[Run, list[memory_store.MemoryRow]]:
+        run = self._run(name)
+        return run, memory_store.read_rows(store.only_boot(run.store))
 
     def reach(self) -> Verdict:
         verdict = reach_check.check(self._run("reach"))

@@ -16,7 +16,7 @@ LAYERS: dict[str, set[str]] = {
     "collector": {"base", "wire"},
     "analysis": {"base", "wire"},
     "ucctl": {"base", "wire"},
-    "program": {"base", "wire", "collector", "analysis"},
+    "program": {"base", "wire", "collector", "analysis", "ucctl"},
 }
 # Joins that are meant: a test that drives one part with another one.
 JOINS: set[tuple[str, str]] = {("ucctl/tests", "hypervisor")}

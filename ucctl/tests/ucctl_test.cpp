@@ -112,7 +112,9 @@ TEST(MemoryOptions, UnitsAndLimits)
 
 TEST(MemoryOptions, BecomeARequest)
 {
-    MemoryArguments arguments{.mode = wire::MemoryMode::access, .action = wire::MemoryAction::start};
+    MemoryArguments arguments{};
+    arguments.mode = wire::MemoryMode::access;
+    arguments.action = wire::MemoryAction::start;
     arguments.every = "250us";
     arguments.range = "0x100000+64M";
     arguments.only_touched = true;

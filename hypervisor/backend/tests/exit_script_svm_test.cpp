@@ -71,6 +71,7 @@ struct Rig {
     {
         shared.iopm = shared.msrpm = bitmaps;
         cpu.initialise(&vmcb, bitmaps, &shared);
+        vmcb.efer = efer_svme; // as capture() leaves it
     }
     Rig(Rig const&) = delete;
     Rig& operator=(Rig const&) = delete;
@@ -137,6 +138,7 @@ struct Rig {
 backend::Exit run(Rig& rig, LaidOut const& exit)
 {
     laid_out = exit;
+    rig.cpu.set_guest_efer(0); // sets SVME, as a CPU that was captured has it
     return rig.cpu.run();
 }
 
@@ -197,7 +199,6 @@ TEST(SvmStep, IsOneInstructionInSpiteOfBtf)
 {
     Rig rig;
     debug_control_now = 3; // LBR and BTF
-    rig.vmcb.efer |= efer_svme;
     rig.cpu.set_rflags(0x302);
     rig.cpu.single_step(true);
     rig.next({.kind = backend::ExitKind::debug_trap}, 0);

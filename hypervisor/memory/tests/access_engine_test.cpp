@@ -229,6 +229,23 @@ TYPED_TEST(Access, ModeAndRegionsAreSaidBeforeAndTheEndAfter)
     EXPECT_EQ(this->rig.status(MemoryMode::access).request.action.get(), 2U);
 }
 
+TYPED_TEST(Access, AChangeForDevicesIsFollowedByANewArming)
+{
+    ASSERT_EQ(this->rig.start(MemoryMode::access), ControlResult::done);
+    this->rig.read(0x5000);
+    // Beside RAM in the same 2 MiB: its table is opened for the change.
+    ASSERT_TRUE(this->rig.rig.map.set_rights(Gpa{0xB0000}, 4096, paging::rights_none, paging::rights_none));
+    this->rig.read(0x6000);
+    EXPECT_EQ(this->kinds().size(), 1U) << "not seen";
+    this->rig.clock.now.value += 1'000'000;
+    this->rig.monitor.tick(this->rig.clock.now);
+    auto const& records = this->rig.stream.records;
+    EXPECT_EQ(records[records.size() - 2].kind(), Kind::memory_disarmed) << "said, so that nobody believes it";
+    EXPECT_EQ(records.back().kind(), Kind::memory_armed);
+    this->rig.read(0x6000);
+    EXPECT_EQ(this->kinds().size(), 2U);
+}
+
 TYPED_TEST(Access, FullStreamCountsWhatIsDroppedAndTheGuestGoesOn)
 {
     ASSERT_EQ(this->rig.start(MemoryMode::access), ControlResult::done);

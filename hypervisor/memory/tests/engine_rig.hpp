@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 // A monitor with real tables beneath it, a guest's CPUs that access memory through these, and a stream that remembers.
+#include <cstdlib>
 #include <cstring>
 #include <span>
 #include <vector>
@@ -74,11 +75,18 @@ struct RememberingSwitch final : ViewSwitch {
     std::vector<ViewUse> uses;
 };
 
+/// For tests and fuzzers alike.
+inline void require(bool holds)
+{
+    if (!holds)
+        std::abort();
+}
+
 /// Guest accesses: a walk of the tables, the fault when they forbid it, and again.
 template <typename Format>
 class EngineRig {
 public:
-    EngineRig() { EXPECT_TRUE(rig.built); }
+    EngineRig() { require(rig.built); }
 
     [[nodiscard]] EngineParts parts()
     {
@@ -95,20 +103,20 @@ public:
         }
         ++faults;
         monitor.note_exit(cpu, positions[cpu]);
-        EXPECT_TRUE(monitor.fault({.gpa = Gpa{gpa},
-                                   .read = !access.write && !access.execute,
-                                   .write = access.write,
-                                   .fetch = access.execute,
-                                   .by_page_walk = by_page_walk,
-                                   .cpu = cpu,
-                                   .now = clock.now}));
+        require(monitor.fault({.gpa = Gpa{gpa},
+                               .read = !access.write && !access.execute,
+                               .write = access.write,
+                               .fetch = access.execute,
+                               .by_page_walk = by_page_walk,
+                               .cpu = cpu,
+                               .now = clock.now}));
         return false;
     }
     /// The whole instruction; afterwards the CPU stands elsewhere.
     void access(std::uint64_t gpa, paging::Permissions access, std::uint16_t cpu = 0)
     {
         for (int tries = 0; !attempt(gpa, access, cpu); ++tries)
-            ASSERT_LT(tries, 3) << "the guest does not get on";
+            require(tries < 3); // the guest gets on
         ++positions[cpu];
         exit(cpu); // sooner or later
     }
