@@ -54,8 +54,9 @@ def main() -> int:
     failed = skipped = 0
     for name in options.cases or CASES:
         started = time.monotonic()
+        matrix = Matrix(options.programs.resolve(), folder / name, options.soak)
         try:
-            result = CASES[name](Matrix(options.programs.resolve(), folder / name, options.soak))
+            result = CASES[name](matrix)
             results[name] = {**result, "case_seconds": round(time.monotonic() - started, 1)}
             show(name, result, time.monotonic() - started)
         except Skip as why:
@@ -64,6 +65,8 @@ def main() -> int:
         except (RigError, subprocess.TimeoutExpired) as error:
             failed += 1
             print(f"{name}: WRONG: {error}", flush=True)
+        finally:
+            matrix.close()
     if options.results:
         options.results.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     if not options.keep and not failed:

@@ -43,7 +43,7 @@ def bandwidth(matrix: Matrix) -> dict[str, object]:
             raise Skip("this kernel has no tc tbf")
         rig = matrix.rig(namespaces)
         rig.start()
-        load = Load(sensors=8, records=20_000, rate=0)
+        load = Load(sensors=8, records=60_000, rate=0)
         result = rig.finish(rig.load(load))
         rig.close()
         wire_mbit = float(result["bytes"]) * 8 / float(result["seconds"]) / 1e6  # type: ignore[arg-type]

@@ -20,11 +20,17 @@ class Matrix:
     def __init__(self, programs: Path, folder: Path, soak: bool) -> None:
         self.programs, self.folder, self.soak = programs, folder, soak
         self.random = random.Random(20)
-        self._made = 0
+        self._rigs: list[Rig] = []
 
     def rig(self, namespaces: Namespaces | None = None, **settings: object) -> Rig:
-        self._made += 1
-        return Rig(self.programs, self.folder / f"run{self._made}", namespaces, **settings)  # type: ignore[arg-type]
+        made = Rig(self.programs, self.folder / f"run{len(self._rigs) + 1}", namespaces, **settings)  # type: ignore[arg-type]
+        self._rigs.append(made)
+        return made
+
+    def close(self) -> None:
+        """A case that failed leaves no process behind."""
+        for rig in self._rigs:
+            rig.close()
 
     def cable(self) -> Namespaces:
         if why := Namespaces.why_not():
