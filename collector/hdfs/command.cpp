@@ -72,8 +72,10 @@ void add_hdfs_options(CLI::App& command, HdfsOptions& options, std::string const
     add("file-permission", options.file_permission, "of files, octal")->capture_default_str();
     add("folder-permission", options.folder_permission, "of folders, octal")->capture_default_str();
     std::map<std::string, HdfsVerify> const kinds{{"length", HdfsVerify::length}, {"checksum", HdfsVerify::checksum}};
+    CLI::Validator by_name = CLI::CheckedTransformer(kinds);
+    by_name.description("length|checksum"); // its own words hold the enumeration's bytes
     add("verify", options.verify, "how an uploaded file is compared: length or checksum (default: length)")
-        ->transform(CLI::CheckedTransformer(kinds))
+        ->transform(by_name)
         ->type_name("HOW");
 }
 
