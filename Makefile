@@ -16,7 +16,7 @@ VENV ?= $(or $(UNDERCROFT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/undercro
 WITNESS = $(VENV)/bin/python testbed/witness/run.py
 CMAKE_BUILD = cmake --build $(BUILD) -j $(JOBS)
 .DEFAULT_GOAL := all
-.PHONY: all setup setup-hdfs configure build programs test unit soak demo bench fuzz package format lint clean
+.PHONY: all setup setup-hdfs configure build programs test unit memory soak demo bench fuzz package format lint clean
 all: build
 setup:
 	@tools/setup
@@ -33,7 +33,10 @@ programs: configure
 	@$(CMAKE_BUILD) --target programs
 # Tests that start an emulator take turns by their resource lock; unit tests run beside them.
 test: build
-	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) -R '$(TESTS)'
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) -R '$(TESTS)' -LE '^open$$'
+# Witnesses of the memory monitor: they do not all hold yet (docs/memory-monitoring.md).
+memory: build
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) -L '^memory$$'
 unit: build
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) -L unit -R '$(TESTS)'
 # Hours' worth of faults in a quarter of an hour: 200 kills, a partition of 60 s.

@@ -28,6 +28,7 @@ struct Arguments {
     double keep_days = 0;
     double keep_gigabytes = 0;
     bool no_compaction = false;
+    double hdfs_drain_seconds = 10;
 };
 
 std::string check_machine(std::string const& text)
@@ -178,6 +179,12 @@ void add_copy_options(CLI::App& command, Arguments& arguments)
                     "copy closed files there: webhdfs://HOST:PORT/FOLDER or swebhdfs://...; several NameNodes: "
                     "HOST:PORT,HOST:PORT")
         ->group("hdfs");
+    with_unit(command.add_option("--hdfs-drain", arguments.hdfs_drain_seconds,
+                                 "how long a stop waits for uploads under way; what is left goes with the next start"),
+              Unit::seconds)
+        ->capture_default_str()
+        ->check(CLI::Range(0.0, 86400.0))
+        ->group("hdfs");
     add_hdfs_options(command, arguments.options.hdfs, "--hdfs-", "hdfs");
 }
 
@@ -196,6 +203,7 @@ int run(Arguments const& arguments)
     if (arguments.keep_gigabytes > 0)
         options.store.upkeep.keep_bytes = static_cast<std::uint64_t>(arguments.keep_gigabytes * 1e9);
     options.store.upkeep.compact = !arguments.no_compaction;
+    options.hdfs.drain_time = std::chrono::seconds{std::llround(arguments.hdfs_drain_seconds)};
     options.receive_buffer_bytes = arguments.receive_buffer_megabytes << 20;
     for (std::string const& machine : arguments.machines)
         options.machines.insert(*id_from_hex(machine));

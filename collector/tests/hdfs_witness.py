@@ -268,7 +268,7 @@ class HdfsWitness(unittest.TestCase):
         collector = subprocess.Popen(
             [BIN / "undercroft", "collect", "--store", self.store, "--key-file", self.folder / "key", "--listen", f"127.0.0.1:{port}",
              "--roll-seconds", "0.5", "--ready-file", ready, "--metrics-file", metrics, "--hdfs-url", self.url, "--hdfs-user",
-             self.hdfs.user, "--hdfs-verify", "checksum"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+             self.hdfs.user, "--hdfs-verify", "checksum", "--hdfs-drain", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             while not ready.exists():
                 self.assertIsNone(collector.poll())
@@ -284,13 +284,13 @@ class HdfsWitness(unittest.TestCase):
             self.assertTrue(summary["complete"])
             self.hdfs.wait_healthy()
             collector.send_signal(signal.SIGTERM)
-            out, err = collector.communicate(timeout=60)
+            out, err = collector.communicate(timeout=120)
         finally:
             collector.kill()
         self.assertEqual(collector.returncode, 0, out + err)
         self.assertIn("works again", err)
         figures = json.loads(metrics.read_text())
-        self.assertEqual(figures["hdfs_files_waiting"], 0)
+        self.assertEqual(figures["hdfs_files_waiting"], 0, err)
         self.assertGreater(figures["hdfs_files_uploaded"], 10)
         self.check_copy()
 

@@ -235,19 +235,19 @@ class Judges:
 
     def memory_access(self) -> Verdict:
         run, rows = self._memory("memory_touch")
-        touched = memory_touch.Touched.parse(run.report["guest_files"]["kinds"])
+        touched = memory_touch.Touched.parse(Path(run.report["guest_files"]["kinds"]).read_text(encoding="utf-8"))
         verdict = memory_store.complete(rows)
         verdict.merge(memory_touch.check_kinds(memory_store.of_mode(rows, "access"), touched))
         return verdict
 
     def memory_shootdown(self) -> Verdict:
         run, rows = self._memory("memory_touch")
-        return memory_touch.check_shootdowns(rows, memory_touch.Hammered.parse(run.report["guest_files"]["hammer"]), LEAST_CYCLES)
+        return memory_touch.check_shootdowns(rows, memory_touch.Hammered.parse(Path(run.report["guest_files"]["hammer"]).read_text(encoding="utf-8")), LEAST_CYCLES)
 
     def memory_written(self) -> Verdict:
         run, rows = self._memory("memory_touch")
         blocks, verdict = store.read_content(run.store)
-        touched = memory_touch.Touched.parse(run.report["guest_files"]["fill"])
+        touched = memory_touch.Touched.parse(Path(run.report["guest_files"]["fill"]).read_text(encoding="utf-8"))
         verdict.merge(memory_touch.check_patterns(memory_store.of_mode(rows, "written"), blocks, touched, TOUCH_SEED))
         return verdict
 
