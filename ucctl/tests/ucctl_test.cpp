@@ -4,11 +4,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "control_cli/memory_options.hpp"
+#include "control_cli/memory_report.hpp"
 #include "hypervisor/control/tests/control_fixture.hpp"
 #include "ucctl/client.hpp"
 #include "ucctl/key_file.hpp"
-#include "control_cli/memory_options.hpp"
-#include "control_cli/memory_report.hpp"
 #include "ucctl/report.hpp"
 
 namespace undercroft::ucctl {
