@@ -90,16 +90,21 @@ def accounted(rows: Sequence[MemoryRow]) -> Verdict:
 def complete(rows: Sequence[MemoryRow]) -> Verdict:
     """The same, and no gaps."""
     verdict = accounted(rows)
-    verdict.differences("gaps", [f"{row.length} records at seq {row.seq}" for row in rows if row.kind == GAP])
+    verdict.differences("gaps", gaps(rows))
     return verdict
 
 
-def of_mode(rows: Sequence[MemoryRow], mode: str) -> list[MemoryRow]:
-    """The rows from the mode's start on to its stop (or the end)."""
+def gaps(rows: Sequence[MemoryRow]) -> list[str]:
+    return [f"{row.length} records at seq {row.seq}" for row in rows if row.kind == GAP]
+
+
+def of_mode(rows: Sequence[MemoryRow], mode: str, time: int = 0) -> list[MemoryRow]:
+    """The rows from the mode's start, the first or a later one, on to its stop (or the end)."""
     number = MODE_NUMBERS[mode]
     marks = [(index, row.asked.get("action")) for index, row in enumerate(rows) if row.kind == MODE and row.source == number]
-    start = next((index for index, action in marks if action == "start"), None)
-    if start is None:
+    starts = [index for index, action in marks if action == "start"]
+    if time >= len(starts):
         return []
+    start = starts[time]
     stop = next((index for index, action in marks if action == "stop" and index > start), len(rows))
     return list(rows[start:stop])

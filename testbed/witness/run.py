@@ -236,13 +236,21 @@ class Judges:
     def memory_access(self) -> Verdict:
         run, rows = self._memory("memory_touch")
         touched = memory_touch.Touched.parse(Path(run.report["guest_files"]["kinds"]).read_text(encoding="utf-8"))
-        verdict = memory_store.complete(rows)
-        verdict.merge(memory_touch.check_kinds(memory_store.of_mode(rows, "access"), touched))
+        # Gaps of another mode's time say nothing of this one's.
+        of_mode = memory_store.of_mode(rows, "access")
+        verdict = memory_store.accounted(rows)
+        verdict.differences("gaps while the mode ran", memory_store.gaps(of_mode))
+        verdict.merge(memory_touch.check_kinds(of_mode, touched))
         return verdict
 
     def memory_shootdown(self) -> Verdict:
         run, rows = self._memory("memory_touch")
-        return memory_touch.check_shootdowns(rows, memory_touch.Hammered.parse(Path(run.report["guest_files"]["hammer"]).read_text(encoding="utf-8")), LEAST_CYCLES)
+        hammered = memory_touch.Hammered.parse(Path(run.report["guest_files"]["hammer"]).read_text(encoding="utf-8"))
+        # The mode's second time; in its first, and before, the same pages belonged to others.
+        of_mode = memory_store.of_mode(rows, "access", time=1)
+        verdict = memory_touch.check_shootdowns(of_mode, hammered, LEAST_CYCLES)
+        verdict.differences("gaps while the mode ran", memory_store.gaps(of_mode))
+        return verdict
 
     def memory_written(self) -> Verdict:
         run, rows = self._memory("memory_touch")
