@@ -233,9 +233,16 @@ class Hdfs:
         return json.loads(body) if body else {}
 
     def read(self, path: str) -> bytes:
-        """A file's bytes, by way of a DataNode."""
+        """A file's bytes, by way of a DataNode. The NameNode sends readers to one that has died until it notices: asked again."""
         query = urllib.parse.urlencode({"op": "OPEN", "user.name": self.user})
-        return self._fetch("GET", f"/webhdfs/v1{urllib.parse.quote(path)}?{query}", 60)
+        end = time.monotonic() + 60
+        while True:
+            try:
+                return self._fetch("GET", f"/webhdfs/v1{urllib.parse.quote(path)}?{query}", 60)
+            except HdfsError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.5)
 
     def _fetch(self, method: str, target: str, timeout: float) -> bytes:
         context = ssl.create_default_context(cafile=str(self.ca_file)) if self._tls else None
