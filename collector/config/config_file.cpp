@@ -245,10 +245,22 @@ void Reader::unknown_table(toml::key const& name)
                                                     meant.empty() ? "" : fmt::format("; did you mean [{}]?", meant)));
 }
 
+/// Where toml++ 3.3 meets a character beyond ASCII in a place that it does not expect, it asks whether that is white
+/// space, and for most of them reaches what the compiler was told to be impossible. Which places these are is the
+/// parser's to know: so there are none.
+void refuse_beyond_ascii(std::string const& text, std::string const& file_name)
+{
+    auto const found = std::ranges::find_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0x80) != 0; });
+    if (found != text.end())
+        throw ConfigFileError{fmt::format("{}:{}:1: only ASCII is taken in this file, in comments and strings too",
+                                          file_name, 1 + std::count(text.begin(), found, '\n'))};
+}
+
 } // namespace
 
 std::size_t apply_config(CLI::App& command, std::string const& text, std::string const& file_name)
 {
+    refuse_beyond_ascii(text, file_name);
     toml::table root;
     try {
         root = toml::parse(text, file_name);
