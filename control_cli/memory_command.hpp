@@ -2,10 +2,11 @@
 #pragma once
 // The command line of `ucctl memory`.
 #include <CLI/CLI.hpp>
-#include <map>
+#include <memory>
 #include <string>
 
 #include "control_cli/memory_options.hpp"
+#include "wire/memory_names.hpp"
 
 namespace undercroft::control_cli {
 namespace memory_command_detail {
@@ -86,12 +87,11 @@ inline void add_memory_command(CLI::App& app, MemoryArguments& arguments)
     stop->add_option("mode", *mode, "access, written, snapshot or watch; default: all")
         ->check(CLI::IsMember({"access", "written", "snapshot", "watch"}));
     stop->callback([&arguments, mode] {
-        static std::map<std::string, wire::MemoryMode> const modes{{"access", wire::MemoryMode::access},
-                                                                   {"written", wire::MemoryMode::written},
-                                                                   {"snapshot", wire::MemoryMode::snapshot},
-                                                                   {"watch", wire::MemoryMode::watch}};
         arguments.action = wire::MemoryAction::stop;
-        arguments.mode = mode->empty() ? wire::MemoryMode::none : modes.at(*mode);
+        arguments.mode = wire::MemoryMode::none;
+        for (std::uint16_t number = 1; number <= wire::memory_modes; ++number)
+            if (auto const one = static_cast<wire::MemoryMode>(number); wire::name_of(one) == *mode)
+                arguments.mode = one;
     });
 }
 

@@ -5,6 +5,9 @@
 #include <iomanip>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <string_view>
+
+#include "wire/memory_names.hpp"
 
 namespace undercroft::control_cli {
 namespace {
@@ -15,47 +18,35 @@ using wire::MemoryMode;
 using wire::MemoryRequest;
 using wire::MemoryStatus;
 
-struct Named {
+/// What people read for a bit; JSON has the names of wire/memory_names.hpp.
+struct BitText {
     std::uint16_t bit;
-    char const* name;
     char const* text;
 };
 
-constexpr std::array flags{
-    Named{wire::memory_flag::huge_pages, "huge_pages", "2 MiB pages"},
-    Named{wire::memory_flag::keep_entries, "keep_entries", "entries kept"},
-    Named{wire::memory_flag::keep_tlb, "keep_tlb", "TLBs kept"},
-    Named{wire::memory_flag::only_touched, "only_touched", "touched pages only"},
-    Named{wire::memory_flag::consistent, "consistent", "consistent"},
-    Named{wire::memory_flag::full_sweeps, "full_sweeps", "full sweeps"},
-    Named{wire::memory_flag::no_content, "no_content", "without content"},
+constexpr std::array flag_texts{
+    BitText{wire::memory_flag::huge_pages, "2 MiB pages"},
+    BitText{wire::memory_flag::keep_entries, "entries kept"},
+    BitText{wire::memory_flag::keep_tlb, "TLBs kept"},
+    BitText{wire::memory_flag::only_touched, "touched pages only"},
+    BitText{wire::memory_flag::consistent, "consistent"},
+    BitText{wire::memory_flag::full_sweeps, "full sweeps"},
+    BitText{wire::memory_flag::no_content, "without content"},
 };
-constexpr std::array lacks{
-    Named{wire::memory_lack::not_configured, "not_configured",
-          "the monitor's tables: memory = off, or no room for them"},
-    Named{wire::memory_lack::no_access_bits, "no_access_bits", "nested accessed and dirty bits"},
-    Named{wire::memory_lack::no_page_log, "no_page_log", "page-modification logging"},
-    Named{wire::memory_lack::no_execute_only, "no_execute_only",
-          "execute-only pages: reads of code cannot be told from its execution"},
-    Named{wire::memory_lack::no_timer, "no_timer",
-          "a timer of its own: periods follow the guest's exits and interrupts"},
+constexpr std::array lack_texts{
+    BitText{wire::memory_lack::not_configured, "the monitor's tables: memory = off, or no room for them"},
+    BitText{wire::memory_lack::no_access_bits, "nested accessed and dirty bits"},
+    BitText{wire::memory_lack::no_page_log, "page-modification logging"},
+    BitText{wire::memory_lack::no_execute_only, "execute-only pages: reads of code cannot be told from its execution"},
+    BitText{wire::memory_lack::no_timer, "a timer of its own: periods follow the guest's exits and interrupts"},
 };
+static_assert(flag_texts.size() == wire::memory_flag_names.size() &&
+              lack_texts.size() == wire::memory_lack_names.size());
 
-char const* name_of(std::uint16_t mode)
+std::string_view name_of_mode(MemoryStatus const& state)
 {
-    switch (static_cast<MemoryMode>(mode)) {
-    case MemoryMode::access:
-        return "access";
-    case MemoryMode::written:
-        return "written";
-    case MemoryMode::snapshot:
-        return "snapshot";
-    case MemoryMode::watch:
-        return "watch";
-    case MemoryMode::none:
-        break;
-    }
-    return "unknown";
+    std::string_view const name = wire::name_of(static_cast<MemoryMode>(state.request.mode.get()));
+    return name.empty() ? "unknown" : name;
 }
 
 bool runs(MemoryStatus const& state)
@@ -90,7 +81,7 @@ std::string settings(MemoryRequest const& request)
     put(request.delay_ms.get() != 0, "delay ", request.delay_ms.get(), " ms");
     put(request.thin.get() > 1, "every ", request.thin.get(), "th write of a page");
     put(request.range_bytes.get() != 0, hex(request.range_begin.get()), '+', hex(request.range_bytes.get()));
-    for (Named const& flag : flags)
+    for (BitText const& flag : flag_texts)
         put((request.flags.get() & flag.bit) != 0, flag.text);
     return text.str();
 }
@@ -98,19 +89,24 @@ std::string settings(MemoryRequest const& request)
 Json names(std::uint16_t bits, auto const& all)
 {
     Json list = Json::array();
-    for (Named const& known : all)
-        if ((bits & known.bit) != 0)
-            list.push_back(known.name);
+    for (auto const& [bit, name] : all)
+        if ((bits & bit) != 0)
+            list.push_back(name);
     return list;
 }
 
 Json request_json(MemoryRequest const& request)
 {
-    return {{"flags", names(request.flags.get(), flags)},     {"budget_permille", request.budget_permille.get()},
-            {"period_us", request.period_us.get()},           {"every_turns", request.every_turns.get()},
-            {"range_begin", request.range_begin.get()},       {"range_bytes", request.range_bytes.get()},
-            {"rate_kib_per_s", request.rate_kib_per_s.get()}, {"thin", request.thin.get()},
-            {"delay_depth", request.delay_depth.get()},       {"delay_ms", request.delay_ms.get()}};
+    return {{"flags", names(request.flags.get(), wire::memory_flag_names)},
+            {"budget_permille", request.budget_permille.get()},
+            {"period_us", request.period_us.get()},
+            {"every_turns", request.every_turns.get()},
+            {"range_begin", request.range_begin.get()},
+            {"range_bytes", request.range_bytes.get()},
+            {"rate_kib_per_s", request.rate_kib_per_s.get()},
+            {"thin", request.thin.get()},
+            {"delay_depth", request.delay_depth.get()},
+            {"delay_ms", request.delay_ms.get()}};
 }
 
 } // namespace
@@ -118,7 +114,7 @@ Json request_json(MemoryRequest const& request)
 std::string missing_text(std::vector<MemoryStatus> const& states)
 {
     std::string text;
-    for (Named const& lack : lacks)
+    for (BitText const& lack : lack_texts)
         if (!states.empty() && (states.front().missing.get() & lack.bit) != 0)
             text += std::string("missing: ") + lack.text + '\n';
     return text;
@@ -131,13 +127,13 @@ std::string memory_text(std::vector<MemoryStatus> const& states)
          << std::setw(10) << "dropped" << std::setw(12) << "faults" << std::setw(10) << "cycles" << std::setw(12)
          << "pages" << std::setw(8) << "held" << std::setw(18) << "TSC ticks taken" << '\n';
     for (MemoryStatus const& s : states)
-        text << std::left << std::setw(10) << name_of(s.request.mode.get()) << std::setw(6) << (runs(s) ? "yes" : "no")
-             << std::right << std::setw(12) << s.records.get() << std::setw(10) << s.dropped.get() << std::setw(12)
-             << s.faults.get() << std::setw(10) << s.cycles.get() << std::setw(12) << s.pages.get() << std::setw(8)
-             << s.held.get() << std::setw(18) << s.ticks_in_sensor.get() << '\n';
+        text << std::left << std::setw(10) << name_of_mode(s) << std::setw(6) << (runs(s) ? "yes" : "no") << std::right
+             << std::setw(12) << s.records.get() << std::setw(10) << s.dropped.get() << std::setw(12) << s.faults.get()
+             << std::setw(10) << s.cycles.get() << std::setw(12) << s.pages.get() << std::setw(8) << s.held.get()
+             << std::setw(18) << s.ticks_in_sensor.get() << '\n';
     for (MemoryStatus const& s : states)
         if (runs(s))
-            text << name_of(s.request.mode.get()) << ": " << settings(s.request) << '\n';
+            text << name_of_mode(s) << ": " << settings(s.request) << '\n';
     return text.str() + missing_text(states);
 }
 
@@ -145,17 +141,18 @@ std::string memory_json(std::vector<MemoryStatus> const& states)
 {
     Json modes = Json::object();
     for (MemoryStatus const& s : states)
-        modes[name_of(s.request.mode.get())] = {{"running", runs(s)},
-                                                {"request", request_json(s.request)},
-                                                {"records", s.records.get()},
-                                                {"dropped", s.dropped.get()},
-                                                {"faults", s.faults.get()},
-                                                {"cycles", s.cycles.get()},
-                                                {"pages", s.pages.get()},
-                                                {"held", s.held.get()},
-                                                {"ticks_in_sensor", s.ticks_in_sensor.get()}};
-    Json const json = {{"modes", modes},
-                       {"missing", names(states.empty() ? std::uint16_t{0} : states.front().missing.get(), lacks)}};
+        modes[name_of_mode(s)] = {{"running", runs(s)},
+                                  {"request", request_json(s.request)},
+                                  {"records", s.records.get()},
+                                  {"dropped", s.dropped.get()},
+                                  {"faults", s.faults.get()},
+                                  {"cycles", s.cycles.get()},
+                                  {"pages", s.pages.get()},
+                                  {"held", s.held.get()},
+                                  {"ticks_in_sensor", s.ticks_in_sensor.get()}};
+    Json const json = {
+        {"modes", modes},
+        {"missing", names(states.empty() ? std::uint16_t{0} : states.front().missing.get(), wire::memory_lack_names)}};
     return json.dump() + '\n';
 }
 
