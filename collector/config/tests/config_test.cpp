@@ -164,6 +164,14 @@ TEST_F(Fixture, WhatIsPrintedSaysTheSameWhenRead)
     EXPECT_EQ(roll_s, 7200);
 }
 
+TEST_F(Fixture, OnlyAsciiIsTaken)
+{
+    constexpr auto text = "u.toml:2:1: only ASCII is taken in this file, in comments and strings too";
+    EXPECT_EQ(problems("[store]\n\xC8\xB6"), text); // U+0236 and U+FEDF: toml++ 3.3 does not survive them here
+    EXPECT_EQ(problems("\n\xEF\xBB\x9F"), text);
+    EXPECT_EQ(problems("[store]\n# caf\xC3\xA9\n"), text);
+}
+
 TEST(Quantity, Units)
 {
     EXPECT_EQ(parse_quantity("30", Unit::seconds), 30);
