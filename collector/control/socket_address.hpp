@@ -1,5 +1,6 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <sys/socket.h>
 #include <sys/un.h>
 
 #include <cstring>

@@ -87,6 +87,11 @@ public:
     [[nodiscard]] observe::SlotBuffer* memory_buffer() { return memory_buffer_; }
     /// KiB per second that the memory stream may take of the link: half of it; 0: the card does not tell its speed.
     [[nodiscard]] std::uint32_t memory_rate_kib() const;
+    /// What sending the memory stream has cost; with build_memory_stream().
+    [[nodiscard]] std::atomic<std::uint64_t> const& memory_sending_ticks() const
+    {
+        return sender_->sending_ticks(wire::Stream::memory);
+    }
     /// Who wants to know what the watched controllers will write to, from now on.
     void set_device_writes(memory::DeviceWrites& writes);
     // StandingTargets

@@ -85,7 +85,7 @@ void MemoryWatch::build(Region& region, Parts const& parts)
     memory::MemoryStream* stream = nullptr;
     if (view_ != nullptr && parts.buffer != nullptr)
         stream = region.make<memory::SlotStream>(*parts.buffer, std::uint64_t{parts.config->memory_buffer_kib} * 1024,
-                                                 *parts.clock, parts.key);
+                                                 *parts.clock, parts.key, parts.devices->memory_sending_ticks());
     if (stream == nullptr)
         view_ = nullptr;
     monitor_ = region.make<memory::Monitor>(memory::MonitorParts{.view = view_,
@@ -97,7 +97,7 @@ void MemoryWatch::build(Region& region, Parts const& parts)
     if (view_ == nullptr || monitor_ == nullptr)
         return;
     memory::EngineParts const engine{.view = view_, .stream = stream, .memory = parts.memory, .clock = parts.clock};
-    bool const modes = add_modes(region, engine);
+    bool const modes = add_modes(region, engine, parts.cpu_count);
     if (!add_snapshot(region, engine, parts) || !add_watch(region, engine, parts) || !modes)
         log(LogLevel::warning, str("the region has no room for some modes of the memory monitor"));
     std::uint64_t bytes = 0;
@@ -107,11 +107,12 @@ void MemoryWatch::build(Region& region, Parts const& parts)
         str(" MiB of RAM in "), dec(view_->usable().size()), str(" ranges"));
 }
 
-bool MemoryWatch::add_modes(Region& region, memory::EngineParts const& parts)
+bool MemoryWatch::add_modes(Region& region, memory::EngineParts const& parts, std::uint32_t cpus)
 {
     using enum wire::MemoryMode;
     auto* const access_engine = region.make<memory::AccessEngine>(parts, *monitor_);
-    auto* const written_engine = region.make<memory::WrittenEngine>(parts, *monitor_, writes_);
+    auto* const written_engine =
+        region.make<memory::WrittenEngine>(parts, *monitor_, writes_, memory::WrittenOptions{.cpus = cpus});
     if (access_engine == nullptr || written_engine == nullptr)
         return false;
     monitor_->add(access, *access_engine);

@@ -52,7 +52,7 @@ public:
 
 private:
     [[nodiscard]] std::uint16_t lacks(Parts const& parts) const;
-    [[nodiscard]] bool add_modes(Region& region, memory::EngineParts const& parts);
+    [[nodiscard]] bool add_modes(Region& region, memory::EngineParts const& parts, std::uint32_t cpus);
     [[nodiscard]] bool add_snapshot(Region& region, memory::EngineParts const& engine, Parts const& parts);
     [[nodiscard]] bool add_watch(Region& region, memory::EngineParts const& engine, Parts const& parts);
 

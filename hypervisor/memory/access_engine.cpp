@@ -73,7 +73,7 @@ void AccessEngine::start(MemoryRequest const& request, Tsc now)
     turn_due_ = false;
     due_since_ = never;
     // The first time also changes the size of pages, which no processor may have cached then.
-    arm_all(now, true);
+    arm_all(true);
 }
 
 void AccessEngine::stop(Tsc now)
@@ -83,18 +83,24 @@ void AccessEngine::stop(Tsc now)
     next_ = never;
 }
 
-void AccessEngine::arm_all(Tsc now, bool flush)
+void AccessEngine::arm_all(bool flush)
 {
     parts_.view->arm(range_, paging::rights_none, size_);
     touched_count_ = 0;
     faulted_ = {};
     if (flush)
         parts_.view->flush_all();
-    put_range(*parts_.stream, Kind::memory_armed, mode, range_, now);
+    say_armed();
+}
+
+/// Stamped after the flush: from then on every first access is seen, before it some may go through old translations.
+void AccessEngine::say_armed()
+{
+    put_range(*parts_.stream, Kind::memory_armed, mode, range_, parts_.clock->tsc());
     ++cycles_;
 }
 
-void AccessEngine::arm_again(Tsc now)
+void AccessEngine::arm_again()
 {
     bool const flush = !flag(keep_tlb);
     if (flag(keep_entries)) {
@@ -104,15 +110,14 @@ void AccessEngine::arm_again(Tsc now)
         return;
     }
     if (!flag(only_touched) || touched_count_ > max_touched)
-        return arm_all(now, flush);
+        return arm_all(flush);
     // All other pages of the range have been armed since the first time.
     parts_.view->arm_pages(std::span{touched_}.first(touched_count_), paging::rights_none);
     touched_count_ = 0;
     faulted_ = {};
     if (flush)
         parts_.view->flush_all();
-    put_range(*parts_.stream, Kind::memory_armed, mode, range_, now);
-    ++cycles_;
+    say_armed();
 }
 
 void AccessEngine::on_fault(Fault const& fault)
@@ -157,7 +162,7 @@ Tsc AccessEngine::tick(Tsc now)
     if (!all_moved(now))
         return Tsc{now.value + parts_.clock->tsc_hz() / 1'000'000 * retry_us};
     due_since_ = never;
-    arm_again(now);
+    arm_again();
     // Cycles that were missed are not made up for.
     std::uint64_t const late = (now.value - next_.value) / period_;
     next_ = Tsc{next_.value + (late + 1) * period_};
@@ -174,7 +179,7 @@ void AccessEngine::on_turn(std::uint16_t /*cpu*/, Tsc now)
     if (turn_due_)
         return;
     due_since_ = never;
-    arm_again(now);
+    arm_again();
 }
 
 void AccessEngine::status(wire::MemoryStatus& status) const

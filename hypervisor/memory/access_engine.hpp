@@ -31,8 +31,9 @@ public:
 private:
     [[nodiscard]] bool flag(std::uint16_t bit) const { return (request_.flags.get() & bit) != 0; }
     [[nodiscard]] bool all_moved(Tsc now) const;
-    void arm_again(Tsc now);
-    void arm_all(Tsc now, bool flush);
+    void arm_again();
+    void say_armed();
+    void arm_all(bool flush);
 
     /// More are armed again as a whole.
     static constexpr std::size_t max_touched = 4096;

@@ -18,6 +18,8 @@ public:
     /// Bytes that may be put before records are dropped (a part is kept for the sensor's own words).
     [[nodiscard]] virtual std::uint64_t room() const = 0;
     [[nodiscard]] virtual std::uint64_t capacity() const = 0;
+    /// What sending this stream has cost all CPUs so far, in ticks of the TSC: it is part of a mode's price.
+    [[nodiscard]] virtual std::uint64_t sending_ticks() const { return 0; }
     /// Entropy of 4,096 bytes as records have it.
     [[nodiscard]] virtual std::uint16_t entropy(std::byte const* page) = 0;
 

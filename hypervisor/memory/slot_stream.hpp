@@ -1,6 +1,9 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 // The memory stream over its slot buffer.
+#include <atomic>
+#include <cstdint>
+
 #include "hypervisor/core/clock.hpp"
 #include "hypervisor/memory/memory_stream.hpp"
 #include "hypervisor/observe/entropy_memo.hpp"
@@ -11,9 +14,12 @@ namespace undercroft::memory {
 /// The object is some 256 KiB. entropy() is for one caller at a time, the monitor's engines.
 class SlotStream final : public MemoryStream {
 public:
-    /// `key`: as EntropyMemo's. `buffer` drops what finds no room; `buffer_bytes` is its memory.
-    SlotStream(observe::SlotBuffer& buffer, std::uint64_t buffer_bytes, core::Clock const& clock, std::uint64_t key)
-        : buffer_{&buffer}, clock_{&clock}, bytes_{buffer_bytes - buffer_bytes / 64}, memo_{key}
+    /// `key`: as EntropyMemo's. `buffer` drops what finds no room; `buffer_bytes` is its memory. `sending_ticks`: the
+    /// sender's count of what this stream cost it.
+    SlotStream(observe::SlotBuffer& buffer, std::uint64_t buffer_bytes, core::Clock const& clock, std::uint64_t key,
+               std::atomic<std::uint64_t> const& sending_ticks)
+        : buffer_{&buffer}, clock_{&clock}, bytes_{buffer_bytes - buffer_bytes / 64}, sending_ticks_{&sending_ticks},
+          memo_{key}
     {
     }
 
@@ -43,6 +49,10 @@ public:
         return used < bytes_ ? bytes_ - used : 0;
     }
     [[nodiscard]] std::uint64_t capacity() const override { return bytes_ - kept_for_own_words(); }
+    [[nodiscard]] std::uint64_t sending_ticks() const override
+    {
+        return sending_ticks_->load(std::memory_order_relaxed);
+    }
     [[nodiscard]] std::uint16_t entropy(std::byte const* page) override { return memo_.entropy(page, page_bytes); }
 
 private:
@@ -51,6 +61,7 @@ private:
     observe::SlotBuffer* buffer_;
     core::Clock const* clock_;
     std::uint64_t bytes_; ///< of the arena
+    std::atomic<std::uint64_t> const* sending_ticks_;
     observe::EntropyMemo memo_;
 };
 

@@ -21,6 +21,7 @@ public:
         filled_ = now;
         level_ = 0;
     }
+    void fill_up() { level_ = burst_; }
     [[nodiscard]] bool open(Tsc now)
     {
         fill(now);

@@ -19,6 +19,11 @@ constexpr std::uint16_t default_depth = 7, default_delay_ms = 10;
 constexpr std::uint64_t walked_ms = 1000;
 /// A CPU that has not moved for so long stands in a loop of one instruction: its write is through.
 constexpr std::uint64_t standing_ms = 100;
+/// Regions that were left open are armed again so many at a time, no oftener than this.
+constexpr std::size_t most_armed_again = 16;
+constexpr std::uint64_t arm_again_us = 2000;
+/// Work that may be saved up while the guest writes little.
+constexpr std::uint64_t burst_us = 20'000;
 
 bool is_zero(std::span<std::byte const, page_bytes> page)
 {
@@ -36,7 +41,7 @@ bool is_zero(std::span<std::byte const, page_bytes> page)
 ControlResult WrittenEngine::judge(MemoryRequest& request) const
 {
     PageRange range;
-    if ((request.flags.get() & ~wire::memory_flag::no_content) != 0 || request.budget_permille.get() != 0 ||
+    if ((request.flags.get() & ~wire::memory_flag::no_content) != 0 || request.budget_permille.get() > 1000 ||
         request.period_us.get() != 0 || request.every_turns.get() != 0 || request.rate_kib_per_s.get() != 0 ||
         request.thin.get() > max_thin || request.delay_depth.get() > max_depth ||
         !read_range(request, parts_.view->usable(), range))
@@ -47,6 +52,8 @@ ControlResult WrittenEngine::judge(MemoryRequest& request) const
         request.delay_depth = default_depth;
     if (request.delay_ms.get() == 0)
         request.delay_ms = default_delay_ms;
+    if (request.budget_permille.get() == 0)
+        request.budget_permille = static_cast<std::uint16_t>(options_.default_budget_permille);
     request.range_begin = range.begin.value;
     request.range_bytes = range.bytes;
     return ControlResult::done;
@@ -64,10 +71,33 @@ void WrittenEngine::start(MemoryRequest const& request, Tsc now)
     delay_ticks_ = mul_div(request.delay_ms.get(), parts_.clock->tsc_hz(), 1000);
     walked_count_ = 0;
     walked_until_ = never;
+    std::uint64_t const hz = parts_.clock->tsc_hz(), share = request.budget_permille.get() * options_.cpus;
+    budget_.configure(mul_div(hz, share, 1000), mul_div(hz, burst_us * share, 1'000'000'000), hz, now);
+    budget_.fill_up();
+    sending_ticks_ = parts_.stream->sending_ticks();
+    open_.clear();
+    armed_open_ = now;
     parts_.view->arm(range_, paging::rights_read_execute, PageSize::small);
+    flush();
+    put_range(*parts_.stream, Kind::memory_armed, mode, range_, parts_.clock->tsc());
+}
+
+void WrittenEngine::flush()
+{
     parts_.view->flush_all();
-    put_range(*parts_.stream, Kind::memory_armed, mode, range_, now);
     ++cycles_;
+}
+
+template <typename Work>
+void WrittenEngine::charged(std::uint64_t besides, Work&& work)
+{
+    Tsc const begun = parts_.clock->tsc();
+    std::uint64_t const flushes = cycles_;
+    work();
+    std::uint64_t const sending = parts_.stream->sending_ticks();
+    budget_.take(parts_.clock->tsc().value - begun.value + besides + sending - sending_ticks_ +
+                 (cycles_ - flushes) * options_.flush_ticks * options_.cpus);
+    sending_ticks_ = sending;
 }
 
 void WrittenEngine::stop(Tsc now)
@@ -81,7 +111,14 @@ void WrittenEngine::stop(Tsc now)
 
 void WrittenEngine::on_fault(Fault const& fault)
 {
+    charged(options_.fault_ticks, [&] { take_fault(fault); });
+}
+
+void WrittenEngine::take_fault(Fault const& fault)
+{
     Gpa const page{fault.gpa.value & ~(page_bytes - 1)};
+    if (paced() && !budget_.open(fault.now))
+        return leave_open(page, fault.now);
     if (fault.by_page_walk && parts_.view->has_access_bits())
         return open_walked(page, fault.now);
     if (count_ == capacity) // each of them under way, or nobody calls tick(): never more than this waits
@@ -97,6 +134,36 @@ void WrittenEngine::on_fault(Fault const& fault)
          fault.by_page_walk, false});
     if (count_ > request_.delay_depth.get() + max_batch)
         retire(max_batch, fault.now);
+}
+
+void WrittenEngine::leave_open(Gpa page, Tsc now)
+{
+    PageRange const range = open_.add(page, range_);
+    parts_.view->restore(range);
+    put_range(*parts_.stream, Kind::memory_disarmed, mode, range, now);
+}
+
+/// What has been left alone longest is looked at again.
+void WrittenEngine::arm_oldest(Tsc now)
+{
+    std::array<PageRange, most_armed_again> ranges;
+    std::size_t count = 0;
+    for (; count < ranges.size() && !open_.empty(); ++count) {
+        ranges[count] = open_.take();
+        parts_.view->arm(ranges[count], paging::rights_read_execute, PageSize::small);
+    }
+    flush();
+    for (PageRange const& range : std::span{ranges}.first(count))
+        put_range(*parts_.stream, Kind::memory_armed, mode, range, parts_.clock->tsc());
+    armed_open_ = now;
+}
+
+Tsc WrittenEngine::next_arming(Tsc now)
+{
+    if (open_.empty())
+        return never;
+    Tsc const rested{armed_open_.value + parts_.clock->tsc_hz() / 1'000'000 * arm_again_us};
+    return std::max(rested, budget_.opens_at(now));
 }
 
 void WrittenEngine::add(Waiting const& page)
@@ -119,7 +186,7 @@ void WrittenEngine::open_walked(Gpa page, Tsc now)
 void WrittenEngine::arm_walked()
 {
     parts_.view->arm_pages(std::span{walked_}.first(walked_count_), paging::rights_read_execute);
-    parts_.view->flush_all();
+    flush();
     walked_count_ = 0;
     walked_until_ = never;
 }
@@ -141,8 +208,7 @@ void WrittenEngine::retire(std::size_t count, Tsc now)
         count_ -= size;
         count -= size;
         parts_.view->arm_pages(std::span{pages}.first(size), paging::rights_read_execute);
-        parts_.view->flush_all();
-        ++cycles_;
+        flush();
         for (std::size_t i = 0; i < size; ++i)
             judge_retired(batch[i], now);
     }
@@ -208,11 +274,16 @@ std::size_t WrittenEngine::overdue(Tsc now)
 
 Tsc WrittenEngine::tick(Tsc now)
 {
-    std::size_t const deep = count_ > request_.delay_depth.get() ? count_ - request_.delay_depth.get() : 0;
-    retire(std::min(std::max(overdue(now), deep), max_batch), now);
-    if (now >= walked_until_)
-        arm_walked();
-    Tsc next = walked_until_;
+    charged(0, [&] {
+        std::size_t const deep =
+            count_ > request_.delay_depth.get() ? count_ - request_.delay_depth.get() : std::size_t{0};
+        retire(std::min(std::max(overdue(now), deep), max_batch), now);
+        if (now >= walked_until_)
+            arm_walked();
+        if (now >= next_arming(now))
+            arm_oldest(now);
+    });
+    Tsc next = std::min(walked_until_, next_arming(now));
     if (count_ != 0)
         next = std::min(next, std::max(now, waiting(0).due));
     return next;

@@ -16,14 +16,30 @@
 //     interrupt, runs for longer than the queue is deep. The copy is then of before the write; since the right was
 //     taken, the write faults again and the page is recorded a second time, as it is after it.
 //   - without dirty bits (Intel before Haswell) only the second rule holds.
+//
+// A guest that writes all the time would spend nearly all of its time in faults. The budget is a share of all CPUs'
+// time: what faults, copies and sending cost is taken from it, and while it is used up, the 2 MiB around a page that
+// faults are left writable (memory_disarmed) until it has filled again (memory_armed, oldest first). So each fault beyond
+// the budget buys 512 pages of peace, and the stream says which writes nobody looked for.
 #include <array>
 #include <cstdint>
 #include <span>
 
 #include "hypervisor/memory/engine.hpp"
+#include "hypervisor/memory/open_regions.hpp"
 #include "hypervisor/memory/range_request.hpp"
+#include "hypervisor/memory/token_bucket.hpp"
 
 namespace undercroft::memory {
+
+struct WrittenOptions {
+    std::uint32_t cpus = 1;
+    std::uint32_t default_budget_permille = 200;
+    /// What the guest pays for a fault besides the time in here: leaving it, entering it, a walk.
+    std::uint32_t fault_ticks = 3000;
+    /// The same for a flush, each CPU.
+    std::uint32_t flush_ticks = 4000;
+};
 
 class WrittenEngine final : public Engine {
 public:
@@ -32,8 +48,9 @@ public:
     static constexpr std::uint32_t max_thin = 255;
 
     /// `writes` counts for thinning: one byte for each page up to the end of usable RAM, zeroed.
-    WrittenEngine(EngineParts const& parts, CpuProgress const& progress, std::span<std::uint8_t> writes)
-        : parts_{parts}, progress_{&progress}, writes_{writes}
+    WrittenEngine(EngineParts const& parts, CpuProgress const& progress, std::span<std::uint8_t> writes,
+                  WrittenOptions const& options)
+        : parts_{parts}, progress_{&progress}, writes_{writes}, options_{options}
     {
     }
 
@@ -58,6 +75,14 @@ private:
     /// Retired with one shootdown.
     static constexpr std::size_t max_batch = 16;
 
+    [[nodiscard]] bool paced() const { return request_.budget_permille.get() < 1000; }
+    /// Takes from the budget what work() cost, sending since the last time included.
+    template <typename Work>
+    void charged(std::uint64_t besides, Work&& work);
+    void take_fault(Fault const& fault);
+    void leave_open(Gpa page, Tsc now);
+    void arm_oldest(Tsc now);
+    [[nodiscard]] Tsc next_arming(Tsc now);
     [[nodiscard]] Waiting& waiting(std::size_t position) { return queue_[(head_ + position) % capacity]; }
     void add(Waiting const& page);
     void retire(std::size_t count, Tsc now);
@@ -65,11 +90,17 @@ private:
     void record(Waiting const& page);
     void open_walked(Gpa page, Tsc now);
     void arm_walked();
+    void flush();
     [[nodiscard]] std::size_t overdue(Tsc now);
 
     EngineParts parts_;
     CpuProgress const* progress_;
     std::span<std::uint8_t> writes_;
+    WrittenOptions options_;
+    TokenBucket budget_; ///< in ticks
+    std::uint64_t sending_ticks_ = 0; ///< that the budget was charged with
+    OpenRegions open_;
+    Tsc armed_open_{}; ///< when regions were armed again last
     wire::MemoryRequest request_{};
     PageRange range_{};
     std::uint64_t delay_ticks_ = 0;

@@ -23,6 +23,14 @@ bool Sender::add_stream(wire::Stream stream, observe::SlotBuffer& buffer)
     return true;
 }
 
+std::atomic<std::uint64_t> const& Sender::sending_ticks(wire::Stream stream) const
+{
+    for (std::size_t i = 0; i < stream_count_; ++i)
+        if (deliveries_[i].stream() == stream)
+            return sending_ticks_[i];
+    return sending_ticks_.back();
+}
+
 PollResult Sender::poll(Tsc now)
 {
     if (!lock_.try_lock())
@@ -82,7 +90,10 @@ void Sender::send_data(Tsc now)
         for (std::size_t i = 0; i < stream_count_ && left != 0; ++i) {
             bool const storage = deliveries_[i].stream() == wire::Stream::storage;
             std::uint32_t sent = 0;
-            if (!send_some(deliveries_[i], std::min(left, storage ? storage_share : other_share), sent, now))
+            Tsc const begun = clock_->tsc();
+            bool const more = send_some(deliveries_[i], std::min(left, storage ? storage_share : other_share), sent, now);
+            sending_ticks_[i].fetch_add(clock_->tsc().value - begun.value, std::memory_order_relaxed);
+            if (!more)
                 return;
             left -= sent;
             sent_in_round += sent;

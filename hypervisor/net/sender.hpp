@@ -83,6 +83,8 @@ public:
     void flush() { flush_.store(true, std::memory_order_relaxed); }
     /// When the last acknowledgement was accepted; 0: none yet. Any CPU, any time.
     [[nodiscard]] Tsc last_ack() const { return Tsc{last_ack_.load(std::memory_order_relaxed)}; }
+    /// What sending this stream's datagrams has taken so far, in ticks of all CPUs; 0 for ever for one that was not added.
+    [[nodiscard]] std::atomic<std::uint64_t> const& sending_ticks(wire::Stream stream) const;
     /// For power-off: polls until everything is acknowledged (true) or the time is over.
     [[nodiscard]] bool drain(Tsc deadline);
     /// Policy hold: called by a SlotBuffer while it is full.
@@ -149,6 +151,7 @@ private:
     RttEstimator rtt_;
     std::array<Tsc, remembered_sends> sent_at_{};
     std::array<Delivery, max_streams> deliveries_{};
+    std::array<std::atomic<std::uint64_t>, max_streams + 1> sending_ticks_{}; ///< as deliveries_; the last stays 0
     std::size_t stream_count_ = 0;
 };
 

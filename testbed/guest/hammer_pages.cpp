@@ -3,7 +3,10 @@
 // (p + t) % 2 alone, and both have stored to all of them before. A translation that a CPU keeps although the page was
 // armed again shows as a cycle in which a page that is stored to all the time has no record.
 // Prints {"addresses": [...], "markers": [...]}, waits for a line, hammers, prints {"stores": [cpu 0, cpu 1],
-// "moved": n}. Markers 2 t and 2 t + 1 are stored to once, at the begin and the end of turn t.
+// "moved": n, "marked": [...], "pauses": [[...], [...]]}. Markers 2 t and 2 t + 1 are stored to once, at the begin and
+// the end of turn t; `marked` is the time stamp counter just before. A CPU that stood still (it was interrupted, or the
+// emulator's host had no time for it) stores nothing: `pauses` has, for each CPU, the time stamp counter at the end of
+// the last round before and of the first round after each pause, from, to, from, to, ...
 #include "pages.hpp"
 
 #include <atomic>
@@ -14,6 +17,9 @@ namespace {
 
 using namespace undercroft::guest;
 
+constexpr std::size_t most_pauses = 20'000;
+constexpr std::uint64_t pause_ticks = 1'000'000; ///< a third of a millisecond, about; a round takes a microsecond
+
 struct Shared {
     Pages const& pages;
     std::size_t hammered;
@@ -22,21 +28,34 @@ struct Shared {
     std::atomic<int> ready{0};
 };
 
+/// One thread's.
+struct Hammering {
+    std::uint64_t stores = 0;
+    std::vector<std::uint64_t> pauses;
+};
+
 void store(Shared const& shared, std::size_t page, std::uint64_t value)
 {
     *reinterpret_cast<std::uint64_t volatile*>(shared.pages.page(page) + 8 * (page % 500)) = value;
 }
 
-void hammer(Shared& shared, std::size_t cpu, std::uint64_t& stores)
+void hammer(Shared& shared, std::size_t cpu, Hammering& done)
 {
     pin_to(static_cast<int>(cpu));
+    done.pauses.assign(2 * most_pauses, 0); // present from the start
+    done.pauses.clear();
     for (std::size_t page = 0; page < shared.hammered; ++page)
         store(shared, page, cpu);
     ++shared.ready;
+    std::uint64_t last = __builtin_ia32_rdtsc();
     while (!shared.stop.load(std::memory_order_relaxed)) {
         std::size_t const turn = shared.turn.load(std::memory_order_relaxed);
-        for (std::size_t page = (cpu + turn) % 2; page < shared.hammered; page += 2, ++stores)
-            store(shared, page, stores);
+        for (std::size_t page = (cpu + turn) % 2; page < shared.hammered; page += 2, ++done.stores)
+            store(shared, page, done.stores);
+        std::uint64_t const now = __builtin_ia32_rdtsc();
+        if (now - last > pause_ticks && done.pauses.size() < 2 * most_pauses)
+            done.pauses.insert(done.pauses.end(), {last, now});
+        last = now;
     }
 }
 
@@ -59,18 +78,23 @@ int main(int argc, char** argv)
     print_list(std::vector(split, before.end()));
     std::fputs("}\n", stdout);
     wait_for_line();
-    std::uint64_t stores[2]{};
-    std::thread threads[2]{std::thread{hammer, std::ref(shared), 0, std::ref(stores[0])},
-                           std::thread{hammer, std::ref(shared), 1, std::ref(stores[1])}};
+    Hammering done[2];
+    std::vector<std::uint64_t> marked;
+    auto const mark = [&](std::size_t number) {
+        marked.push_back(__builtin_ia32_rdtsc());
+        store(shared, hammered + number, number);
+    };
+    std::thread threads[2]{std::thread{hammer, std::ref(shared), 0, std::ref(done[0])},
+                           std::thread{hammer, std::ref(shared), 1, std::ref(done[1])}};
     while (shared.ready < 2)
         std::this_thread::yield();
     for (std::size_t turn = 0; turn < turns; ++turn) {
         shared.turn = turn;
         // Both threads have seen the new turn by then: one round over the pages is far shorter.
         std::this_thread::sleep_for(length / 4);
-        store(shared, hammered + 2 * turn, turn);
+        mark(2 * turn);
         std::this_thread::sleep_for(length);
-        store(shared, hammered + 2 * turn + 1, turn);
+        mark(2 * turn + 1);
     }
     shared.stop = true;
     for (std::thread& thread : threads)
@@ -79,6 +103,12 @@ int main(int argc, char** argv)
     std::size_t moved = 0;
     for (std::size_t i = 0; i < after.size(); ++i)
         moved += after[i] != before[i] ? 1 : 0;
-    std::printf("{\"stores\": [%llu, %llu], \"moved\": %zu}\n", static_cast<unsigned long long>(stores[0]),
-                static_cast<unsigned long long>(stores[1]), moved);
+    std::printf("{\"stores\": [%llu, %llu], \"moved\": %zu, \"marked\": ",
+                static_cast<unsigned long long>(done[0].stores), static_cast<unsigned long long>(done[1].stores), moved);
+    print_list(marked);
+    std::fputs(", \"pauses\": [", stdout);
+    print_list(done[0].pauses);
+    std::fputs(", ", stdout);
+    print_list(done[1].pauses);
+    std::puts("]}");
 }

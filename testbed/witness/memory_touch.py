@@ -16,6 +16,7 @@ from .memory_store import (
 # processors that say no more of a fault than "write", as a write.
 EXPECTED = {"r": [[READ]], "w": [[WRITE]], "b": [[READ, READ_WRITE]], "m": [[READ_WRITE], [WRITE], [READ, READ_WRITE]], "x": [[EXECUTE]]}
 WORDS = PAGE_BYTES // 8
+CLOCK_ERROR_NS = 300_000  # of the program's time stamps, as seen in the records' time
 
 
 @dataclass(frozen=True)
@@ -125,12 +126,16 @@ def pattern(seed: int, number: int, page: int) -> bytes:
 
 
 def check_patterns(rows: Sequence[MemoryRow], blocks: dict[bytes, bytes], touched: Touched, seed: int) -> Verdict:
-    """Witness of 2b: each pass's pattern of each page arrives byte for byte; none is caught before its write was complete."""
+    """Witness of 2b: each pass's pattern of each page arrives byte for byte, and no page is copied before the write that
+    it was recorded for: the word there is another one than in the copy before. (A copy may be made while the program,
+    interrupted, has filled half of a page: the write that was recorded is in it, later ones are recorded again.)"""
     verdict = Verdict("written pages arrive as they are after the write")
     verdict.require(not any(entry.moved for entry in touched.passes), "the guest moved pages: the run proves nothing")
     known = {page: {pattern(seed, number, page): number for number in range(len(touched.passes))} for page in range(len(touched.addresses))}
     arrived: dict[int, set[int]] = {page: set() for page in known}
-    caught, wrong, before = 0, [], 0
+    last = {page: (-1,) * WORDS for page in known}  # number of the pass that each word is of
+    whole, partly, before = 0, 0, 0
+    wrong: list[str] = []
     for page, row in accesses_of(rows, touched):
         if row.kind not in (WRITE, READ_WRITE):
             continue
@@ -140,24 +145,35 @@ def check_patterns(rows: Sequence[MemoryRow], blocks: dict[bytes, bytes], touche
         content = bytes(PAGE_BYTES) if row.flags & ZERO_CONTENT else blocks.get(row.content or b"")
         if content is None:
             wrong.append(f"seq {row.seq}: {_shown(page, touched)} has no content")
-        elif content in known[page]:
-            caught += 1
+            continue
+        passes = _passes_of_words(content, seed, page)
+        word = row.address % PAGE_BYTES // 8
+        if passes[word] <= last[page][word] or passes[word] >= len(touched.passes):
+            before += 1
+            wrong.append(f"seq {row.seq}: {_shown(page, touched)} word {word} was written, the copy has it as it was before")
+        if list(passes) != sorted(passes, reverse=True) or passes[0] - passes[-1] > 1:
+            wrong.append(f"seq {row.seq}: {_shown(page, touched)} holds words of passes {sorted(set(passes))} in an order in which none filled it")
+        last[page] = passes
+        if content in known[page]:
+            whole += 1
             arrived[page].add(known[page][content])
         else:
-            before += 1
-            wrong.append(f"seq {row.seq}: {_shown(page, touched)} {_mixture(content, seed, page)}")
+            partly += 1
     missing = [f"{_shown(page, touched)}: pass {number}" for number, entry in enumerate(touched.passes) for page in entry.order if number not in arrived[page]]
-    verdict.fact(f"{caught} pages caught whole, {before} before their write was complete: a share of {before / max(1, caught + before):.4f}")
+    share = before / max(1, whole + partly)
+    verdict.fact(f"{whole} pages caught whole, {partly} while they were being filled; {before} before the recorded write was complete: a share of {share:.4f}")
     verdict.differences("wrong", wrong)
     verdict.differences("patterns that never arrived", missing)
     return verdict
 
 
+def _passes_of_words(content: bytes, seed: int, page: int) -> tuple[int, ...]:
+    """Of which pass each word is; -1: of none, as before the first."""
+    def number(index: int, word: int) -> int:
+        value = (word - seed - (page << 16) - index) & (2**64 - 1)
+        return value >> 48 if value & 0xFFFF_FFFF_FFFF == 0 else -1
 
-def _mixture(content: bytes, seed: int, page: int) -> str:
-    words = struct.unpack(f"<{WORDS}Q", content)
-    passes = sorted({(word - seed) >> 48 for index, word in enumerate(words) if (word - seed) & 0xFFFF_FFFF_FFFF == (page << 16) + index})
-    return f"holds words of passes {passes} mixed" if passes else "holds other bytes"
+    return tuple(number(index, word) for index, word in enumerate(struct.unpack(f"<{WORDS}Q", content)))
 
 
 @dataclass(frozen=True)
@@ -168,60 +184,90 @@ class Hammered:
     markers: list[int]
     stores: list[int]
     moved: int
+    marked: list[int]
+    pauses: list[list[int]]
 
     @staticmethod
     def parse(text: str) -> Hammered:
         first, last = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-        return Hammered(first["addresses"], first["markers"], last["stores"], last["moved"])
+        return Hammered(first["addresses"], first["markers"], last["stores"], last["moved"], last["marked"], last["pauses"])
+
+    def paused(self, cpu: int, times: Sequence[tuple[int, int]]) -> list[tuple[float, float]]:
+        """When the CPU stored nothing, in the records' time; `times`: (time stamp counter, time) at two moments."""
+        (tick0, ns0), (tick1, ns1) = times
+        at = [ns0 + (tick - tick0) * (ns1 - ns0) / (tick1 - tick0) for tick in self.pauses[cpu]]
+        return list(zip(at[::2], at[1::2]))
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """From one arming of a page to the next: when, and how often a CPU was seen to write it."""
+
+    begin_ns: int
+    end_ns: int
+    writes: int
 
 
 def check_shootdowns(rows: Sequence[MemoryRow], hammered: Hammered, least_cycles: int) -> Verdict:
     """In each turn each page is stored to all the time by one CPU: each whole cycle from one arming to the next has a
-    write of it by that CPU. One that is missing means that the CPU still had a writable translation."""
+    write of it by that CPU. One that is missing means that the CPU still had a writable translation, unless the
+    program says itself that it did not come to store anything from one arming to the next."""
     verdict = Verdict("no CPU keeps a translation of a page that was armed again")
     verdict.require(hammered.moved == 0, "the guest moved pages: the run proves nothing")
     marks = _marks(rows, hammered)
     if len(marks) != len(hammered.markers):
         verdict.problem(f"{len(marks)} of {len(hammered.markers)} turns' marks are in the records")
         return verdict
-    cycles = 0
+    cycles, stood = 0, 0
     missing: list[str] = []
     for turn in range(len(marks) // 2):
-        inside = [row for row in rows if marks[2 * turn] < row.seq < marks[2 * turn + 1]]
+        first, last = marks[2 * turn], marks[2 * turn + 1]
+        inside = [row for row in rows if first.seq < row.seq < last.seq]
+        times = list(zip(hammered.marked[2 * turn:2 * turn + 2], (first.time_ns, last.time_ns)))
+        pauses = [hammered.paused(cpu, times) for cpu in (0, 1)]
         for index, address in enumerate(hammered.addresses):
-            writes = _writes_of_cycles(inside, address // PAGE_BYTES, (index + turn) % 2)
-            cycles += len(writes)
-            missing += [f"turn {turn}, cycle {at}: page {index} has no write by CPU {(index + turn) % 2}" for at in _lost_cycles(writes)]
-    verdict.fact(f"{cycles} whole cycles of {len(hammered.addresses)} pages together; {sum(hammered.stores)} stores")
-    verdict.require(cycles >= least_cycles, f"{cycles} cycles are too few, {least_cycles} are wanted")
+            cpu = (index + turn) % 2
+            found = _cycles(inside, address // PAGE_BYTES, cpu)
+            cycles += len(found)
+            lost = [at for at in _lost_cycles(found) if not _stood_still(found[at], pauses[cpu])]
+            stood += len(_lost_cycles(found)) - len(lost)
+            missing += [f"turn {turn}, cycle {at}: page {index} has no write by CPU {cpu}" for at in lost]
+    verdict.fact(f"{cycles} whole cycles of {len(hammered.addresses)} pages together; {sum(hammered.stores)} stores; in {stood} the CPU stood still all the time")
+    verdict.require(cycles - stood >= least_cycles, f"{cycles - stood} cycles are too few, {least_cycles} are wanted")
     verdict.differences("lost", missing)
     return verdict
 
 
-def _marks(rows: Sequence[MemoryRow], hammered: Hammered) -> list[int]:
-    """Sequence number of the first write to each marker."""
+def _marks(rows: Sequence[MemoryRow], hammered: Hammered) -> list[MemoryRow]:
+    """The first write to each marker."""
     wanted = [address // PAGE_BYTES for address in hammered.markers]
-    first: dict[int, int] = {}
+    first: dict[int, MemoryRow] = {}
     for row in rows:
         if row.kind in (WRITE, READ_WRITE):
-            first.setdefault(row.page, row.seq)
+            first.setdefault(row.page, row)
     return [first[page] for page in wanted if page in first]
 
 
-def _writes_of_cycles(rows: Sequence[MemoryRow], page: int, cpu: int) -> list[int]:
-    """How often the CPU was seen to write the page in each whole cycle from one arming to the next."""
-    writes: list[int] = []
-    current: int | None = None
+def _cycles(rows: Sequence[MemoryRow], page: int, cpu: int) -> list[Cycle]:
+    """The whole cycles from one arming of the page to the next, and how often the CPU was seen to write it."""
+    found: list[Cycle] = []
+    begin_ns: int | None = None
+    writes = 0
     for row in rows:
         if row.kind == ARMED and row.covers(page):
-            if current is not None:
-                writes.append(current)
-            current = 0
-        elif current is not None and row.kind in (WRITE, READ_WRITE) and row.page == page and row.source == cpu:
-            current += 1
-    return writes
+            if begin_ns is not None:
+                found.append(Cycle(begin_ns, row.time_ns, writes))
+            begin_ns, writes = row.time_ns, 0
+        elif row.kind in (WRITE, READ_WRITE) and row.page == page and row.source == cpu:
+            writes += 1
+    return found
 
 
-def _lost_cycles(writes: Sequence[int]) -> list[int]:
+def _lost_cycles(cycles: Sequence[Cycle]) -> list[int]:
     """Cycles without a write. One that a CPU saw while the arming was being recorded counts for the cycle after it."""
-    return [at for at, count in enumerate(writes) if count == 0 and not (at > 0 and writes[at - 1] >= 2)]
+    return [at for at, cycle in enumerate(cycles) if cycle.writes == 0 and not (at > 0 and cycles[at - 1].writes >= 2)]
+
+
+def _stood_still(cycle: Cycle, pauses: Sequence[tuple[float, float]]) -> bool:
+    """Armings are stamped when all translations are gone: a store after that is seen."""
+    return any(begin <= cycle.begin_ns + CLOCK_ERROR_NS and end >= cycle.end_ns - CLOCK_ERROR_NS for begin, end in pauses)

@@ -66,7 +66,7 @@ void play(Input input)
     auto const rig = std::make_unique<EngineRig<Format>>();
     std::vector<std::uint8_t> writes((gib + 8 * mib) / 4096);
     AccessEngine access{rig->parts(), rig->monitor};
-    auto const written = std::make_unique<WrittenEngine>(rig->parts(), rig->monitor, writes);
+    auto const written = std::make_unique<WrittenEngine>(rig->parts(), rig->monitor, writes, WrittenOptions{});
     rig->monitor.add(wire::MemoryMode::access, access);
     rig->monitor.add(wire::MemoryMode::written, *written);
     if (!rig->rig.map.set_rights(Gpa{device}, 4096, paging::rights_read, paging::rights_all))

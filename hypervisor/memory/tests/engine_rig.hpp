@@ -49,7 +49,9 @@ struct RememberingStream final : MemoryStream {
                 result.push_back(one);
         return result;
     }
+    [[nodiscard]] std::uint64_t sending_ticks() const override { return sending; }
     bool full = false;
+    std::uint64_t sending = 0;
     std::vector<Remembered> records;
 };
 

@@ -26,7 +26,7 @@ public:
     [[nodiscard]] std::vector<Remembered> records() const { return rig.stream.accesses(); }
     EngineRig<Format> rig;
     std::vector<std::uint8_t> writes = std::vector<std::uint8_t>((gib + 8 * mib) / 4096);
-    WrittenEngine engine{rig.parts(), rig.monitor, writes};
+    WrittenEngine engine{rig.parts(), rig.monitor, writes, {}};
 };
 using Formats = ::testing::Types<paging::NptFormat, paging::EptFormat>;
 TYPED_TEST_SUITE(Written, Formats);
@@ -137,6 +137,68 @@ TYPED_TEST(Written, AWriteThatWasSeenStandingIsNotLost)
     for (int i = 0; i < 12; ++i)
         this->rig.pass_ms(10);
     EXPECT_EQ(this->records().size(), 2U);
+}
+
+/// Ranges that the stream says were armed or left alone since `from`.
+std::vector<std::pair<Kind, std::uint64_t>> said(std::vector<Remembered> const& all, std::size_t from = 0)
+{
+    std::vector<std::pair<Kind, std::uint64_t>> found;
+    for (Remembered const& one : std::span{all}.subspan(from))
+        if (one.kind() == Kind::memory_armed || one.kind() == Kind::memory_disarmed)
+            found.emplace_back(one.kind(), one.record.address.get());
+    return found;
+}
+
+TYPED_TEST(Written, BeyondTheBudgetPagesAreLeftAloneAndSaidToBe)
+{
+    ASSERT_EQ(this->start([](MemoryRequest& request) { request.budget_permille = std::uint16_t{1}; }), ControlResult::done);
+    std::size_t const started = this->rig.stream.records.size();
+    // A fault costs 3,000 ticks at least, 20 ms of a thousandth of the time are spent soon.
+    std::uint64_t at = page;
+    while (said(this->rig.stream.records, started).empty() && at < page + 100 * 4096)
+        this->rig.write(at += 4096);
+    using Said = std::pair<Kind, std::uint64_t>;
+    EXPECT_EQ(said(this->rig.stream.records, started), (std::vector<Said>{{Kind::memory_disarmed, at & ~(2 * mib - 1)}}));
+    std::uint64_t const faults = this->rig.faults;
+    for (std::uint64_t i = 1; i < 20; ++i)
+        this->rig.write((at & ~(2 * mib - 1)) + (300 + i) * 4096);
+    EXPECT_EQ(this->rig.faults, faults) << "one fault for all of the 2 MiB";
+    this->rig.write(at + 2 * mib);
+    EXPECT_EQ(this->rig.faults, faults + 1);
+    this->rig.pass_ms(2000); // everything is paid for
+    this->rig.pass_ms(10);
+    auto const later = said(this->rig.stream.records, started);
+    ASSERT_EQ(later.size(), 4U);
+    EXPECT_EQ(later[2], (Said{Kind::memory_armed, at & ~(2 * mib - 1)})) << "oldest first";
+    EXPECT_EQ(later[3], (Said{Kind::memory_armed, (at + 2 * mib) & ~(2 * mib - 1)}));
+    std::size_t const before = this->records().size();
+    this->rig.write(at);
+    this->rig.pass_ms(10);
+    ASSERT_EQ(this->records().size(), before + 1);
+    EXPECT_EQ(this->records().back().record.address.get(), at);
+}
+
+TYPED_TEST(Written, SendingIsPartOfThePrice)
+{
+    ASSERT_EQ(this->rig.start(MemoryMode::written), ControlResult::done);
+    std::size_t const started = this->rig.stream.records.size();
+    this->rig.write(page);
+    EXPECT_TRUE(said(this->rig.stream.records, started).empty());
+    this->rig.stream.sending += this->rig.clock.tsc_hz();
+    this->rig.write(page + 4096);
+    this->rig.write(page + 8192);
+    EXPECT_EQ(said(this->rig.stream.records, started).size(), 1U);
+}
+
+TYPED_TEST(Written, WithoutALimitNothingIsLeftAlone)
+{
+    ASSERT_EQ(this->start([](MemoryRequest& request) { request.budget_permille = std::uint16_t{1000}; }), ControlResult::done);
+    std::size_t const started = this->rig.stream.records.size();
+    this->rig.stream.sending += 1000 * this->rig.clock.tsc_hz();
+    for (std::uint64_t i = 0; i < 3000; ++i)
+        this->rig.write(page + i * 4096);
+    EXPECT_TRUE(said(this->rig.stream.records, started).empty());
+    EXPECT_EQ(this->start([](MemoryRequest& request) { request.budget_permille = std::uint16_t{1001}; }), ControlResult::bad_request);
 }
 
 TYPED_TEST(Written, RandomCpusInterruptsAndTimes)

@@ -39,8 +39,11 @@ class Sums(unittest.TestCase):
         self.assertNotIn("mem_watch_gain_at_5pct", memory.keys(entries, memory.points(entries)))
 
     def test_settings_name_each_mode(self) -> None:
-        self.assertEqual({line.split()[1] for line in memory.settings()}, {"off", *MODES})
-        self.assertEqual(len({line.split()[0] for line in memory.settings()}), len(memory.settings()))
+        lines = [line.split() for line in memory.settings(4)]
+        self.assertEqual({line[2] for line in lines}, {"off", *MODES})
+        self.assertEqual(len({line[0] for line in lines}), len(lines))
+        self.assertEqual({line[0]: float(line[1]) for line in lines}["access-both-10000"], 20)
+        self.assertEqual({float(line[1]) for line in lines if line[2] == "watch"}, {4})
 
 
 class Charts(unittest.TestCase):

@@ -24,7 +24,7 @@ class Stream:
         self.rows: list[MemoryRow] = []
 
     def add(self, kind: str, address: int = 0, length: int = PAGE_BYTES, source: int = 0, **fields: object) -> None:
-        self.rows.append(MemoryRow(len(self.rows), 1000 * len(self.rows), kind, address, length, source, **fields))
+        self.rows.append(MemoryRow(len(self.rows), 1_000_000 * len(self.rows), kind, address, length, source, **fields))
 
     def arm(self) -> None:
         self.add(ARMED, 0, 0x8000_0000, 1)
@@ -135,10 +135,16 @@ class Patterns(unittest.TestCase):
             for page in entry.order:
                 self.write(page, memory_touch.pattern(self.SEED, number, page))
 
-    def write(self, page: int, data: bytes) -> None:
+    def write(self, page: int, data: bytes, word: int = 0, at: int | None = None) -> None:
         name = hashlib.sha256(data).digest()
         self.blocks[name] = data
-        self.stream.add(WRITE, ADDRESSES[page], content=name)
+        self.stream.add(WRITE, ADDRESSES[page] + 8 * word, content=name)
+        if at is not None:
+            self.stream.rows.insert(at, self.stream.rows.pop())
+
+    def half(self, page: int) -> bytes:
+        """Half filled in pass 1."""
+        return memory_touch.pattern(self.SEED, 1, page)[:2048] + memory_touch.pattern(self.SEED, 0, page)[2048:]
 
     def judge(self) -> str:
         verdict = memory_touch.check_patterns(self.stream.rows, self.blocks, self.TOUCHED, self.SEED)
@@ -151,10 +157,23 @@ class Patterns(unittest.TestCase):
     def test_whole_pages_pass(self) -> None:
         self.assertEqual(self.judge(), "")
 
-    def test_a_page_caught_too_early_is_found(self) -> None:
-        half = memory_touch.pattern(self.SEED, 1, 3)[:2048] + memory_touch.pattern(self.SEED, 0, 3)[2048:]
-        self.write(3, half)
-        self.assertIn("page 3 (w, 0x109000) holds words of passes [0, 1] mixed", self.judge())
+    def test_a_page_caught_before_its_write_is_found(self) -> None:
+        self.write(3, memory_touch.pattern(self.SEED, 0, 3), at=7)  # as it was: the first row of pass 1
+        self.assertIn("page 3 (w, 0x109000) word 0 was written, the copy has it as it was before", self.judge())
+
+    def test_a_page_caught_half_filled_holds_the_write_it_was_recorded_for(self) -> None:
+        self.write(3, self.half(3), at=7)
+        last = next(at for at, row in enumerate(self.stream.rows) if at > 7 and row.address == ADDRESSES[3])
+        self.assertIn("word 0 was written", self.judge())  # its end cannot be of the first word again
+        self.stream.rows[last] = replace(self.stream.rows[last], address=ADDRESSES[3] + 2048)
+        self.assertEqual(self.judge(), "")
+        self.stream.rows[7] = replace(self.stream.rows[7], address=ADDRESSES[3] + 2048)
+        self.assertIn("word 256 was written, the copy has it as it was before", self.judge())
+
+    def test_an_order_that_no_filling_leaves_is_found(self) -> None:
+        data = self.half(3)
+        self.write(3, data[:8] + data[2048:] + data[8:2048], at=7)
+        self.assertIn("in an order in which none filled it", self.judge())
 
     def test_a_pattern_that_never_arrived_is_found(self) -> None:
         del self.stream.rows[5]
@@ -170,7 +189,9 @@ class Patterns(unittest.TestCase):
 
 
 class Shootdowns(unittest.TestCase):
-    HAMMERED = Hammered([0x1000, 0x2000], [0x8000, 0x9000, 0xA000, 0xB000], [10, 10], 0)
+    """Rows are 1 ms apart; the program's time stamps are 2,000,000 a millisecond, off by 500."""
+
+    HAMMERED = Hammered([0x1000, 0x2000], [0x8000, 0x9000, 0xA000, 0xB000], [10, 10], 0, [500, 32_000_500, 34_000_500, 66_000_500], [[], []])
 
     def rows(self) -> list[MemoryRow]:
         stream = Stream()
@@ -183,8 +204,9 @@ class Shootdowns(unittest.TestCase):
             stream.add(WRITE, 0x9000 + turn * 0x2000)
         return stream.rows
 
-    def judge(self, rows: list[MemoryRow], least: int = 16) -> str:
-        return "; ".join(memory_touch.check_shootdowns(renumbered(rows), self.HAMMERED, least).problems)
+    def judge(self, rows: list[MemoryRow], least: int = 16, pauses: list[list[int]] | None = None) -> str:
+        hammered = replace(self.HAMMERED, pauses=pauses or [[], []])
+        return "; ".join(memory_touch.check_shootdowns(renumbered(rows), hammered, least).problems)
 
     def test_every_cycle_has_its_writes(self) -> None:
         self.assertEqual(self.judge(self.rows()), "")
@@ -194,6 +216,16 @@ class Shootdowns(unittest.TestCase):
         rows = self.rows()
         del rows[next(at for at, row in enumerate(rows) if row.page == 1 and at > 6)]
         self.assertIn("turn 0, cycle 2: page 0 has no write by CPU 0", self.judge(rows))
+
+    def test_a_cpu_that_stood_still_from_arming_to_arming_is_no_fault(self) -> None:
+        rows = self.rows()
+        del rows[next(at for at, row in enumerate(rows) if row.page == 1 and at > 6)]
+        begin, end = [int(row.time_ns * 2 + 500) for row in rows if row.kind == ARMED][2:4]
+        self.assertEqual(self.judge(rows, 15, [[begin - 9, end + 9], []]), "")
+        self.assertIn("15 cycles are too few", self.judge(rows, 16, [[begin - 9, end + 9], []]))
+        self.assertIn("lost", self.judge(rows, 15, [[], [begin - 9, end + 9]]))  # the other CPU did
+        self.assertIn("lost", self.judge(rows, 15, [[begin + 2_000_000, end + 9], []]))  # it stored after the arming
+        self.assertIn("lost", self.judge(rows, 15, [[begin - 9, end - 2_000_000], []]))
 
     def test_a_write_by_the_wrong_cpu_does_not_count(self) -> None:
         rows = self.rows()

@@ -34,7 +34,7 @@ exec 3>&-
 result hammer_stopped "$(memory stop access)"
 report_file hammer /tmp/hammer
 with fill touch_pages fill 300 3 "$SEED" 1
-result written "$(memory written --delay 2s)"
+result written "$(memory written --delay 2s --budget 100%)"
 usleep 500000
 for _ in 1 2 3; do next 4000000; done
 result written_status "$(memory status)"
