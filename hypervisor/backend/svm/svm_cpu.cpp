@@ -99,16 +99,6 @@ boot::StartResult SvmCpu::capture(core::CapturedState const& captured)
     return boot::StartResult::ok;
 }
 
-/// QEMU calls external interrupts exceptions when their delivery was interrupted, and refuses to inject them so. As a
-/// virtual interrupt it comes next; IF is set, or it would not have been delivered.
-void SvmCpu::deliver_virtual(std::uint8_t vector)
-{
-    constexpr unsigned vector_shift = 32;
-    vmcb_->virtual_interrupt = (vmcb_->virtual_interrupt & 0xFFFF'FFFF) | v_irq | v_ignore_tpr |
-                               static_cast<std::uint64_t>(vector) << vector_shift;
-    vmcb_->intercept_misc1 &= ~misc1::virtual_interrupt;
-}
-
 /// An event whose delivery the exit interrupted is delivered again (APM 15.7.2). The
 /// software interrupts' return addresses need no correction: the instruction is retried
 /// only for events that are not re-executed by themselves.
@@ -125,9 +115,10 @@ void SvmCpu::keep_interrupted_event()
     auto const vector = static_cast<std::uint8_t>(info & 0xFF);
     if ((info & interrupt_info_type) == event::type_exception && (vector == 3 || vector == 4))
         return; // INT3 and INTO are executed again
-    if ((info & interrupt_info_type) == event::type_exception && vector >= first_interrupt)
-        return deliver_virtual(vector);
-    vmcb_->event_injection = info;
+    // QEMU calls interrupts exceptions here, and refuses to inject exceptions with such vectors. (A virtual interrupt
+    // instead would take the place of the one that exit_when_interruptible() needs.)
+    bool const is_interrupt = vector >= first_interrupt;
+    vmcb_->event_injection = is_interrupt ? (info & ~interrupt_info_type) | event::type_interrupt : info;
 }
 
 backend::Exit SvmCpu::run()
@@ -140,9 +131,9 @@ backend::Exit SvmCpu::run()
     vmcb_->tlb_control = static_cast<std::uint8_t>(TlbControl::none);
     vmcb_->event_injection = 0;
     vmcb_->clean_bits = 0;
-    if (vmcb_->exit_code == exit_code::virtual_interrupt) {
+    if (vmcb_->exit_code == exit_code::virtual_interrupt || vmcb_->exit_code == exit_code::iret) {
         vmcb_->virtual_interrupt &= ~v_irq;
-        vmcb_->intercept_misc1 &= ~misc1::virtual_interrupt;
+        vmcb_->intercept_misc1 &= ~(misc1::virtual_interrupt | misc1::iret);
     }
     // A BIOS may leave system management mode with an EFER of its own (SeaBIOS does): VMRUN wants the bit.
     vmcb_->efer |= efer_svme;
@@ -216,6 +207,7 @@ backend::Exit SvmCpu::classify() const
         exit.kind = ExitKind::interrupt;
         break;
     case exit_code::virtual_interrupt:
+    case exit_code::iret:
         exit.kind = ExitKind::interruptible;
         break;
     case exit_code::nmi:
@@ -366,13 +358,11 @@ void SvmCpu::intercept_interrupts(bool on)
 }
 
 /// A virtual interrupt that nobody delivers: its intercept says when it could be (APM 15.21.4). Physical interrupts
-/// that wait are taken before.
+/// that wait are taken before. QEMU forgets the virtual one with these, so the end of their handler does as well.
 bool SvmCpu::exit_when_interruptible()
 {
-    if ((vmcb_->virtual_interrupt & v_irq) == 0) { // else one is to be delivered, or this was asked for already
-        vmcb_->virtual_interrupt |= v_irq | v_ignore_tpr;
-        vmcb_->intercept_misc1 |= misc1::virtual_interrupt;
-    }
+    vmcb_->virtual_interrupt |= v_irq | v_ignore_tpr;
+    vmcb_->intercept_misc1 |= misc1::virtual_interrupt | misc1::iret;
     return true;
 }
 
