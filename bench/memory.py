@@ -134,7 +134,7 @@ def draw(found: dict[str, Point], folder: Path) -> None:
     periods = {**dict.fromkeys(VARIANTS, (*PERIODS_MS, LONG_PERIOD_MS)), "huge": HUGE_PERIODS_MS}
     access = [part for variant, each in periods.items() for part in series(variant, [(period, f"access-{variant}-{period}") for period in each])]
     charts = {"access": Chart("Access records: what is cleared, and how often", "n (ms)", access),
-              "written": Chart("Written pages: every m-th write", "m", [*series("20 % budget", [(m, f"written-{m}") for m in THINNINGS]), *series("no limit", [(m, f"written-all-{m}") for m in UNLIMITED_THINNINGS])]),
+              "written": Chart("Written pages: every m-th write", "m", [*series("10 % budget", [(m, f"written-{m}") for m in THINNINGS]), *series("no limit", [(m, f"written-all-{m}") for m in UNLIMITED_THINNINGS])]),
               "watch": Chart("Budgeted monitor", "budget (%)", series("watch", [(budget, f"watch-{budget}") for budget in BUDGETS]))}
     for name, chart in charts.items():
         (folder / f"memory-{name}.svg").write_text(chart.svg(), encoding="utf-8")

@@ -43,7 +43,7 @@ struct MemoryRequest {
     Le<std::uint16_t> flags;  ///< memory_flag bits
     Le<std::uint16_t>
         budget_permille;         ///< share of all CPUs' time. watch: default 50; snapshot: default 30, 250 with a rate;
-                                 ///< written: default 200, 1000 is no limit
+                                 ///< written: default 100, 1000 is no limit
     Le<std::uint32_t> period_us; ///< access: between re-armings; snapshot: between sweeps' starts, default once;
                                  ///< watch: between scans, default the controller's choice
     Le<std::uint32_t> every_turns;    ///< access: re-arm at each n-th VM exit of a CPU instead of by time

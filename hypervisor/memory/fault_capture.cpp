@@ -14,18 +14,20 @@ Gpa page_of(Gpa gpa)
 
 } // namespace
 
-void FaultCapture::consider(Gpa page)
+void FaultCapture::consider(Gpa first, std::uint32_t count)
 {
-    ++seen_;
+    seen_ += count;
+    random_ ^= random_ << 13; // Marsaglia's xorshift: which one is kept is no secret, only not always the first
+    random_ ^= random_ >> 7;
+    random_ ^= random_ << 17;
+    Gpa const page = first + random_ % count * page_bytes;
     if (candidates_ < candidate_.size()) {
         candidate_[candidates_++] = page;
         return;
     }
-    random_ ^= random_ << 13; // Marsaglia's xorshift: which one is kept is no secret, only not always the first
-    random_ ^= random_ >> 7;
-    random_ ^= random_ << 17;
-    if (std::uint64_t const place = random_ % seen_; place < candidate_.size())
-        candidate_[place] = page;
+    // Each page that was seen so far has about the same chance; of pages beside each other one at most is kept.
+    if (std::uint64_t const place = (random_ >> 32) % seen_; place < candidate_.size() * count)
+        candidate_[place % candidate_.size()] = page;
 }
 
 bool FaultCapture::arm_candidates(Tsc now)

@@ -20,8 +20,9 @@ public:
 
     explicit FaultCapture(EngineParts const& parts) : parts_{parts} {}
 
-    /// A small page was found written by this scan. Each is as likely to be kept as any other.
-    void consider(Gpa page);
+    /// Small pages beside each other that this scan found written. One of them at most is kept, each as likely as any
+    /// other.
+    void consider(Gpa first, std::uint32_t count);
     /// Looks at the candidates and arms them. True: rights were taken, which holds after a flush.
     [[nodiscard]] bool arm_candidates(Tsc now);
     /// Says what was seen and opens the page again. False: not armed by this.

@@ -351,13 +351,14 @@ private:
         });
     }
 
+    /// Pages beside each other with the same bits.
+    struct SeenRun {
+        std::uint16_t first, count;
+        AccessBits bits;
+    };
     void take_region_bits(PageRange range, std::size_t index, AccessVisitor& visitor)
     {
-        struct Seen {
-            unsigned page;
-            AccessBits bits;
-        };
-        std::array<Seen, Entries::pages> seen;
+        std::array<SeenRun, Entries::pages> seen;
         std::size_t count = 0;
         bool huge = false;
         {
@@ -372,21 +373,32 @@ private:
             bool const trust_directory = std::exchange(region.bits_taken_in, flushes) != flushes;
             if (!huge && trust_directory && !entries.walked())
                 return;
-            auto const take = [&](unsigned page) {
-                if (AccessBits const bits = Entries::take_bits(entries.page(page)); bits.accessed || bits.dirty)
-                    seen[count++] = {page, bits};
+            auto const take = [&](unsigned page, auto& entry) {
+                AccessBits const bits = Entries::take_bits(entry);
+                if (!bits.accessed && !bits.dirty)
+                    return;
+                if (count != 0 && seen[count - 1].first + seen[count - 1].count == page && seen[count - 1].bits == bits)
+                    ++seen[count - 1].count;
+                else
+                    seen[count++] = {static_cast<std::uint16_t>(page), 1, bits};
             };
+            auto* const table = region.table;
             if (huge) {
-                take(0);
+                take(0, entries.page(0));
+            } else if (covers(range, index)) {
+                entries.take_walked();
+                if (region.whole) // the usual case, worth being short
+                    for (unsigned page = 0; page < Entries::pages; ++page)
+                        take(page, table[page]);
+                else
+                    for_each_page(range, index, [&](unsigned page) { take(page, table[page]); });
             } else {
-                if (covers(range, index))
-                    entries.take_walked();
-                for_each_page(range, index, take);
+                for_each_page(range, index, [&](unsigned page) { take(page, table[page]); });
             }
         }
-        for (std::size_t i = 0; i < count; ++i)
-            visitor.visit(begin_of(index) + seen[i].page * page_bytes, huge ? PageSize::huge : PageSize::small,
-                          seen[i].bits);
+        for (SeenRun const& run : std::span{seen}.first(count))
+            visitor.visit(begin_of(index) + run.first * page_bytes, run.count, huge ? PageSize::huge : PageSize::small,
+                          run.bits);
     }
 
     paging::PagePool* pool_;

@@ -43,8 +43,9 @@ struct PageState {
 
 class AccessVisitor {
 public:
-    /// A page (or huge page) with at least one of the bits set; in rising order.
-    virtual void visit(Gpa page, PageSize size, AccessBits bits) = 0;
+    /// `count` pages (or one huge page) beside each other that have the same bits set, at least one of them; in rising
+    /// order, never across a border of 2 MiB.
+    virtual void visit(Gpa first, std::uint32_t count, PageSize size, AccessBits bits) = 0;
 
 protected:
     ~AccessVisitor() = default;

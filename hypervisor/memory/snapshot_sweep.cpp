@@ -21,10 +21,10 @@ template <typename Note>
 class DirtyPages final : public AccessVisitor {
 public:
     DirtyPages(PageIndex const& index, Note note) : index_{&index}, note_{note} {}
-    void visit(Gpa page, PageSize size, AccessBits bits) override
+    void visit(Gpa first, std::uint32_t count, PageSize size, AccessBits bits) override
     {
         if (bits.dirty)
-            index_->for_each_part(page, bytes_of(size), note_);
+            index_->for_each_part(first, count * bytes_of(size), note_);
     }
 
 private:

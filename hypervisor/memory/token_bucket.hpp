@@ -28,13 +28,17 @@ public:
         return level_ > 0;
     }
     /// When it will be open if nothing more is taken.
-    [[nodiscard]] Tsc opens_at(Tsc now)
+    [[nodiscard]] Tsc opens_at(Tsc now) { return reaches_at(1, now); }
+    /// When so much will be there, the burst at most, if nothing more is taken.
+    [[nodiscard]] Tsc reaches_at(std::int64_t level, Tsc now)
     {
         fill(now);
-        if (level_ > 0)
+        level = std::min(level, burst_);
+        if (level_ >= level)
             return now;
-        return Tsc{filled_.value + mul_div(static_cast<std::uint64_t>(1 - level_), ticks_per_second_, per_second_) + 1};
+        return Tsc{filled_.value + mul_div(static_cast<std::uint64_t>(level - level_), ticks_per_second_, per_second_) + 1};
     }
+    [[nodiscard]] std::int64_t burst() const { return burst_; }
     void take(std::uint64_t amount) { level_ -= static_cast<std::int64_t>(amount); }
     [[nodiscard]] std::int64_t level() const { return level_; }
 

@@ -79,7 +79,7 @@ void Watch::start(wire::MemoryRequest const& request, Tsc now)
 void Watch::forget_bits()
 {
     struct Nobody final : AccessVisitor {
-        void visit(Gpa, PageSize, AccessBits) override {}
+        void visit(Gpa, std::uint32_t, PageSize, AccessBits) override {}
     } nobody;
     for (WatchRegion const& region : regions_.all())
         engine_.view->take_access_bits(region.range, nobody);

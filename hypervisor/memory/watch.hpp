@@ -64,7 +64,7 @@ private:
     /// False: the scan is at its end.
     [[nodiscard]] bool scan_slice(Tsc now);
     [[nodiscard]] bool has_room_for(std::uint64_t pages) const;
-    void found(Gpa page, PageSize size, AccessBits bits, Tsc now);
+    void found(Gpa first, std::uint32_t count, PageSize size, AccessBits bits, Tsc now);
     void learn_piece(Gpa page);
     void put_run(Tsc now);
     void end_region(std::size_t at);

@@ -25,7 +25,10 @@ std::uint64_t piece_of(std::uint64_t gpa)
 class Watch::Look final : public AccessVisitor {
 public:
     Look(Watch& watch, Tsc now) : watch_{&watch}, now_{now} {}
-    void visit(Gpa page, PageSize size, AccessBits bits) override { watch_->found(page, size, bits, now_); }
+    void visit(Gpa first, std::uint32_t count, PageSize size, AccessBits bits) override
+    {
+        watch_->found(first, count, size, bits, now_);
+    }
 
 private:
     Watch* watch_;
@@ -83,20 +86,20 @@ bool Watch::scan_slice(Tsc now)
     return true;
 }
 
-void Watch::found(Gpa page, PageSize size, AccessBits bits, Tsc now)
+void Watch::found(Gpa first, std::uint32_t count, PageSize size, AccessBits bits, Tsc now)
 {
-    ++found_;
-    ++pages_;
-    learn_piece(page);
-    bool const goes_on = run_.range.bytes != 0 && run_.range.end() == page.value && run_.size == size &&
+    found_ += count;
+    pages_ += count;
+    learn_piece(first);
+    bool const goes_on = run_.range.bytes != 0 && run_.range.end() == first.value && run_.size == size &&
                          run_.written == bits.dirty && run_.range.bytes < longest_run_bytes;
     if (!goes_on) {
         put_run(now);
-        run_ = {{page, 0}, size, bits.dirty};
+        run_ = {{first, 0}, size, bits.dirty};
     }
-    run_.range.bytes += bytes_of(size);
+    run_.range.bytes += count * bytes_of(size);
     if (bits.dirty && size == PageSize::small)
-        capture_.consider(page);
+        capture_.consider(first, count);
 }
 
 /// Pages come in rising order.

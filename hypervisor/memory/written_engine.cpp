@@ -19,9 +19,10 @@ constexpr std::uint16_t default_depth = 7, default_delay_ms = 10;
 constexpr std::uint64_t walked_ms = 1000;
 /// A CPU that has not moved for so long stands in a loop of one instruction: its write is through.
 constexpr std::uint64_t standing_ms = 100;
-/// Regions that were left open are armed again so many at a time, no oftener than this.
-constexpr std::size_t most_armed_again = 16;
-constexpr std::uint64_t arm_again_us = 2000;
+/// Regions that were left open are armed again so many at a time, no oftener than this, and when half of what may be
+/// saved up is there: each costs at least one fault before the guest has its peace again.
+constexpr std::size_t most_armed_again = 4;
+constexpr std::uint64_t arm_again_us = 5000;
 /// Work that may be saved up while the guest writes little.
 constexpr std::uint64_t burst_us = 20'000;
 
@@ -117,7 +118,7 @@ void WrittenEngine::on_fault(Fault const& fault)
 void WrittenEngine::take_fault(Fault const& fault)
 {
     Gpa const page{fault.gpa.value & ~(page_bytes - 1)};
-    if (paced() && !budget_.open(fault.now))
+    if (paced() && (!budget_.open(fault.now) || parts_.stream->room() < parts_.stream->capacity() / 4))
         return leave_open(page, fault.now);
     if (fault.by_page_walk && parts_.view->has_access_bits())
         return open_walked(page, fault.now);
@@ -163,7 +164,8 @@ Tsc WrittenEngine::next_arming(Tsc now)
     if (open_.empty())
         return never;
     Tsc const rested{armed_open_.value + parts_.clock->tsc_hz() / 1'000'000 * arm_again_us};
-    return std::max(rested, budget_.opens_at(now));
+    bool const room = parts_.stream->room() >= parts_.stream->capacity() / 2;
+    return std::max(rested, room ? budget_.reaches_at(budget_.burst() / 2, now) : Tsc{now.value + parts_.clock->tsc_hz() / 1000});
 }
 
 void WrittenEngine::add(Waiting const& page)

@@ -31,17 +31,17 @@ inline void pin_to(int cpu)
         fail("sched_setaffinity");
 }
 
-/// Locked pages of 4 KiB, present from the start.
+/// Locked pages of 4 KiB, present from the start; or all of them in huge pages of 2 MiB, beside each other.
 class Pages {
 public:
-    explicit Pages(std::size_t count) : count_{count}
+    explicit Pages(std::size_t count, bool huge = false) : count_{count}
     {
-        void* const at =
-            mmap(nullptr, count * page_bytes, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        int const flags = MAP_PRIVATE | MAP_ANONYMOUS | (huge ? MAP_HUGETLB : 0);
+        void* const at = mmap(nullptr, count * page_bytes, PROT_READ | PROT_WRITE | PROT_EXEC, flags, -1, 0);
         if (at == MAP_FAILED)
             fail("mmap");
         start_ = static_cast<std::uint8_t*>(at);
-        if (madvise(start_, count * page_bytes, MADV_NOHUGEPAGE) != 0 && errno != EINVAL)
+        if (!huge && madvise(start_, count * page_bytes, MADV_NOHUGEPAGE) != 0 && errno != EINVAL)
             fail("madvise");
         if (mlock(start_, count * page_bytes) != 0)
             fail("mlock");

@@ -8,7 +8,7 @@
 //   stored to first in each pass and the last page last, so that a pass can be found. Page i is touched at offset
 //   16 * (i % 250), once.
 // fill: every page but the last tenth (kind n) is filled, 512 words from its start on, word j of page p in pass k
-//   with SEED + (k << 48) + (p << 16) + j.
+//   with SEED + (k << 48) + (p << 16) + j. The pages lie in huge pages of 2 MiB, beside each other.
 #include "pages.hpp"
 
 #include <cstring>
@@ -119,7 +119,7 @@ int main(int argc, char** argv)
         return std::fputs("touch_pages: at least 10 pages\n", stderr), 2;
     if (argc == 6)
         pin_to(std::atoi(argv[5]));
-    Pages const pages{count};
+    Pages const pages{count, fill};
     Random random{seed};
     std::string const kinds = choose_kinds(fill, count, random);
     for (std::size_t i = 0; i < count; ++i)

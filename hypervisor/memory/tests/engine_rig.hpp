@@ -37,7 +37,7 @@ struct RememberingStream final : MemoryStream {
         records.push_back(one);
         return true;
     }
-    [[nodiscard]] std::uint64_t room() const override { return full ? 0 : 1 << 20; }
+    [[nodiscard]] std::uint64_t room() const override { return full ? 0 : free; }
     [[nodiscard]] std::uint64_t capacity() const override { return 1 << 20; }
     [[nodiscard]] std::uint16_t entropy(std::byte const*) override { return 321; }
     /// Accesses only, without the sensor's own words.
@@ -51,7 +51,7 @@ struct RememberingStream final : MemoryStream {
     }
     [[nodiscard]] std::uint64_t sending_ticks() const override { return sending; }
     bool full = false;
-    std::uint64_t sending = 0;
+    std::uint64_t sending = 0, free = 1 << 20;
     std::vector<Remembered> records;
 };
 

@@ -147,7 +147,7 @@ public:
         looked_at += range.bytes / page_bytes;
         for_pages(range, [&](std::uint64_t at, Entry& page) {
             if (page.bits != AccessBits{})
-                visitor.visit(Gpa{at}, PageSize::small, page.bits);
+                visitor.visit(Gpa{at}, 1, PageSize::small, page.bits);
             page.bits = {};
         });
     }

@@ -141,9 +141,12 @@ TYPED_TEST(View, DevicesAreTrappedInItToo)
 }
 
 struct Collect final : AccessVisitor {
-    void visit(Gpa page, PageSize size, AccessBits bits) override
+    void visit(Gpa first, std::uint32_t count, PageSize size, AccessBits bits) override
     {
-        found.push_back({page.value, size == PageSize::huge, bits});
+        if (!found.empty() && found.back().page + bytes_of(size) == first.value && found.back().bits == bits)
+            EXPECT_EQ(first.value % huge_page_bytes, 0U) << "runs are as long as they can be";
+        for (std::uint32_t i = 0; i < count; ++i)
+            found.push_back({first.value + i * bytes_of(size), size == PageSize::huge, bits});
     }
     struct Found {
         std::uint64_t page;

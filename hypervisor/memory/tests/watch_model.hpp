@@ -112,7 +112,7 @@ public:
             for (std::uint64_t n = at / page_bytes; n < end / page_bytes; ++n) {
                 Page& page = pages_[n];
                 if (page.bits != AccessBits{})
-                    visitor.visit(Gpa{n * page_bytes}, small_[piece] ? PageSize::small : PageSize::huge, page.bits);
+                    visitor.visit(Gpa{n * page_bytes}, 1, small_[piece] ? PageSize::small : PageSize::huge, page.bits);
                 any = any || page.bits.accessed;
                 page.bits = {};
             }

@@ -190,6 +190,23 @@ TYPED_TEST(Written, SendingIsPartOfThePrice)
     EXPECT_EQ(said(this->rig.stream.records, started).size(), 1U);
 }
 
+TYPED_TEST(Written, PagesAreLeftAloneWhileTheBufferIsNearlyFull)
+{
+    ASSERT_EQ(this->rig.start(MemoryMode::written), ControlResult::done);
+    std::size_t const started = this->rig.stream.records.size();
+    this->rig.stream.free = (1 << 18) - 1;
+    this->rig.write(page);
+    EXPECT_EQ(said(this->rig.stream.records, started).size(), 1U);
+    this->rig.stream.free = 1 << 18;
+    this->rig.write(page + 4 * mib);
+    EXPECT_EQ(said(this->rig.stream.records, started).size(), 1U);
+    this->rig.pass_ms(100);
+    EXPECT_EQ(said(this->rig.stream.records, started).size(), 1U) << "armed again at half full";
+    this->rig.stream.free = 1 << 19;
+    this->rig.pass_ms(100);
+    EXPECT_EQ(said(this->rig.stream.records, started).size(), 2U);
+}
+
 TYPED_TEST(Written, WithoutALimitNothingIsLeftAlone)
 {
     ASSERT_EQ(this->start([](MemoryRequest& request) { request.budget_permille = std::uint16_t{1000}; }), ControlResult::done);
