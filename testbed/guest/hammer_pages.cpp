@@ -5,8 +5,8 @@
 // Prints {"addresses": [...], "markers": [...]}, waits for a line, hammers, prints {"stores": [cpu 0, cpu 1],
 // "moved": n, "marked": [...], "pauses": [[...], [...]]}. Markers 2 t and 2 t + 1 are stored to once, at the begin and
 // the end of turn t; `marked` is the time stamp counter just before. A CPU that stood still (it was interrupted, or the
-// emulator's host had no time for it) stores nothing: `pauses` has, for each CPU, the time stamp counter at the end of
-// the last round before and of the first round after each pause, from, to, from, to, ...
+// emulator's host had no time for it) stores nothing: `pauses` has, for each CPU, page, from, to, page, from, to, ...:
+// the time stamp counter before the last store to the page and after the next one.
 #include "pages.hpp"
 
 #include <atomic>
@@ -17,7 +17,7 @@ namespace {
 
 using namespace undercroft::guest;
 
-constexpr std::size_t most_pauses = 20'000;
+constexpr std::size_t most_pauses = 50'000;
 constexpr std::uint64_t pause_ticks = 1'000'000; ///< a third of a millisecond, about; a round takes a microsecond
 
 struct Shared {
@@ -42,20 +42,23 @@ void store(Shared const& shared, std::size_t page, std::uint64_t value)
 void hammer(Shared& shared, std::size_t cpu, Hammering& done)
 {
     pin_to(static_cast<int>(cpu));
-    done.pauses.assign(2 * most_pauses, 0); // present from the start
+    done.pauses.assign(3 * most_pauses, 0); // present from the start
     done.pauses.clear();
     for (std::size_t page = 0; page < shared.hammered; ++page)
         store(shared, page, cpu);
     ++shared.ready;
-    std::uint64_t last = __builtin_ia32_rdtsc();
+    std::uint64_t before = __builtin_ia32_rdtsc();
+    std::vector<std::uint64_t> last(shared.hammered, before);
     while (!shared.stop.load(std::memory_order_relaxed)) {
         std::size_t const turn = shared.turn.load(std::memory_order_relaxed);
-        for (std::size_t page = (cpu + turn) % 2; page < shared.hammered; page += 2, ++done.stores)
+        for (std::size_t page = (cpu + turn) % 2; page < shared.hammered; page += 2, ++done.stores) {
             store(shared, page, done.stores);
-        std::uint64_t const now = __builtin_ia32_rdtsc();
-        if (now - last > pause_ticks && done.pauses.size() < 2 * most_pauses)
-            done.pauses.insert(done.pauses.end(), {last, now});
-        last = now;
+            std::uint64_t const after = __builtin_ia32_rdtsc();
+            if (after - last[page] > pause_ticks && done.pauses.size() < 3 * most_pauses)
+                done.pauses.insert(done.pauses.end(), {page, last[page], after});
+            last[page] = before;
+            before = after;
+        }
     }
 }
 

@@ -192,11 +192,12 @@ class Hammered:
         first, last = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
         return Hammered(first["addresses"], first["markers"], last["stores"], last["moved"], last["marked"], last["pauses"])
 
-    def paused(self, cpu: int, times: Sequence[tuple[int, int]]) -> list[tuple[float, float]]:
-        """When the CPU stored nothing, in the records' time; `times`: (time stamp counter, time) at two moments."""
+    def paused(self, cpu: int, page: int, times: Sequence[tuple[int, int]]) -> list[tuple[float, float]]:
+        """When the CPU did not store to the page, in the records' time; `times`: (time stamp counter, time) at two moments."""
         (tick0, ns0), (tick1, ns1) = times
-        at = [ns0 + (tick - tick0) * (ns1 - ns0) / (tick1 - tick0) for tick in self.pauses[cpu]]
-        return list(zip(at[::2], at[1::2]))
+        scale = (ns1 - ns0) / (tick1 - tick0)
+        said = self.pauses[cpu]
+        return [(ns0 + (begin - tick0) * scale, ns0 + (end - tick0) * scale) for of, begin, end in zip(said[::3], said[1::3], said[2::3]) if of == page]
 
 
 @dataclass(frozen=True)
@@ -224,12 +225,12 @@ def check_shootdowns(rows: Sequence[MemoryRow], hammered: Hammered, least_cycles
         first, last = marks[2 * turn], marks[2 * turn + 1]
         inside = [row for row in rows if first.seq < row.seq < last.seq]
         times = list(zip(hammered.marked[2 * turn:2 * turn + 2], (first.time_ns, last.time_ns)))
-        pauses = [hammered.paused(cpu, times) for cpu in (0, 1)]
         for index, address in enumerate(hammered.addresses):
             cpu = (index + turn) % 2
             found = _cycles(inside, address // PAGE_BYTES, cpu)
             cycles += len(found)
-            lost = [at for at in _lost_cycles(found) if not _stood_still(found[at], pauses[cpu])]
+            pauses = hammered.paused(cpu, index, times)
+            lost = [at for at in _lost_cycles(found) if not _stood_still(found[at], pauses)]
             stood += len(_lost_cycles(found)) - len(lost)
             missing += [f"turn {turn}, cycle {at}: page {index} has no write by CPU {cpu}" for at in lost]
     verdict.fact(f"{cycles} whole cycles of {len(hammered.addresses)} pages together; {sum(hammered.stores)} stores; in {stood} the CPU stood still all the time")

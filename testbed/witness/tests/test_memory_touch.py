@@ -221,11 +221,12 @@ class Shootdowns(unittest.TestCase):
         rows = self.rows()
         del rows[next(at for at, row in enumerate(rows) if row.page == 1 and at > 6)]
         begin, end = [int(row.time_ns * 2 + 500) for row in rows if row.kind == ARMED][2:4]
-        self.assertEqual(self.judge(rows, 15, [[begin - 9, end + 9], []]), "")
-        self.assertIn("15 cycles are too few", self.judge(rows, 16, [[begin - 9, end + 9], []]))
-        self.assertIn("lost", self.judge(rows, 15, [[], [begin - 9, end + 9]]))  # the other CPU did
-        self.assertIn("lost", self.judge(rows, 15, [[begin + 2_000_000, end + 9], []]))  # it stored after the arming
-        self.assertIn("lost", self.judge(rows, 15, [[begin - 9, end - 2_000_000], []]))
+        self.assertEqual(self.judge(rows, 15, [[0, begin - 9, end + 9], []]), "")
+        self.assertIn("15 cycles are too few", self.judge(rows, 16, [[0, begin - 9, end + 9], []]))
+        self.assertIn("lost", self.judge(rows, 15, [[], [0, begin - 9, end + 9]]))  # the other CPU did
+        self.assertIn("lost", self.judge(rows, 15, [[1, begin - 9, end + 9], []]))  # the other page did
+        self.assertIn("lost", self.judge(rows, 15, [[0, begin + 2_000_000, end + 9], []]))  # it stored after the arming
+        self.assertIn("lost", self.judge(rows, 15, [[0, begin - 9, end - 2_000_000], []]))
 
     def test_a_write_by_the_wrong_cpu_does_not_count(self) -> None:
         rows = self.rows()
