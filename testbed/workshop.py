@@ -18,7 +18,7 @@ from . import cache, debian, guest, kernel
 PACKAGES = ["python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "libffi8", "libsqlite3-0", "libexpat1", "zlib1g",
             "libssl3", "libbz2-1.0", "liblzma5",
             "ntfs-3g", "libntfs-3g89", "cryptsetup-bin", "libcryptsetup12", "libpopt0", "libdevmapper1.02.1", "libjson-c5", "libargon2-1",
-            "git", "libpcre2-8-0", "libcurl3-gnutls", "rsync", "libxxhash0", "sqlite3", "age", "ccrypt", "tcc", "dpkg",
+            "git", "libpcre2-8-0", "libcurl3-gnutls", "coreutils", "xz-utils", "rsync", "libxxhash0", "sqlite3", "age", "ccrypt", "tcc", "dpkg",
             "postgresql-15", "libpq5", "libicu72", "libllvm14", "libldap-2.5-0", "libxml2", "libxslt1.1"]
 UPGRADES = ["rsync", "ccrypt", "ntfs-3g", "age", "libpython3.11-stdlib", "sqlite3"]
 # Of no use to the guest, and most of the bytes.

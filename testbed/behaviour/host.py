@@ -60,7 +60,7 @@ class Documents:
 
 def documents(file_system: str, seed: int, files: int = FILES) -> Documents:
     """In the cache; a bare machine makes them the first time."""
-    parts = [cache.SOURCE_ROOT / part for part in GUEST_PARTS if part.endswith(("volume.py", "corpus.py", "guest.py"))]
+    parts = [cache.SOURCE_ROOT / part for part in GUEST_PARTS if part.endswith(("volume.py", "corpus.py"))]
     name = cache.key("documents 1", file_system, seed, files, DISK_BYTES, *parts)
     folder = cache.build(f"documents-{file_system}", name, lambda work: _make_documents(work, Wish("idle", seed, file_system, files)))
     return Documents(folder / "disk.raw", folder / "corpus.json")

@@ -17,6 +17,11 @@ from pathlib import Path
 from . import corpus, volume
 
 POSTGRES = Path("/usr/lib/postgresql/15/bin")
+INIT_SECONDS, LEAST_DATABASE_SECONDS = 90.0, 30.0
+
+
+class TimeUp(Exception):
+    """The job's time is over."""
 
 
 @dataclass
@@ -37,6 +42,16 @@ class Job:
     def left(self) -> float:
         return max(1.0, self.deadline - time.monotonic())
 
+    def tool(self, *command: str | Path, **options: object) -> None:
+        """Runs a program to its end, or to the job's: then it is ended, as by a person who has waited long enough, and TimeUp raised."""
+        try:
+            done = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  check=False, timeout=self.left(), **options)  # type: ignore[call-overload]
+        except subprocess.TimeoutExpired as error:
+            raise TimeUp from error
+        if done.returncode != 0:
+            raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stdout[-300:]!r}")
+
     def folders(self) -> list[str]:
         """All that have files, in an order of chance."""
         found = sorted({entry.path.rpartition("/")[0] for entry in self.entries})
@@ -45,13 +60,6 @@ class Job:
 
     def files(self, *suffixes: str) -> list[corpus.Entry]:
         return [entry for entry in self.entries if not suffixes or entry.path.endswith(suffixes)]
-
-
-def tool(*command: str | Path, good: tuple[int, ...] = (0,), seconds: float = 120, **options: object) -> None:
-    done = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          check=False, timeout=seconds, **options)  # type: ignore[call-overload]
-    if done.returncode not in good:
-        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stdout[-300:]!r}")
 
 
 def _archives(job: Job, pack: Callable[[str, Path], None]) -> None:
@@ -65,17 +73,17 @@ def _archives(job: Job, pack: Callable[[str, Path], None]) -> None:
 
 def zip_folders(job: Job) -> None:
     level = job.chance.choice(["-1", "-6"])
-    _archives(job, lambda folder, target: tool("zip", "-q", "-r", level, f"{target}.zip", folder, cwd=job.root))
+    _archives(job, lambda folder, target: job.tool("zip", "-q", "-r", level, f"{target}.zip", folder, cwd=job.root))
 
 
 def seven_zip(job: Job) -> None:
     level = job.chance.choice(["-mx1", "-mx3"])
     secret = job.chance.choice([[], ["-ptest-bed"]])
-    _archives(job, lambda folder, target: tool("7z", "a", level, *secret, f"{target}.7z", folder, cwd=job.root))
+    _archives(job, lambda folder, target: job.tool("7z", "a", level, *secret, f"{target}.7z", folder, cwd=job.root))
 
 
 def tar_xz(job: Job) -> None:
-    _archives(job, lambda folder, target: tool("tar", "-c", "-I", "xz -0", "-f", f"{target}.tar.xz", folder, cwd=job.root))
+    _archives(job, lambda folder, target: job.tool("tar", "-c", "-I", "xz -0", "-f", f"{target}.tar.xz", folder, cwd=job.root))
 
 
 def _few_large(job: Job, work: Callable[[Path], None], pause: tuple[float, float]) -> None:
@@ -89,21 +97,21 @@ def _few_large(job: Job, work: Callable[[Path], None], pause: tuple[float, float
 
 def gpg_file(job: Job) -> None:
     os.makedirs("/tmp/gnupg", mode=0o700, exist_ok=True)
-    _few_large(job, lambda path: tool("gpg", "--homedir", "/tmp/gnupg", "--batch", "--quiet", "--no-tty", "--pinentry-mode", "loopback",
+    _few_large(job, lambda path: job.tool("gpg", "--homedir", "/tmp/gnupg", "--batch", "--quiet", "--no-tty", "--pinentry-mode", "loopback",
                                       "--passphrase", "test-bed", "--symmetric", "--output", f"{path}.gpg", path), (0.5, 3))
 
 
 def age_file(job: Job) -> None:
     key = Path("/tmp/age.key")
-    tool("age-keygen", "-o", key)
+    job.tool("age-keygen", "-o", key)
     public = next(line.rpartition(" ")[2] for line in key.read_text(encoding="ascii").splitlines() if "public key" in line)
-    _few_large(job, lambda path: tool("age", "-r", public, "-o", f"{path}.age", path), (0.5, 3))
+    _few_large(job, lambda path: job.tool("age", "-r", public, "-o", f"{path}.age", path), (0.5, 3))
 
 
 def aescrypt_file(job: Job) -> None:
     """A person protects a document now and then and deletes the original."""
     def protect(path: Path) -> None:
-        tool("openssl", "enc", "-aes-256-cbc", "-pbkdf2", "-iter", "10000", "-pass", "pass:test-bed", "-in", path, "-out", f"{path}.aes")
+        job.tool("openssl", "enc", "-aes-256-cbc", "-pbkdf2", "-iter", "10000", "-pass", "pass:test-bed", "-in", path, "-out", f"{path}.aes")
         path.unlink()
     documents = job.files(".docx", ".xlsx", ".pdf")
     for entry in job.chance.sample(documents, min(len(documents), 12)):
@@ -119,7 +127,7 @@ def shred(job: Job) -> None:
             return
         paths = [job.root / entry.path for entry in job.entries if entry.path.rpartition("/")[0] == folder]
         for path in paths:
-            tool("/usr/bin/shred", "-u", "-n", "3", path)
+            job.tool("/usr/bin/shred", "-u", "-n", "3", path)
             if job.over():
                 return
 
@@ -131,7 +139,7 @@ def rsync(job: Job) -> None:
     for folder in halves[:len(halves) // 2]:
         if job.over():
             return
-        tool("rsync", "-aR", f"{source}./{folder}", target)
+        job.tool("rsync", "-aR", f"{source}./{folder}", target)
     while not job.over():
         for entry in job.chance.sample(job.entries, 30):
             with open(job.root / entry.path, "ab") as handle:
@@ -139,23 +147,23 @@ def rsync(job: Job) -> None:
         for folder in halves[:len(halves) // 2]:
             if job.over():
                 return
-            tool("rsync", "-aR", f"{source}./{folder}", target)
+            job.tool("rsync", "-aR", f"{source}./{folder}", target)
 
 
 def git_gc(job: Job) -> None:
     repository = job.room / "repository"
     repository.mkdir()
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "safe.directory=*", "-c", "gc.auto=0", "-C", str(repository)]
-    tool(*git, "init", "-q")
+    job.tool(*git, "init", "-q")
     sources = job.files(".c", ".txt", ".csv")
     while not job.over():
         for entry in job.chance.sample(sources, min(60, len(sources))):
             target = repository / entry.path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((job.root / entry.path).read_bytes() + job.chance.randbytes(8).hex().encode())
-        tool(*git, "add", "-A")
-        tool(*git, "commit", "-q", "-m", "more")
-        tool(*git, "gc", "-q", "--aggressive" if job.chance.random() < 0.3 else "--no-prune")
+        job.tool(*git, "add", "-A")
+        job.tool(*git, "commit", "-q", "-m", "more")
+        job.tool(*git, "gc", "-q", "--aggressive" if job.chance.random() < 0.3 else "--no-prune")
 
 
 def apt_upgrade(job: Job) -> None:
@@ -171,7 +179,7 @@ def apt_upgrade(job: Job) -> None:
             for package in packages:
                 if job.over():
                     return
-                tool("dpkg", f"--root={root}", "--force-all", "--log=/dev/null", "--unpack", str(package).replace("_1.deb", version))
+                job.tool("dpkg", f"--root={root}", "--force-all", "--log=/dev/null", "--unpack", str(package).replace("_1.deb", version))
 
 
 def postgresql(job: Job) -> None:
@@ -183,7 +191,8 @@ def postgresql(job: Job) -> None:
     os.chmod("/tmp", 0o1777)
     if os.stat(data).st_uid != 70:  # ntfs-3g without permissions: everything is root's
         raise RuntimeError("the file system keeps no owners: PostgreSQL does not start there")
-    tool(POSTGRES / "initdb", "-D", data, "-U", "postgres", "--no-sync", "-A", "trust", "--locale=C", **as_user)
+    job.deadline += INIT_SECONDS
+    job.tool(POSTGRES / "initdb", "-D", data, "-U", "postgres", "--no-sync", "-A", "trust", "--locale=C", **as_user)
     server = subprocess.Popen([str(POSTGRES / "postgres"), "-D", str(data), "-k", "/tmp", "-c", "listen_addresses=", "-c", "shared_buffers=16MB",
                                "-c", "checkpoint_timeout=30s", "-c", "wal_level=minimal", "-c", "max_wal_senders=0"],
                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **as_user)  # type: ignore[call-overload]
@@ -192,8 +201,9 @@ def postgresql(job: Job) -> None:
             if Path("/tmp/.s.PGSQL.5432").exists():
                 break
             time.sleep(0.1)
-        tool(POSTGRES / "pgbench", "-i", "-q", "-s", str(job.chance.choice([1, 2])), "postgres", **as_user)
-        tool(POSTGRES / "pgbench", "-n", "-c", str(job.chance.choice([1, 4])), "-T", str(int(job.left())), "postgres", **as_user)
+        job.deadline = max(job.deadline - INIT_SECONDS, time.monotonic() + LEAST_DATABASE_SECONDS)
+        job.tool(POSTGRES / "pgbench", "-i", "-q", "-s", str(job.chance.choice([1, 2])), "postgres", **as_user)
+        job.tool(POSTGRES / "pgbench", "-n", "-c", str(job.chance.choice([1, 4])), "-T", str(int(job.left())), "postgres", **as_user)
     finally:
         server.terminate()
         server.wait()
@@ -244,7 +254,7 @@ def fio_mix(job: Job) -> None:
     while not job.over():
         shape = job.chance.choice(["randwrite", "randrw", "rw", "write"])
         fill = job.chance.choice([["--refill_buffers"], ["--zero_buffers"], ["--buffer_compress_percentage=50", "--refill_buffers"]])
-        tool("fio", "--name=mix", f"--directory={folder}", "--size=24m", "--nrfiles=6", f"--rw={shape}", "--bssplit=4k/50:16k/30:64k/15:256k/5",
+        job.tool("fio", "--name=mix", f"--directory={folder}", "--size=24m", "--nrfiles=6", f"--rw={shape}", "--bssplit=4k/50:16k/30:64k/15:256k/5",
              *fill, f"--randseed={job.chance.randrange(1 << 30)}", "--time_based", f"--runtime={int(min(10, job.left()) + 1)}", "--thread",
              f"--fsync={job.chance.choice([0, 8, 64])}")
 
@@ -265,10 +275,10 @@ def build(job: Job) -> None:
     changed = names
     while not job.over():
         for name in changed:
-            tool("tcc", "-c", project / "src" / f"{name}.c", "-o", project / "obj" / f"{name}.o")
+            job.tool("tcc", "-c", project / "src" / f"{name}.c", "-o", project / "obj" / f"{name}.o")
             if job.over():
                 return
-        tool("tcc", "-r", "-o", project / "all.o", *(project / "obj" / f"{name}.o" for name in names))
+        job.tool("tcc", "-r", "-o", project / "all.o", *(project / "obj" / f"{name}.o" for name in names))
         changed = job.chance.sample(names, 25)
         for name in changed:
             (project / "src" / f"{name}.c").write_text(source(name), encoding="ascii")

@@ -99,6 +99,7 @@ class Setup:
     config: dict[str, str] = field(default_factory=dict)
     waits: bool = False  # sends wait for the collector's answer
     accelerator: str = "tcg"
+    control: Path | None = None  # socket of the collector's control
     gdb: Path | None = None  # socket of QEMU's GDB stub
     ends: str = "finished"  # how the machine is to end, by Outcome.state
     timeout_s: float = 240.0
@@ -174,7 +175,8 @@ def _receiving(setup: Setup, build: Build, folder: Path, facts: dict[str, Any]) 
     if not setup.sensor:
         yield 0
         return
-    collector = Collector(build.undercroft, folder, IDENTITY, ["--roll-seconds", "5"])
+    control = ["--control-socket", str(setup.control)] if setup.control else []
+    collector = Collector(build.undercroft, folder, IDENTITY, ["--roll-seconds", "5", *control])
     proxy = UdpFaultProxy(("127.0.0.1", collector.port), setup.faults, keep_arrivals=setup.keep_arrivals).start() if setup.faults else None
     killer = None
     if setup.kills:
