@@ -5,6 +5,7 @@ from __future__ import annotations
 
 ENCRYPTOR, LOOK_ALIKE, ORDINARY = "encryptor", "look-alike", "ordinary"
 FILE_SYSTEMS = ("ext4", "ntfs", "luks")
+FOLDER = "home"  # of the documents, on the volume
 
 ENCRYPTORS = {
     "in-place": "each file read and overwritten where it lies, then renamed",

@@ -20,7 +20,7 @@ from . import catalogue, corpus, encryptors, lookalikes, volume
 
 REPORT = Path("/tmp/behaviour.json")
 MANIFEST = Path("/run.d/corpus.json")
-DOCUMENTS = volume.MOUNT / "home"
+DOCUMENTS = volume.MOUNT / catalogue.FOLDER
 BEGIN_MARK, END_MARK = 1, 2
 
 
@@ -52,7 +52,10 @@ def run(device: Path, kind: str, seed: int, workload: str, seconds: float) -> di
     volume.mount(device, kind)
     entries = corpus.read_manifest(MANIFEST)
     report: dict[str, object] = {"workload": workload, "class": catalogue.WORKLOADS[workload], "seed": seed, "fs": kind, "error": None}
-    lookalikes.office(lookalikes.Job(DOCUMENTS, entries, seed, time.monotonic() + chance.uniform(3, 6), random.Random(seed)))
+    before = lookalikes.Job(DOCUMENTS, entries, seed, time.monotonic() + chance.uniform(3, 6), random.Random(seed))
+    lookalikes.office(before)
+    os.sync()
+    report["changed_before"] = before.changed
     report["begin_mark"] = volume.mark(device, BEGIN_MARK)
     report["begin_ns"] = time.time_ns()
     first_writes: dict[str, int] = {}

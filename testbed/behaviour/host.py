@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shutil
@@ -12,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import cache, workshop
+from .. import cache, undo, workshop
 from ..request import DiskWish, Request
 from ..run import Outcome
 from . import catalogue, corpus, volume
@@ -129,17 +128,23 @@ def clock_offset(program: Path, store: Path, report: dict[str, object]) -> int:
     begin = report["begin_mark"]
     assert isinstance(begin, list)
     place = DISK_BYTES // volume.SECTOR - volume.TAIL_SECTORS + 8
-    with tempfile.TemporaryDirectory(prefix="undercroft-marks-") as out:
-        command = [str(program), "export", str(store), "--source", SOURCE, "--format", "csv", "--out", out]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise BehaviourError(f"`{' '.join(command)}` failed: {done.stderr.strip()[-300:]}")
-        for path in sorted(Path(out).rglob("*.csv")):
-            with open(path, encoding="ascii", newline="") as handle:
-                for row in csv.DictReader(handle):
-                    if row["kind"] == "write" and int(row["lba"]) == place:
-                        return int(row["time_ns"]) - (int(begin[0]) + int(begin[1])) // 2
+    for row in undo.records(program, store, SOURCE):
+        if row["kind"] == "write" and int(row["lba"]) == place:
+            return int(row["time_ns"]) - (int(begin[0]) + int(begin[1])) // 2
     raise BehaviourError("the mark at the workload's begin is not in the store")
+
+
+def hashes_before(report: dict[str, object], manifest: Path) -> dict[str, str]:
+    """SHA-256 of every document when the workload began, by path on the volume."""
+    changed = report["changed_before"]
+    assert isinstance(changed, dict)
+    known = {entry.path: entry.sha256 for entry in corpus.read_manifest(manifest)} | changed
+    return {f"{catalogue.FOLDER}/{path}": digest for path, digest in known.items()}
+
+
+def partition_place() -> tuple[int, int]:
+    """First sector and length of the partition."""
+    return volume.PARTITION_START, DISK_BYTES // volume.SECTOR - volume.PARTITION_START - volume.TAIL_SECTORS
 
 
 def _machine_and_boot(store: Path) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import shutil
@@ -11,7 +12,7 @@ import subprocess
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import corpus, volume
@@ -31,6 +32,7 @@ class Job:
     seed: int
     deadline: float
     chance: random.Random
+    changed: dict[str, str] = field(default_factory=dict)  # SHA-256 of documents that `office` has saved anew
 
     @property
     def room(self) -> Path:
@@ -351,6 +353,7 @@ def office(job: Job) -> None:
             handle.write(data)
             os.fsync(handle.fileno())
         os.replace(temporary, path)
+        job.changed[entry.path] = hashlib.sha256(data).hexdigest()
         time.sleep(job.chance.expovariate(1.2))
 
 

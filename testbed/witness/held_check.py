@@ -63,6 +63,7 @@ def check(run: Run, evidence: judge.Evidence) -> Verdict:
         verdict.fact(f"{name}: {grown} in {SECONDS[name]:.0f} s")
         for key in ("wr", "unmap", "log"):
             verdict.require(grown[key] == 0, f"{name}: {key} grew by {grown[key]} while writes were held")
+    verdict.require(seen["held"]["before"]["wr"] > 0, "nothing was written before the hold: that nothing was later shows nothing")
     reads = seen["held"]["after"]["rd"] - seen["held"]["before"]["rd"]
     verdict.require(reads >= MIN_READS, f"{reads} reads while writes were held: reads must go on")
     results = {entry["name"]: entry["value"] for entry in run.report["results"]}

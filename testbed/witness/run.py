@@ -64,7 +64,7 @@ RUNS: dict[str, Setup] = {
     "smp2": Setup(own("smp"), settings={"IDENTITY": "1"}, cpus=2, disk_bytes=64 << 20),
     "smp4": Setup(own("smp"), cpus=4, disk_bytes=128 << 20),
     "control": Setup(own("control"), settings={"CONTROL_KEY": rig.IDENTITY.control_key}, cpus=2, disk_bytes=64 << 20, guest_programs=("ucctl",)),
-    "held": Setup(own("held"), disk_bytes=64 << 20, timeout_s=200, control=Path(tempfile.gettempdir()) / f"undercroft-control-{os.getpid()}"),
+    "held": Setup(own("held"), disk_bytes=64 << 20, timeout_s=300, control=Path(tempfile.gettempdir()) / f"undercroft-control-{os.getpid()}"),
     "hotplug": Setup(own("hotplug"), cpus=2, disk_bytes=64 << 20),
     # Started by GRUB on a BIOS machine: SeaBIOS and GRUB use the disk beneath the sensor, too.
     "bios1": Setup(own("smp"), settings={"MEMORY_MAP": "1"}, firmware="bios", disk_bytes=64 << 20),

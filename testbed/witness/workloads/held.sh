@@ -8,7 +8,7 @@ load() {
         --name=reads --rw=randread --iodepth=1 --name=writes --rw=randwrite --iodepth=4 --fsync=64 --output-format=json --output=/tmp/fio.json
 }
 load 20 &
-sleep 2
+until [ "$(awk '{ print $5 }' "/sys/block/${disk#/dev/}/stat")" -gt 100 ]; do usleep 100000; done
 stage held
 wait $! || exit 1
 report_file fio-held.json /tmp/fio.json
