@@ -59,14 +59,16 @@ class Job:
         with self._lock:
             self.first_writes.setdefault(entry.path, time.time_ns())
 
+    def folders(self) -> dict[str, list[corpus.Entry]]:
+        """All that have files, in an order of chance."""
+        found: dict[str, list[corpus.Entry]] = {}
+        for entry in self.entries:
+            found.setdefault(entry.path.rpartition("/")[0], []).append(entry)
+        return {folder: found[folder] for folder in self.chance.sample(sorted(found), len(found))}
+
     def walk(self) -> Iterator[corpus.Entry]:
         """As a program that lists folders meets them, until the time is over."""
-        folders = sorted({entry.path.rpartition("/")[0] for entry in self.entries})
-        self.chance.shuffle(folders)
-        by_folder: dict[str, list[corpus.Entry]] = {folder: [] for folder in folders}
-        for entry in self.entries:
-            by_folder[entry.path.rpartition("/")[0]].append(entry)
-        return self.until_over([entry for folder in folders for entry in by_folder[folder]])
+        return self.until_over([entry for entries in self.folders().values() for entry in entries])
 
     def until_over(self, entries: list[corpus.Entry]) -> Iterator[corpus.Entry]:
         for entry in entries:
@@ -212,10 +214,9 @@ def by_time(job: Job) -> None:
 
 
 def rename_first(job: Job) -> None:
-    folders: dict[str, list[corpus.Entry]] = {}
-    for entry in job.walk():
-        folders.setdefault(entry.path.rpartition("/")[0], []).append(entry)
-    for entries in folders.values():
+    for entries in job.folders().values():
+        if job.over():
+            return
         for entry in entries:
             _rename(job, entry)
         for entry in job.until_over(entries):
@@ -259,13 +260,7 @@ def gpg_tool(job: Job) -> None:
 
 
 def seven_zip_tool(job: Job) -> None:
-    folders: dict[str, list[corpus.Entry]] = {}
-    for entry in job.entries:
-        folders.setdefault(entry.path.rpartition("/")[0], []).append(entry)
-    for folder in job.chance.sample(sorted(folders), len(folders)):
-        if job.over():
-            return
-        entries = folders[folder]
+    for folder, entries in job.folders().items():
         for start in range(0, len(entries), 40):
             group = entries[start:start + 40]
             for entry in group:

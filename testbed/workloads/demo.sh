@@ -1,6 +1,12 @@
 # Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 # disks: 1
-# Ordinary file activity, a pause, then bulk encryption of the same files.
+# Ordinary file activity, a pause, then bulk encryption of the same files. Between them every file's hash is reported, and
+# sector 1 is read alone: a read that nothing else makes, so that the host finds this moment in the sensor's records.
+: "${QUIET:=6}"
 . /run.d/workloads/files.sh
-sleep "$PACE"
+(cd /mnt && find home -type f -exec sha256sum {} +) >/tmp/hashes
+report_file hashes /tmp/hashes
+sync
+sleep "$QUIET"
+dd if="$(disk test0)" of=/dev/null bs=512 skip=1 count=1 iflag=direct 2>/dev/null || exit 1
 . /run.d/workloads/encrypt.sh
