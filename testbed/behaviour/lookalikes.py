@@ -7,6 +7,7 @@ import hashlib
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import time
@@ -46,13 +47,16 @@ class Job:
 
     def tool(self, *command: str | Path, **options: object) -> None:
         """Runs a program to its end, or to the job's: then it is ended, as by a person who has waited long enough, and TimeUp raised."""
+        process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   start_new_session=True, **options)  # type: ignore[call-overload]
         try:
-            done = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  check=False, timeout=self.left(), **options)  # type: ignore[call-overload]
+            said, _ = process.communicate(timeout=self.left())
         except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, signal.SIGKILL)  # its children, too
+            process.communicate()
             raise TimeUp from error
-        if done.returncode != 0:
-            raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stdout[-300:]!r}")
+        if process.returncode != 0:
+            raise RuntimeError(f"{command[0]} ended with {process.returncode}: {said[-300:]!r}")
 
     def folders(self) -> list[str]:
         """All that have files, in an order of chance."""

@@ -67,8 +67,8 @@ constexpr OpcodeTable make_table()
 
 constexpr OpcodeTable opcodes = make_table();
 
-/// Of the others: DATA SET MANAGEMENT without TRIM, WRITE UNCORRECTABLE, FORMAT TRACK, NCQ NON-DATA (it can zero), SEND FPDMA QUEUED, ZAC MANAGEMENT OUT,
-/// SANITIZE DEVICE, CFA ERASE SECTORS, SECURITY ERASE PREPARE and UNIT.
+/// Of the others: DATA SET MANAGEMENT without TRIM, WRITE UNCORRECTABLE, FORMAT TRACK, NCQ NON-DATA (it can zero), SEND
+/// FPDMA QUEUED, ZAC MANAGEMENT OUT, SANITIZE DEVICE, CFA ERASE SECTORS, SECURITY ERASE PREPARE and UNIT.
 constexpr std::uint8_t erasing_opcodes[] = {0x06, 0x45, 0x50, 0x63, 0x64, 0x9f, 0xb4, 0xc0, 0xf3, 0xf4};
 
 std::uint32_t count_of(std::uint32_t field, std::uint32_t when_zero)
