@@ -19,6 +19,7 @@ from pathlib import Path
 from . import corpus, volume
 
 POSTGRES = Path("/usr/lib/postgresql/15/bin")
+POSTGRES_USER = 70
 INIT_SECONDS, LEAST_DATABASE_SECONDS = 90.0, 30.0
 
 
@@ -192,10 +193,12 @@ def postgresql(job: Job) -> None:
     data = job.room / "cluster"
     data.mkdir()
     os.chmod(job.room, 0o755)
-    os.chown(data, 70, 70)
-    as_user = {"user": 70, "group": 70, "cwd": "/tmp", "env": {**os.environ, "HOME": "/tmp", "PGHOST": "/tmp", "PGUSER": "postgres"}}
+    os.chown(data, POSTGRES_USER, POSTGRES_USER)
+    with open("/etc/passwd", "a", encoding="ascii") as users:
+        users.write(f"postgres:x:{POSTGRES_USER}:{POSTGRES_USER}::/tmp:/bin/sh\n")
+    as_user = {"user": POSTGRES_USER, "group": POSTGRES_USER, "cwd": "/tmp", "env": {**os.environ, "HOME": "/tmp", "PGHOST": "/tmp", "PGUSER": "postgres"}}
     os.chmod("/tmp", 0o1777)
-    if os.stat(data).st_uid != 70:  # ntfs-3g without permissions: everything is root's
+    if os.stat(data).st_uid != POSTGRES_USER:  # ntfs-3g without permissions: everything is root's
         raise RuntimeError("the file system keeps no owners: PostgreSQL does not start there")
     job.deadline += INIT_SECONDS
     job.tool(POSTGRES / "initdb", "-D", data, "-U", "postgres", "--no-sync", "-A", "trust", "--locale=C", **as_user)

@@ -8,5 +8,5 @@
 report_file hashes /tmp/hashes
 sync
 sleep "$QUIET"
-dd if="$(disk test0)" of=/dev/null bs=512 skip=1 count=1 iflag=direct 2>/dev/null || exit 1
+fio --name=mark --filename="$(disk test0)" --readonly --rw=read --direct=1 --bs=512 --offset=512 --size=512 >/dev/null || exit 1
 . /run.d/workloads/encrypt.sh
