@@ -16,7 +16,7 @@ import time
 import traceback
 from pathlib import Path
 
-from . import catalogue, corpus, encryptors, lookalikes, volume
+from . import catalogue, corpus, daily_work, encryptors, lookalikes, volume
 
 REPORT = Path("/tmp/behaviour.json")
 MANIFEST = Path("/run.d/corpus.json")
@@ -53,7 +53,7 @@ def run(device: Path, kind: str, seed: int, workload: str, seconds: float) -> di
     entries = corpus.read_manifest(MANIFEST)
     report: dict[str, object] = {"workload": workload, "class": catalogue.WORKLOADS[workload], "seed": seed, "fs": kind, "error": None}
     before = lookalikes.Job(DOCUMENTS, entries, seed, time.monotonic() + chance.uniform(3, 6), random.Random(seed))
-    lookalikes.office(before)
+    daily_work.office(before)
     os.sync()
     report["changed_before"] = before.changed
     report["begin_mark"] = volume.mark(device, BEGIN_MARK)

@@ -22,7 +22,8 @@ DISK_BYTES = 1 << 30
 MEMORY = "1G"
 SOURCE = "0:1"  # first AHCI controller, port 1: the disk with the documents
 GUEST_PARTS = ["__init__.py", *(f"behaviour/{name}.py" for name in
-                                ("__init__", "catalogue", "volume", "corpus", "cipher", "encryptors", "lookalikes", "guest"))]
+                                ("__init__", "catalogue", "volume", "corpus", "cipher", "encryptors", "job", "daily_work", "system_work", "lookalikes",
+                                 "guest"))]
 PREPARE_SECONDS = 600.0
 
 
