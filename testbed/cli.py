@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import re
 import sys
 from pathlib import Path
 
 from . import accel, bochs, debian, grub, guest, linux_image, machine, memtest, monitor, nvram
 from .bochs_session import BochsSession
+from .behaviour import catalogue
+from .behaviour import host as behaviour
 from .collector import Collector, CollectorError, Identity, sensor_config
 from .request import DiskWish, Request, Sensor
 from .run import Hooks
@@ -19,7 +22,7 @@ from .session import Session, say
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 DRAIN_SECONDS = 110.0  # less than the guest waits
 EXPECTED_ERRORS = (FileNotFoundError, ValueError, guest.GuestError, debian.PackageError, machine.MachineError,
-                   nvram.NvramError, monitor.MonitorError, CollectorError, bochs.BochsError, grub.GrubError, linux_image.ImageError)
+                   nvram.NvramError, monitor.MonitorError, CollectorError, bochs.BochsError, grub.GrubError, linux_image.ImageError, behaviour.BehaviourError)
 
 
 def parse_size(text: str) -> int:
@@ -111,9 +114,13 @@ def _add_sensor(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_work(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--workload", default="boot", help="name in testbed/workloads, or a .sh file")
+    group.add_argument("--workload", default="boot", help="name in testbed/workloads or testbed/behaviour, or a .sh file")
     group.add_argument("--set", action="append", default=[], type=parse_setting, metavar="NAME=VALUE",
                        help="variable for the workload")
+    group.add_argument("--seed", type=int, default=1, help="of a workload of testbed/behaviour and of its documents")
+    group.add_argument("--fs", choices=catalogue.FILE_SYSTEMS, default="ext4", help="where its documents are")
+    group.add_argument("--seconds", type=float, default=behaviour.SECONDS, help="how long it works at most")
+    group.add_argument("--files", type=int, default=behaviour.FILES, help="how many documents there are")
     group.add_argument("--kernel-options", default="", help="added to the kernel's command line")
     group.add_argument("--payload", help="boot this EFI program instead of Linux; `memtest` is Debian's memtest86+")
     group.add_argument("--xen", action="store_true", help="boot Debian's Xen, and Linux as its first domain")
@@ -180,6 +187,9 @@ def _run(arguments: argparse.Namespace) -> int:
         request = _request(arguments, _sensor(arguments, config))
         if collector:
             request.drain = lambda: collector.wait_until_quiet(DRAIN_SECONDS)
+        wish = behaviour_wish(arguments)
+        if wish:
+            behaviour.arrange(request, wish)
         session = Session(request) if request.emulator == "qemu" else BochsSession(request)
         good = _perform(session, arguments)
         if collector:
@@ -188,7 +198,20 @@ def _run(arguments: argparse.Namespace) -> int:
                                            "metrics": collector.metrics()}
             good = good and collector.exit_code == 0
             session.write_report()
+            if good and wish and session.outcome:
+                manifest = behaviour.documents(wish.file_system, wish.seed, wish.files).manifest
+                found = behaviour.labels(arguments.collector, collector.store, behaviour.guest_report(session.outcome), manifest)
+                (arguments.out / "labels.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0 if good else 1
+
+
+def behaviour_wish(arguments: argparse.Namespace) -> behaviour.Wish | None:
+    """Of a workload in testbed/behaviour; None for others."""
+    if arguments.workload not in catalogue.WORKLOADS:
+        return None
+    if arguments.emulator != "qemu":
+        raise ValueError(f"{arguments.workload} needs --emulator qemu")
+    return behaviour.Wish(arguments.workload, arguments.seed, arguments.fs, arguments.files, arguments.seconds)
 
 
 def _perform(session: Session | BochsSession, arguments: argparse.Namespace) -> bool:

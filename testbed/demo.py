@@ -3,7 +3,8 @@
 """`make demo`: from an AHCI register write to a pixel on the heat map, once, with real programs.
 
 Boots an emulated machine with the sensor beneath Debian's stock kernel, lets it work on files and then encrypt them,
-collects, draws, and says what was captured, what was lost and how long each stage took.
+collects, draws, and says what was captured, what was lost and how long each stage took. Then the disk is rebuilt as it was
+before the encryption, from the records alone, and every file is looked for on it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from testbed import accel, guest  # noqa: E402
+from testbed import accel, guest, undo  # noqa: E402
 from testbed.cli import DRAIN_SECONDS, EXPECTED_ERRORS  # noqa: E402
 from testbed.collector import Collector, Identity, sensor_config  # noqa: E402
 from testbed.request import DiskWish, Request, Sensor  # noqa: E402
@@ -58,6 +59,7 @@ class Result:
     metrics: dict[str, int]
     pictures: list[str]
     summary: dict[str, dict[str, dict[str, int]]]
+    recovered: undo.Recovered | None
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -146,6 +148,25 @@ def draw(program: Path, store: Path, out: Path) -> tuple[list[str], dict[str, di
     return [name for name in summary["files"] if name.endswith(".png")], summary
 
 
+def encryption_began(program: Path, store: Path) -> int:
+    """By the sensor's clock: the guest reads sector 1 alone just before (workloads/demo.sh)."""
+    found = [int(row["time_ns"]) for row in undo.records(program, store, DISK_SOURCE) if (row["kind"], row["lba"], row["bytes"]) == ("read", "1", "512")]
+    if not found:
+        raise DemoError("the guest's mark before the encryption is not in the store")
+    return found[-1]
+
+
+def recover(program: Path, session: Session, store: Path, out: Path) -> undo.Recovered:
+    """The disk was all zeros at the start, so everything on it comes out of the store."""
+    assert session.outcome
+    hashes = Path(session.outcome.files["hashes"]).read_text(encoding="utf-8")
+    wanted = {path: digest for digest, path in (line.split(maxsplit=1) for line in hashes.splitlines())}
+    base = out / "empty.raw"
+    with open(base, "wb") as handle:
+        handle.truncate(DISK_BYTES)
+    return undo.recover(program, store, DISK_SOURCE, base, encryption_began(program, store), (0, DISK_BYTES // undo.SECTOR), wanted, out / "undo")
+
+
 def print_summary(stages: Stages, result: Result, store: Path, total: float) -> None:
     metrics = result.metrics
     sensor_lost, transit_lost = metrics.get("records_missing_at_sensor", 0), metrics.get("records_missing_in_transit", 0)
@@ -161,6 +182,10 @@ def print_summary(stages: Stages, result: Result, store: Path, total: float) -> 
     for picture in result.pictures:
         print(f"  heat map             {picture}")
     print(f"  machine's report     {result.report}")
+    if result.recovered:
+        print("\nUndo: the disk just before the encryption, out of the store alone")
+        print(f"  files                {result.recovered}")
+        print(f"  they are in          {store.parent / 'undo/volume/files'}")
     print("\nTime")
     for name, seconds in stages.seconds.items():
         print(f"  {name:<24}{seconds:7.1f} s")
@@ -184,13 +209,16 @@ def main(argv: list[str] | None = None) -> int:
         assert session.outcome
         with stages.timed("heat maps"):
             pictures, summary = draw(arguments.build / "bin/undercroft", collector.store, out)
-    except (DemoError, *EXPECTED_ERRORS) as error:
+        with stages.timed("undo"):
+            # Without contents there is nothing to rebuild from.
+            recovered = recover(arguments.build / "bin/undercroft", session, collector.store, out) if arguments.mode == "content" else None
+    except (DemoError, undo.UndoError, *EXPECTED_ERRORS) as error:
         print(f"demo: error: {error}", file=sys.stderr)
         return 1
     result = Result(session.outcome, session.folder / "report.json", collector.exit_code, collector.metrics(), pictures,
-                    summary)
+                    summary, recovered)
     print_summary(stages, result, collector.store, time.time() - started)
-    return 0 if collector.exit_code == 0 else 1
+    return 0 if collector.exit_code == 0 and (recovered is None or recovered.complete) else 1
 
 
 if __name__ == "__main__":

@@ -92,20 +92,33 @@ def initramfs(linux: kernel.Kernel, modules: list[str]) -> bytes:
     return archive.data()
 
 
-def tools_disk() -> Path:
-    """A cached ext4 image with PROGRAMS and the libraries they need, taken from this host."""
+def _programs() -> list[Path]:
     found = {name: shutil.which(name, path="/usr/bin:/bin:/usr/sbin:/sbin") for name in PROGRAMS}
     missing = [name for name, path in found.items() if path is None]
     if missing:
         raise GuestError(f"programs for the guest are missing on this host: {', '.join(missing)}; run tools/setup")
-    programs = [Path(path) for path in found.values() if path]
-    installed = Path("/var/lib/dpkg/status")
-    name = cache.key("tools 1", PROGRAMS, installed, *programs)
+    return [Path(path) for path in found.values() if path]
+
+
+def tools_disk() -> Path:
+    """A cached ext4 image with PROGRAMS and the libraries they need, taken from this host."""
+    programs = _programs()
+    name = cache.key("tools 1", PROGRAMS, Path("/var/lib/dpkg/status"), *programs)
     return cache.build("tools", name, lambda folder: _make_tools(folder, programs)) / "tools.img"
 
 
 def _make_tools(folder: Path, programs: list[Path]) -> None:
     tree = folder / "tree"
+    _add_files(tree, programs)
+    pack_disk(tree, folder / "tools.img")
+
+
+def add_programs(tree: Path) -> None:
+    """PROGRAMS, the libraries they need and their data, below `tree`."""
+    _add_files(tree, _programs())
+
+
+def _add_files(tree: Path, programs: list[Path]) -> None:
     files = set(programs)
     for extra in EXTRA_FOLDERS:
         files.update(path for path in Path(extra).glob("*") if path.is_file() and not path.is_symlink())
@@ -115,11 +128,15 @@ def _make_tools(folder: Path, programs: list[Path]) -> None:
         # /bin and /lib are links into /usr on Debian 12; the image is made the same way below.
         target = tree / "usr" / str(path).removeprefix("/usr").lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
         shutil.copy2(path, target)
+
+
+def pack_disk(tree: Path, image: Path) -> None:
+    """An ext4 image of `tree`, which is removed."""
     for link in ("lib", "lib64", "bin", "sbin"):
         (tree / link).symlink_to(f"usr/{link}")
-    size = sum(path.stat().st_size for path in tree.rglob("*") if path.is_file())
-    image = folder / "tools.img"
+    size = sum(path.stat().st_size for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
     with open(image, "wb") as handle:
         handle.truncate((int(size * 1.15) + (16 << 20)) & ~0xFFFFF)
     subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", "-m", "0", "-d", str(tree), str(image)], check=True)

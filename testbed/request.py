@@ -65,5 +65,6 @@ class Request:
     payload: Path | None = None
     payload_options: str = ""
     interactive: bool = False
+    tools: Path | None = None  # a tools disk other than the usual one
     drain: Callable[[], object] | None = None  # called when the workload is over; the guest waits for it
     watch: list[str] = field(default_factory=list)

@@ -55,7 +55,7 @@ class Session:
         linux, boot, tools, _ = guest.prepare()
         image, variables = self._bios_media() if request.firmware == "bios" else self._uefi_media(boot)
         self.machine = Machine(
-            folder=self.folder, esp=image, vars=variables, tools=tools,
+            folder=self.folder, esp=image, vars=variables, tools=request.tools or tools,
             socket_folder=Path(tempfile.mkdtemp(prefix="undercroft-lab-")), cpus=request.cpus, memory=request.memory, chipset=request.chipset,
             accelerator=request.accelerator, cpu_model=request.cpu_model, disks=self._disks(),
             sensor_nic=request.sensor is not None if request.sensor_nic is None else request.sensor_nic,

@@ -43,6 +43,8 @@ char const* text_of(ControlResult result)
         return "the processor or the sensor's configuration lacks what this needs";
     case ControlResult::busy:
         return "another memory mode that needs the same tables runs: stop it first";
+    case ControlResult::not_allowed:
+        return "the sensor takes this command from the collector only";
     case ControlResult::done:
         break;
     }

@@ -83,7 +83,8 @@ std::string status_text(wire::ControlStatus const& s)
     std::ostringstream text;
     text << "capture       " << (s.capturing.get() != 0 ? "on" : "off") << " (mode " << mode_name(s) << ", policy "
          << policy_name(s) << ")\n"
-         << "running for   " << duration(s.uptime_ns.get()) << " on " << s.cpus.get() << " CPUs\n"
+         << (s.holding_writes.get() != 0 ? "writes        held by order of the collector\n" : "") << "running for   "
+         << duration(s.uptime_ns.get()) << " on " << s.cpus.get() << " CPUs\n"
          << "disks         " << s.disks.get() << " watched\n"
          << "records       " << s.records.get() << " made, " << s.dropped.get() << " of them dropped\n"
          << "slots         " << s.slots_closed.get() << " closed, " << s.slots_freed.get() << " acknowledged\n"
@@ -102,6 +103,7 @@ std::string status_json(wire::ControlStatus const& s)
 {
     Json const json = {{"capturing", s.capturing.get() != 0},
                        {"mode", mode_name(s)},
+                       {"holding_writes", s.holding_writes.get() != 0},
                        {"policy", policy_name(s)},
                        {"cpus", s.cpus.get()},
                        {"disks", s.disks.get()},

@@ -58,13 +58,15 @@ inline constexpr std::size_t control_overhead = sizeof(ControlHeader) + tag_byte
 
 /// Values are permanent.
 enum class ControlCommand : std::uint16_t {
-    hello = 1,    ///< answer: ControlHello
-    status = 2,   ///< answer: ControlStatus
-    start = 3,    ///< capture on; answer: ControlStatus
-    stop = 4,     ///< capture off; answer: ControlStatus
-    log = 5,      ///< argument: cursor; answer: ControlLog + text
-    counters = 6, ///< answer: Counter[]
-    memory = 7,   ///< request: a MemoryRequest follows (wire/memory.hpp); answer: MemoryStatus[memory_modes]
+    hello = 1,          ///< answer: ControlHello
+    status = 2,         ///< answer: ControlStatus
+    start = 3,          ///< capture on; answer: ControlStatus
+    stop = 4,           ///< capture off; answer: ControlStatus
+    log = 5,            ///< argument: cursor; answer: ControlLog + text
+    counters = 6,       ///< answer: Counter[]
+    memory = 7,         ///< request: a MemoryRequest follows (wire/memory.hpp); answer: MemoryStatus[memory_modes]
+    hold_writes = 8,    ///< the collector's only: writes of the guest stay unissued; answer as for start
+    release_writes = 9, ///< the collector's only: they are issued
 };
 
 struct ControlRequest {
@@ -82,6 +84,7 @@ enum class ControlResult : std::uint16_t {
     buffer_too_small = 3,
     not_possible = 4, ///< memory: the processor or the configuration lacks what it needs; MemoryStatus says what
     busy = 5,         ///< memory: another mode that needs the same tables runs
+    not_allowed = 6,  ///< the guest may not ask for this, only the collector may
 };
 
 /// Starts the plaintext of every answer.
@@ -122,7 +125,8 @@ struct ControlStatus {
     std::uint8_t address[4];       ///< of the sensor; zero until DHCP answered
     std::uint8_t collector[4];
     Le<std::uint16_t> collector_port;
-    std::uint8_t reserved[3];
+    Le<std::uint8_t> holding_writes; ///< 0, 1
+    std::uint8_t reserved[2];
 };
 static_assert(offsetof(ControlStatus, cpus) == 88);
 static_assert(offsetof(ControlStatus, address) == 99);

@@ -98,7 +98,9 @@ namespace undercroft::wire {
     X(133, memory_faults, "nested faults that the memory monitor took")                                                \
     X(134, memory_flushes, "times that all CPUs dropped their translations for the memory monitor")                    \
     X(135, commands_accepted, "commands of the collector carried out")                                                 \
-    X(136, commands_refused, "commands of the collector with an old number or a bad length")
+    X(136, commands_refused, "commands of the collector with an old number or a bad length")                           \
+    X(137, ahci_commands_held, "AHCI commands that waited because writes were held")                                   \
+    X(138, ahci_held_dropped, "AHCI commands that a stop or reset of the port ended while they were held")
 
 enum class CounterId : std::uint16_t {
 #define X(id, name, text) name = id, // NOLINT(bugprone-macro-parentheses): a declared name takes none

@@ -105,6 +105,8 @@ char const* text_of(wire::ControlResult result)
         return "another memory mode that needs the same tables runs: stop it first";
     case wire::ControlResult::unknown_command:
         return "the sensor does not know this command";
+    case wire::ControlResult::not_allowed:
+        return "the sensor does not take this command from here";
     default:
         return "the sensor did not accept the request";
     }
@@ -146,11 +148,17 @@ void register_control_command(CLI::App& root, int& exit_code)
     command->fallthrough();
     command->add_subcommand("start", "switch capture on");
     command->add_subcommand("stop", "switch capture off");
+    command->add_subcommand("hold-writes", "let no further write of the guest reach its disks; reads go on");
+    command->add_subcommand("release-writes", "let the guest's writes go on, the held ones first");
     control_cli::add_memory_command(*command, arguments->memory);
     command->final_callback([arguments, command, &exit_code] {
-        arguments->command = command->got_subcommand("start")  ? wire::ControlCommand::start
-                             : command->got_subcommand("stop") ? wire::ControlCommand::stop
-                                                               : wire::ControlCommand::memory;
+        using enum wire::ControlCommand;
+        constexpr std::pair<char const*, wire::ControlCommand> plain[] = {
+            {"start", start}, {"stop", stop}, {"hold-writes", hold_writes}, {"release-writes", release_writes}};
+        arguments->command = memory;
+        for (auto const& [name, value] : plain)
+            if (command->got_subcommand(name))
+                arguments->command = value;
         try {
             exit_code = run(*arguments);
         } catch (std::exception const& error) {

@@ -21,7 +21,9 @@ ControlReply carry_out(ControlCall const& call, Intake& intake, Intake::Lane& la
 {
     auto const command = static_cast<wire::ControlCommand>(call.command.get());
     bool const memory = command == wire::ControlCommand::memory;
-    if (!memory && command != wire::ControlCommand::start && command != wire::ControlCommand::stop)
+    constexpr wire::ControlCommand plain[] = {wire::ControlCommand::start, wire::ControlCommand::stop,
+                                              wire::ControlCommand::hold_writes, wire::ControlCommand::release_writes};
+    if (!memory && std::ranges::find(plain, command) == std::end(plain))
         return failed(CallOutcome::bad_call);
     Id machine{};
     std::ranges::copy(call.machine, machine.begin());

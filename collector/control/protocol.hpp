@@ -15,7 +15,7 @@ inline constexpr std::uint32_t control_call_magic = 0x314C4355; // "UCL1"
 
 struct ControlCall {
     Le<std::uint32_t> magic;
-    Le<std::uint16_t> command; ///< wire::ControlCommand: start, stop or memory
+    Le<std::uint16_t> command; ///< wire::ControlCommand: start, stop, memory, hold_writes or release_writes
     Le<std::uint16_t> reserved;
     std::uint8_t machine[16];
     wire::MemoryRequest memory; ///< command memory

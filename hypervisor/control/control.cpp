@@ -182,6 +182,9 @@ ControlResult ControlServer::compose_body(Question const& question, std::span<st
     }
     case ControlCommand::memory:
         return put_memory(*target_, question.memory, room, body_bytes);
+    case ControlCommand::hold_writes:
+    case ControlCommand::release_writes:
+        return ControlResult::not_allowed; // what is to be stopped may have the guest's key
     }
     return ControlResult::unknown_command;
 }

@@ -32,10 +32,10 @@ constexpr unsigned rax = 0, rsi = 6, rdi = 7;
 
 } // namespace
 
-ControlBridge::ControlBridge(Config const& config, boot::BootInfo const& info, Devices& devices,
+ControlBridge::ControlBridge(Config const& config, boot::BootInfo const& info, Devices& devices, PciGuard& pci_guard,
                              MemoryWatch& memory_watch, Counters& counters)
-    : config_{&config}, info_{&info}, devices_{&devices}, memory_watch_{&memory_watch}, counters_{&counters},
-      capturing_{config.capture_at_start}
+    : config_{&config}, info_{&info}, devices_{&devices}, pci_guard_{&pci_guard}, memory_watch_{&memory_watch},
+      counters_{&counters}, capturing_{config.capture_at_start}
 {
     control::ControlIdentity identity{};
     identity.control_key = config.control_key;
@@ -75,6 +75,7 @@ void ControlBridge::status(wire::ControlStatus& status)
     status.capture_mode = static_cast<std::uint8_t>(config_->mode);
     status.policy = static_cast<std::uint8_t>(config_->policy);
     status.synchronised = static_cast<std::uint8_t>(clock.synchronised() ? 1 : 0);
+    status.holding_writes = static_cast<std::uint8_t>(pci_guard_->holds_writes() ? 1 : 0);
     devices_->describe_network(status);
     __builtin_memcpy(status.collector, config_->collector.data(), 4);
     status.collector_port = config_->collector_port;
@@ -97,6 +98,16 @@ wire::ControlResult ControlBridge::memory(wire::MemoryRequest const& request,
     return result;
 }
 
+wire::ControlResult ControlBridge::hold_writes(bool on)
+{
+    if (!pci_guard_->hold_writes(on)) {
+        core::log(LogLevel::error, str("writes cannot be held: there is an IDE controller, or no room for tables"));
+        return wire::ControlResult::not_possible;
+    }
+    core::log(LogLevel::info, str(on ? "writes of the guest are held" : "writes of the guest are released"));
+    return wire::ControlResult::done;
+}
+
 wire::ControlResult ControlBridge::carry_out(net::Command const& command,
                                              std::span<wire::MemoryStatus, wire::memory_modes> states)
 {
@@ -109,6 +120,10 @@ wire::ControlResult ControlBridge::carry_out(net::Command const& command,
         return wire::ControlResult::done;
     case wire::ControlCommand::memory:
         return memory(command.memory, states);
+    case wire::ControlCommand::hold_writes:
+    case wire::ControlCommand::release_writes:
+        (void)memory_watch_->request(status, states);
+        return hold_writes(command.command == wire::ControlCommand::hold_writes);
     default:
         (void)memory_watch_->request(status, states);
         return wire::ControlResult::unknown_command;

@@ -7,13 +7,14 @@
 #include "hypervisor/core/devices.hpp"
 #include "hypervisor/core/guest_memory.hpp"
 #include "hypervisor/core/memory_watch.hpp"
+#include "hypervisor/core/pci_guard.hpp"
 
 namespace undercroft::core {
 
 class ControlBridge final : private control::ControlTarget, private net::CommandTarget {
 public:
-    ControlBridge(Config const& config, boot::BootInfo const& info, Devices& devices, MemoryWatch& memory_watch,
-                  Counters& counters);
+    ControlBridge(Config const& config, boot::BootInfo const& info, Devices& devices, PciGuard& pci_guard,
+                  MemoryWatch& memory_watch, Counters& counters);
 
     /// False: the caller must see #UD.
     [[nodiscard]] bool hypercall(backend::Registers& registers, backend::PagingState const& paging,
@@ -23,6 +24,7 @@ private:
     void status(wire::ControlStatus& status) override;
     void set_capture(bool on) override { switch_capture(on, "ucctl"); }
     void switch_capture(bool on, std::string_view by);
+    [[nodiscard]] wire::ControlResult hold_writes(bool on);
     [[nodiscard]] std::size_t counters(std::span<wire::Counter> into) override;
     [[nodiscard]] wire::ControlResult memory(wire::MemoryRequest const& request,
                                              std::span<wire::MemoryStatus, wire::memory_modes> states) override;
@@ -34,6 +36,7 @@ private:
     Config const* config_;
     boot::BootInfo const* info_;
     Devices* devices_;
+    PciGuard* pci_guard_;
     MemoryWatch* memory_watch_;
     Counters* counters_;
     control::ControlServer server_;

@@ -228,6 +228,12 @@ void Devices::set_capture(bool on)
         observer_->mark_capture(true);
 }
 
+void Devices::set_hold(bool on)
+{
+    for (WatchedHba const& hba : hbas())
+        hba.mediator->set_hold(on);
+}
+
 void Devices::set_before_os(bool on)
 {
     for (WatchedHba const& hba : hbas())

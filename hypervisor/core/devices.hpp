@@ -78,6 +78,8 @@ public:
     /// acknowledged for `patience_ms`, or after two minutes.
     [[nodiscard]] bool drain(std::uint64_t patience_ms);
     void set_capture(bool on);
+    /// Of the AHCI controllers (ahci/mediator.hpp).
+    void set_hold(bool on);
     void set_before_os(bool on);
     void adopt_controllers();
     /// Fills in disks, link, addresses, buffer and the last acknowledgement.

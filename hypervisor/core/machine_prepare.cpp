@@ -154,8 +154,10 @@ boot::StartResult Machine::build_devices()
         memory_.set_device_writes(*writes);
         devices_->set_device_writes(*writes);
     }
-    control_ = region_.make<ControlBridge>(config_, *info_, *devices_, memory_watch_, counters_);
-    if (pci_guard_ == nullptr || control_ == nullptr || !hide_card_registers() || !pci_guard_->start(acpi_))
+    if (pci_guard_ == nullptr)
+        return out_of_memory;
+    control_ = region_.make<ControlBridge>(config_, *info_, *devices_, *pci_guard_, memory_watch_, counters_);
+    if (control_ == nullptr || !hide_card_registers() || !pci_guard_->start(acpi_))
         return out_of_memory;
     return ok;
 }

@@ -105,13 +105,31 @@ bool PciGuard::set_traps()
 {
     for (WatchedHba const& hba : devices_->hbas()) {
         auto const [first, bytes] = pages_of(hba.registers.base, hba.registers.size);
-        if (hba.registers.base != 0 && !traps_->set_trap(first, bytes, TrapControl::Trap::writes))
+        if (hba.registers.base != 0 && !traps_->set_trap(first, bytes, register_trap()))
             return false;
     }
     for (Gpa const page : mediator_.ecam_pages())
         if (!traps_->set_trap(page, page_bytes, TrapControl::Trap::everything))
             return false;
     return true;
+}
+
+/// The order matters: from the first held command on, the guest must not read PxCI past the mediator.
+bool PciGuard::hold_writes(bool on)
+{
+    if (on && !devices_->ides().empty())
+        return false;
+    if (!on)
+        devices_->set_hold(false);
+    holding_.store(on, std::memory_order_relaxed);
+    bool const trapped = set_traps();
+    if (on && trapped)
+        devices_->set_hold(true);
+    if (on && !trapped) {
+        holding_.store(false, std::memory_order_relaxed);
+        (void)set_traps();
+    }
+    return trapped || !on; // without room the registers stay closed to reading, which only costs time
 }
 
 bool PciGuard::usable(WatchedHba const& hba, platform::BarRange const& place) const
@@ -155,7 +173,7 @@ void PciGuard::bar_about_to_move(platform::Bdf function, unsigned bar, platform:
     for (WatchedHba const& hba : devices_->hbas())
         if (hba.function.bdf == function && usable(hba, to)) {
             auto const [first, bytes] = pages_of(to.base, to.size);
-            if (!traps_->set_trap(first, bytes, TrapControl::Trap::writes))
+            if (!traps_->set_trap(first, bytes, register_trap()))
                 log(LogLevel::error, str("out of table pages: a moved controller may escape at "), hex(to.base));
         }
 }

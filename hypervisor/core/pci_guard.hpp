@@ -34,6 +34,11 @@ public:
     /// Hides the card and sets every trap. Devices are idle. False: out of room.
     [[nodiscard]] bool start(platform::AcpiTables const& acpi);
 
+    /// Holds writes of the guest on all watched controllers, or lets them go. False: there are IDE controllers, whose
+    /// writes cannot be held, or there is no room for tables; nothing is held then.
+    [[nodiscard]] bool hold_writes(bool on);
+    [[nodiscard]] bool holds_writes() const { return holding_.load(std::memory_order_relaxed); }
+
     /// Ports whose accesses this answers.
     [[nodiscard]] bool owns_port(std::uint16_t port, unsigned width) const;
     [[nodiscard]] std::uint32_t port_read(std::uint16_t port, unsigned width);
@@ -59,6 +64,11 @@ private:
     [[nodiscard]] bool watch_controller(std::size_t hba);
     void move_registers(WatchedHba& hba, platform::BarRange const& from, platform::BarRange const& to);
     [[nodiscard]] bool set_traps();
+    /// Of the controllers' registers. With writes held, the guest's reads must be answered, too.
+    [[nodiscard]] TrapControl::Trap register_trap() const
+    {
+        return holds_writes() ? TrapControl::Trap::everything : TrapControl::Trap::writes;
+    }
     /// Whether a controller can be reached there at all: the guest may aim a BAR at RAM, at the sensor, at anything.
     [[nodiscard]] bool usable(WatchedHba const& hba, platform::BarRange const& place) const;
     void move_index_pair(IndexPair& pair, platform::BarRange const& to);
@@ -68,6 +78,7 @@ private:
     MmioRouter* router_;
     TrapControl* traps_;
     Counters* counters_;
+    std::atomic<bool> holding_{false};
     platform::PciMediator mediator_;
     HardwarePortIo ports_;
     IdeGuard ide_;

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed import collector as collectors
+from testbed.behaviour import host
 from testbed.collector import Collector, Identity, sensor_config
 from testbed.faults import CollectorKiller, Faults, UdpFaultProxy
 from testbed.monitor import Monitor
@@ -99,6 +100,8 @@ class Setup:
     config: dict[str, str] = field(default_factory=dict)
     waits: bool = False  # sends wait for the collector's answer
     accelerator: str = "tcg"
+    behaviour: host.Wish | None = None  # a workload of testbed/behaviour with its documents; then `workload` and disks are its own
+    control: Path | None = None  # socket of the collector's control
     gdb: Path | None = None  # socket of QEMU's GDB stub
     ends: str = "finished"  # how the machine is to end, by Outcome.state
     timeout_s: float = 240.0
@@ -174,7 +177,8 @@ def _receiving(setup: Setup, build: Build, folder: Path, facts: dict[str, Any]) 
     if not setup.sensor:
         yield 0
         return
-    collector = Collector(build.undercroft, folder, IDENTITY, ["--roll-seconds", "5"])
+    control = ["--control-socket", str(setup.control)] if setup.control else []
+    collector = Collector(build.undercroft, folder, IDENTITY, ["--roll-seconds", "5", *control])
     proxy = UdpFaultProxy(("127.0.0.1", collector.port), setup.faults, keep_arrivals=setup.keep_arrivals).start() if setup.faults else None
     killer = None
     if setup.kills:
@@ -237,13 +241,14 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
     if setup.trace:
         arguments += [item for event in events for item in ("-trace", f"enable={event}")]
     disks = [DiskWish(setup.disk_bytes, sector=setup.sector_bytes, bus=setup.disk_bus, base=run.base_image)] if setup.disk_bytes else []
-    return Request(
+    request = Request(
         out=machine, workload=setup.workload, accelerator=setup.accelerator, cpus=setup.cpus, memory=setup.memory, disks=disks, log_writes=setup.log_writes,
         sensor=build.sensor(config, setup.firmware) if setup.sensor else None, firmware=setup.firmware, settings=dict(setup.settings), timeout=setup.timeout_s,
         kernel_options=setup.kernel_options,
         guest_files={f"bin/{name}": build.guest_program(name) for name in setup.guest_programs},
         peer=build.file("testbed/peer.so") if setup.waits else None, nic_model=setup.nic, beneath_xen=setup.xen, payload=setup.payload, payload_options=setup.payload_options,
         qemu_arguments=arguments)
+    return host.arrange(request, setup.behaviour) if setup.behaviour else request
 
 
 def _shown(machine: Path, pattern: str) -> bool:

@@ -18,13 +18,15 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from testbed.behaviour import host as behaviour  # noqa: E402
 from testbed.collector import CollectorError  # noqa: E402
 from testbed.faults import Faults  # noqa: E402
 from testbed.gdbstub import GdbError  # noqa: E402
 from testbed.sntp import SntpServer  # noqa: E402
+from testbed.undo import UndoError  # noqa: E402
 from testbed.witness import (  # noqa: E402
-    bios_check, clock_check, control_check, fault_check, forms_check, identity_check, judge, memory_snapshot, memory_store, memory_touch, nics_check, prompt_check,
-    reach_check, rig, store)
+    bios_check, clock_check, control_check, fault_check, forms_check, held_check, identity_check, judge, memory_snapshot, memory_store, memory_touch, nics_check, prompt_check,
+    reach_check, rig, store, undo_check)
 from testbed.witness.access import Verdict  # noqa: E402
 from testbed.witness.blklogwrites import LogError  # noqa: E402
 from testbed.witness.nested_tables import TableError  # noqa: E402
@@ -41,6 +43,9 @@ IDE_WRITES = 3000
 IDE_PIO_WRITES = 400
 TOUCH_SEED = 20261122
 LEAST_CYCLES = 60  # of single pages
+
+
+UNDONE = behaviour.Wish("in-place", 11, "ext4", files=600, seconds=20)
 
 
 def own(name: str) -> str:
@@ -64,6 +69,8 @@ RUNS: dict[str, Setup] = {
     "smp2": Setup(own("smp"), settings={"IDENTITY": "1"}, cpus=2, disk_bytes=64 << 20),
     "smp4": Setup(own("smp"), cpus=4, disk_bytes=128 << 20),
     "control": Setup(own("control"), settings={"CONTROL_KEY": rig.IDENTITY.control_key}, cpus=2, disk_bytes=64 << 20, guest_programs=("ucctl",)),
+    "held": Setup(own("held"), disk_bytes=64 << 20, timeout_s=300, control=Path(tempfile.gettempdir()) / f"undercroft-control-{os.getpid()}"),
+    "undo": Setup("boot", behaviour=UNDONE, disk_bytes=0, log_writes=False, trace=False, timeout_s=300),
     "hotplug": Setup(own("hotplug"), cpus=2, disk_bytes=64 << 20),
     # Started by GRUB on a BIOS machine: SeaBIOS and GRUB use the disk beneath the sensor, too.
     "bios1": Setup(own("smp"), settings={"MEMORY_MAP": "1"}, firmware="bios", disk_bytes=64 << 20),
@@ -109,6 +116,8 @@ def make(name: str, build: Build, folder: Path) -> None:
         on_stage = nics_check.saver(folder)
     elif name == "memory_snapshot" and setup.gdb:
         on_stage = memory_snapshot.saver(build, folder, setup.gdb, 512 << 20)
+    elif setup.control:
+        on_stage = held_check.holder(build, folder, setup.control)
     elif setup.gdb:
         on_stage = fault_check.breaker(build, folder, setup.gdb)
     if name == "clock":
@@ -198,6 +207,16 @@ class Judges:
 
     def control(self) -> Verdict:
         return control_check.check(self._evidence("control"))
+
+    def held(self) -> Verdict:
+        evidence = self._evidence("held")
+        verdict = held_check.check(evidence.run, evidence)
+        verdict.merge(judge.writes(evidence, 1))
+        verdict.merge(judge.replay(evidence.run, self._build))
+        return verdict
+
+    def undo(self) -> Verdict:
+        return undo_check.check(self._run("undo"), self._build, UNDONE)
 
     def hotplug(self) -> Verdict:
         evidence = self._evidence("hotplug")
@@ -308,7 +327,7 @@ def main() -> int:
             return 0
         witness: Callable[[], Verdict] = getattr(Judges(build, runs), options.name)
         verdict = witness()
-    except (rig.RigError, CollectorError, GdbError, fault_check.FaultError, StoreError, TableError, TraceError, LogError, OSError) as error:
+    except (rig.RigError, CollectorError, GdbError, fault_check.FaultError, StoreError, TableError, TraceError, LogError, behaviour.BehaviourError, UndoError, OSError) as error:
         return rig.complain(error)
     print(verdict)
     return 0 if verdict.ok else 1

@@ -129,6 +129,18 @@ TEST_F(Control, HelloTellsTheBoot)
     EXPECT_EQ(1U, memory_.writes);
 }
 
+TEST_F(Control, TheGuestMayNeitherHoldWritesNorReleaseThem)
+{
+    std::uint64_t counter = fixture_start_ns;
+    for (auto const command : {ControlCommand::hold_writes, ControlCommand::release_writes}) {
+        ASSERT_EQ(Answer::done, call(Request{.command = command, .counter = ++counter}));
+        Bytes const text = opened();
+        EXPECT_EQ(8U, text.size());
+        EXPECT_EQ(6, text[0]) << "not_allowed";
+    }
+    EXPECT_EQ(0U, target_.switched);
+}
+
 TEST_F(Control, StartAndStopSwitchCapture)
 {
     ASSERT_EQ(Answer::done, call(Request{.command = ControlCommand::stop}));

@@ -65,7 +65,34 @@ Port* AhciMediator::port_at(std::uint64_t offset)
 
 std::uint64_t AhciMediator::read(std::uint64_t offset, unsigned width)
 {
+    if (hba_.held_ports.load(std::memory_order_relaxed) != 0)
+        return read_with_held(offset, width);
     return hba_.bus->load(offset, width);
+}
+
+/// PxCI as the guest has set it. At most one PxCI lies in eight bytes.
+std::uint64_t AhciMediator::read_with_held(std::uint64_t offset, unsigned width)
+{
+    for (std::uint64_t at = offset & ~std::uint64_t{3}; at < offset + width; at += 4) {
+        Port* const port = at % hba::port_bytes == px::ci ? port_at(at) : nullptr;
+        if (port == nullptr)
+            continue;
+        core::SpinGuard const guard{port->lock()};
+        std::uint64_t const held = port->held();
+        return hba_.bus->load(offset, width) | (at >= offset ? held << (at - offset) * 8 : held >> (offset - at) * 8);
+    }
+    return hba_.bus->load(offset, width);
+}
+
+void AhciMediator::set_hold(bool on)
+{
+    hba_.hold_writes.store(on, std::memory_order_relaxed);
+    // With the lock taken once, no CPU is still forwarding what it judged before.
+    for (Port& port : ports_) {
+        core::SpinGuard const guard{port.lock()};
+        if (!on)
+            port.release_held();
+    }
 }
 
 void AhciMediator::write(std::uint64_t offset, unsigned width, std::uint64_t value)
@@ -175,6 +202,14 @@ std::uint32_t AhciMediator::outstanding(unsigned port)
         return 0;
     core::SpinGuard const guard{ports_[port].lock()};
     return ports_[port].outstanding();
+}
+
+std::uint32_t AhciMediator::held(unsigned port)
+{
+    if (port >= ports_.size())
+        return 0;
+    core::SpinGuard const guard{ports_[port].lock()};
+    return ports_[port].held();
 }
 
 } // namespace undercroft::ahci

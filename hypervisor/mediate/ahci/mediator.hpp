@@ -28,6 +28,9 @@ public:
     void adopt();
     /// Off: commands are still checked and followed, but not recorded.
     void set_capture(bool on) { hba_.capture.store(on, std::memory_order_relaxed); }
+    /// On: commands that may change the medium stay unissued, as if the disk were slow, until it is switched off. What
+    /// the HBA has been told of before goes on. While it is on, every read of the registers must come to read().
+    void set_hold(bool on);
     /// Sets record_flag::before_os on what follows.
     void set_before_os(bool on);
     /// Who wants to know which guest memory the HBA will write to, from now on.
@@ -52,6 +55,8 @@ public:
 
     /// Slots of a port that were issued and not yet seen to end.
     [[nodiscard]] std::uint32_t outstanding(unsigned port);
+    /// Slots of a port that the HBA has not been told of yet.
+    [[nodiscard]] std::uint32_t held(unsigned port);
     /// Whether any port has such slots; takes no lock.
     [[nodiscard]] bool any_outstanding() const { return hba_.busy_ports.load(std::memory_order_relaxed) != 0; }
 
@@ -59,6 +64,7 @@ private:
     void write_split(std::uint64_t offset, unsigned width, std::uint64_t value);
     void write_port(std::uint64_t offset, unsigned width, std::uint64_t value);
     void write_global(std::uint64_t offset, unsigned width, std::uint64_t value);
+    [[nodiscard]] std::uint64_t read_with_held(std::uint64_t offset, unsigned width);
     [[nodiscard]] Port* port_at(std::uint64_t offset);
 
     HbaContext hba_;

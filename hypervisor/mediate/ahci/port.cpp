@@ -190,6 +190,10 @@ bool Port::start()
         return false;
     }
     std::uint32_t const latched = load(px::ci);
+    if (hba_->hold_writes.load(std::memory_order_relaxed) && has_changing(latched)) {
+        warn(warned_refused_, "start with a write latched while writes are held", 0);
+        return false;
+    }
     return latched == 0 || issue(latched, 0) == latched;
 }
 
@@ -197,6 +201,10 @@ std::uint32_t Port::judge_ci(std::uint32_t value)
 {
     if (!started_)
         return value;
+    if ((value & held_) != 0) {
+        count(wire::CounterId::ahci_slot_reissued, static_cast<std::uint64_t>(__builtin_popcount(value & held_)));
+        value &= ~held_; // set already, as the guest sees it
+    }
     if ((value & outstanding_) != 0 || identify_slot_ != no_slot) {
         std::uint32_t const issued = settle_unseen();
         std::uint32_t const again = value & outstanding_;
@@ -205,6 +213,8 @@ std::uint32_t Port::judge_ci(std::uint32_t value)
         // write: then an unread table would run. So these bits are not written again.
         value &= ~(again & issued);
     }
+    if (hba_->hold_writes.load(std::memory_order_relaxed))
+        value = hold(value);
     return issue(value, 0);
 }
 
@@ -227,6 +237,7 @@ void Port::forget()
 {
     announce_end(~0U);
     set_outstanding(0);
+    drop_held();
     queued_ = active_written_ = 0;
     identify_slot_ = no_slot;
 }

@@ -29,9 +29,11 @@ struct HbaContext {
     bool verify_tables;         ///< compare a completed command's tables with what was read at issue
     std::uint64_t address_mask; ///< of guest-physical addresses the HBA can form
     std::uint64_t fingerprint_seed;
-    std::atomic<bool> capture;               ///< off: commands are checked and followed, but not recorded
-    std::atomic<std::uint32_t> busy_ports;   ///< ports with something outstanding
-    std::atomic<std::uint16_t> common_flags; ///< record flags of every command: before_os
+    std::atomic<bool> capture;                ///< off: commands are checked and followed, but not recorded
+    std::atomic<std::uint32_t> busy_ports;    ///< ports with something outstanding
+    std::atomic<std::uint16_t> common_flags;  ///< record flags of every command: before_os
+    std::atomic<bool> hold_writes{false};     ///< commands that may change the medium stay unissued
+    std::atomic<std::uint32_t> held_ports{0}; ///< ports with such commands
     std::atomic<memory::DeviceWrites*> device_writes{nullptr}; ///< wants to know what the HBA will write to
 };
 
@@ -53,6 +55,10 @@ public:
 
     /// HBA reset: everything outstanding is gone and the port is stopped.
     void reset();
+    /// Issues what is held, in the order in which the guest issued it. Tables are read, judged and recorded now.
+    void release_held();
+    /// Slots that the guest has issued and the HBA has not been told of: PxCI shows them as set to the guest.
+    [[nodiscard]] std::uint32_t held() const { return held_; }
     [[nodiscard]] std::uint32_t outstanding() const { return outstanding_; }
     /// What the HBA writes to without a command: the command list's byte counts and received FISes. Takes no lock.
     void standing_targets(memory::RangeVisitor& targets) const;
@@ -81,6 +87,13 @@ private:
     std::uint32_t judge_ci(std::uint32_t value);
     [[nodiscard]] bool start();
     void forget();
+
+    // Holding writes (port_hold.cpp)
+    [[nodiscard]] std::uint32_t hold(std::uint32_t slots);
+    [[nodiscard]] Operation peek(unsigned slot, bool& may_change) const;
+    [[nodiscard]] bool has_changing(std::uint32_t slots) const;
+    void hold_slot(unsigned slot);
+    void drop_held();
     void judge_sctl(std::uint32_t mask, std::uint32_t value);
 
     std::uint32_t issue(std::uint32_t slots, std::uint16_t flags);
@@ -114,6 +127,9 @@ private:
     Gpa received_fis_;
     std::uint32_t registers_ = 0; ///< offset of this port's registers
     std::uint32_t outstanding_ = 0, queued_ = 0, active_written_ = 0;
+    std::uint32_t held_ = 0;
+    std::array<std::uint8_t, hba::max_slots> held_order_{}; ///< slots of held_, first issued first
+    unsigned held_count_ = 0;
     std::uint32_t announced_ = 0; ///< slots that the HBA may write for, with tickets
     /// As standing_targets() says them; 0 bytes: none.
     struct Standing {

@@ -99,6 +99,12 @@ bool read_header(TableReader const& reader, unsigned slot, CommandHeader& header
     return true;
 }
 
+bool read_fis(TableReader const& reader, CommandHeader const& header, CommandFis& fis)
+{
+    Fingerprint unused{0};
+    return read_fis(reader, header, fis, unused);
+}
+
 bool read_table(TableReader const& reader, CommandHeader const& header, std::span<PrdtEntry> room, CommandTable& table)
 {
     Fingerprint print{reader.seed};

@@ -69,6 +69,8 @@ struct CommandTable {
 
 /// False: the list entry is not in guest RAM.
 [[nodiscard]] bool read_header(TableReader const& reader, unsigned slot, CommandHeader& header);
+/// The command FIS alone. False: it is not in guest RAM.
+[[nodiscard]] bool read_fis(TableReader const& reader, CommandHeader const& header, CommandFis& fis);
 /// False: the command FIS is not in guest RAM. `room` holds at least header.entries().
 [[nodiscard]] bool read_table(TableReader const& reader, CommandHeader const& header, std::span<PrdtEntry> room,
                               CommandTable& table);

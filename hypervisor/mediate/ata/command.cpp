@@ -1,6 +1,8 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/mediate/ata/command.hpp"
 
+#include <algorithm>
+
 namespace undercroft::ata {
 namespace {
 
@@ -64,6 +66,10 @@ constexpr OpcodeTable make_table()
 }
 
 constexpr OpcodeTable opcodes = make_table();
+
+/// Of the others: DATA SET MANAGEMENT without TRIM, WRITE UNCORRECTABLE, FORMAT TRACK, NCQ NON-DATA (it can zero), SEND
+/// FPDMA QUEUED, ZAC MANAGEMENT OUT, SANITIZE DEVICE, CFA ERASE SECTORS, SECURITY ERASE PREPARE and UNIT.
+constexpr std::uint8_t erasing_opcodes[] = {0x06, 0x45, 0x50, 0x63, 0x64, 0x9f, 0xb4, 0xc0, 0xf3, 0xf4};
 
 std::uint32_t count_of(std::uint32_t field, std::uint32_t when_zero)
 {
@@ -165,6 +171,21 @@ Command parse_command(CommandFis const& fis, Geometry geometry)
     command.forced_unit_access = opcode.forced_unit_access;
     fill_form(fis, opcode.form, geometry, command);
     return command;
+}
+
+bool may_change_medium(Command const& command)
+{
+    switch (command.operation) {
+    case Operation::write:
+    case Operation::trim:
+    case Operation::zero:
+    case Operation::unknown:
+        return true;
+    case Operation::other:
+        return std::ranges::find(erasing_opcodes, command.opcode) != std::ranges::end(erasing_opcodes);
+    default:
+        return false;
+    }
 }
 
 } // namespace undercroft::ata

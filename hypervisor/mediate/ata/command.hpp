@@ -41,4 +41,8 @@ struct Command {
 /// Never fails: whatever the bytes, the answer is one of the operations above.
 [[nodiscard]] Command parse_command(CommandFis const& fis, Geometry geometry);
 
+/// Whether it may change what the medium holds: writes, trims, erasures, and what nobody knows. ATAPI packets are not
+/// looked into: false.
+[[nodiscard]] bool may_change_medium(Command const& command);
+
 } // namespace undercroft::ata
