@@ -82,6 +82,8 @@ void register_analysis_commands(CLI::App& root, int& exit_code)
     register_export(root, exit_code);
     register_replay(root, exit_code);
     register_info(root, exit_code);
+    register_import(root, exit_code);
+    register_windows(root, exit_code);
     register_detect(root, exit_code);
 }
 

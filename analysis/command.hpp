@@ -46,6 +46,8 @@ void register_heatmap(CLI::App& root, int& exit_code);
 void register_export(CLI::App& root, int& exit_code);
 void register_replay(CLI::App& root, int& exit_code);
 void register_info(CLI::App& root, int& exit_code);
+void register_import(CLI::App& root, int& exit_code);
+void register_windows(CLI::App& root, int& exit_code);
 void register_detect(CLI::App& root, int& exit_code);
 
 } // namespace undercroft::analysis

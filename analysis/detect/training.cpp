@@ -253,7 +253,7 @@ RunWindows windows_of(TraceRun const& run, Labels const& labels, View const& vie
                                        result.matrix.values.push_back(column.value(row));
                                }};
     for (Access const& access : run.accesses) {
-        if (view.reads_only && access.kind != AccessKind::read)
+        if (is_memory(access.kind) || (view.reads_only && access.kind != AccessKind::read))
             continue;
         result.start_ns = started ? result.start_ns : access.time_ns;
         started = true;

@@ -10,6 +10,7 @@
 #include "analysis/detect/training.hpp"
 #include "analysis/read/record_scan.hpp"
 #include "analysis/read/times.hpp"
+#include "analysis/traces/import.hpp"
 
 namespace undercroft::analysis {
 namespace {
@@ -49,11 +50,13 @@ AccessKind access_kind(RecordKind kind)
 std::map<std::uint16_t, TraceRun> traces_of(Boot const& boot)
 {
     std::map<std::uint16_t, TraceRun> traces;
+    bool const reads_only = lacks_writes(boot.folder);
     Columns const columns{.address = true, .length = true, .source = true, .entropy = true};
     scan_records(boot, columns, {}, [&](RecordRow const& row) {
         if (!is_note(row.kind)) {
             TraceRun& trace = traces[row.source];
-            trace.has_reads = trace.has_writes = true;
+            trace.has_reads = true;
+            trace.has_writes = !reads_only;
             trace.accesses.push_back({.time_ns = row.time_ns,
                                       .address = row.address,
                                       .bytes = row.length,
@@ -91,7 +94,7 @@ void for_each_trace(std::filesystem::path const& input, SubSecondScale scale,
 {
     if (!std::filesystem::exists(input / "undercroft-store.json")) {
         for (RunPlace const& place : find_runs(input))
-            visit(place.path, load_run(place, scale, {.memory = false}));
+            visit(place.path, load_run(place, scale, {}));
         return;
     }
     for (Boot const& boot : list_boots(input, "", ""))

@@ -26,7 +26,7 @@ double ratio(std::uint64_t part, std::uint64_t whole)
 }
 
 /// Population variance. Exact up to the division as long as n * squares fits, which takes 8 million rows to leave.
-double variance(Moments const& moments, std::uint64_t n)
+double variance(SquareSums const& moments, std::uint64_t n)
 {
     if (n == 0)
         return 0;

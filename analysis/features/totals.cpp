@@ -4,7 +4,7 @@
 namespace undercroft::analysis {
 namespace {
 
-template <typename Combine> void combine(Moments& to, Moments const& from, Combine const& op)
+template <typename Combine> void combine(SquareSums& to, SquareSums const& from, Combine const& op)
 {
     op(to.sum, from.sum);
     op(to.squares, from.squares);

@@ -68,7 +68,7 @@ inline constexpr std::size_t memory_kinds = 4;
 /// Large enough for the sum of squares of any window that memory could hold.
 __extension__ using Wide = unsigned __int128;
 
-struct Moments {
+struct SquareSums {
     Wide sum{};
     Wide squares{};
 
@@ -87,13 +87,13 @@ inline constexpr std::uint64_t most_address = std::uint64_t{1} << 40;
 struct Totals {
     std::array<std::array<std::uint64_t, row_counts>, 2> rows{};
     std::array<std::uint64_t, write_counts> writes{};
-    std::array<Moments, 2> lba{};
-    Moments entropy;
+    std::array<SquareSums, 2> lba{};
+    SquareSums entropy;
     std::uint64_t overwrite_entropy{};
     std::int64_t entropy_change{}; ///< of rewrites where both are known
     std::array<std::array<std::uint64_t, 3>, memory_kinds> memory{}; ///< by mapping: 4 KiB, 2 MiB, MMIO
     std::array<std::uint64_t, memory_kinds> memory_rows{};
-    std::array<Moments, memory_kinds> memory_address{};
+    std::array<SquareSums, memory_kinds> memory_address{};
     std::array<std::uint64_t, memory_kinds> memory_entropy{};
     std::array<std::uint64_t, memory_kinds> memory_entropy_known{};
 
