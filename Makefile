@@ -35,7 +35,7 @@ demo:
 	    $(MAKE) --no-print-directory programs && \
 	    python3 testbed/demo.py --build $(BUILD) --started $$started --installed $$installed
 bench: programs
-	@$(CMAKE_BUILD) --target uc_entropy_speed
+	@$(CMAKE_BUILD) --target uc_entropy_speed uc_feature_speed
 	@python3 bench/run.py --build $(BUILD)
 fuzz: configure
 	@$(CMAKE_BUILD) --target fuzzers

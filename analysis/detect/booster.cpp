@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <mutex>
 #include <numeric>
 
@@ -42,8 +41,8 @@ void start_library()
         int patch = 0;
         XGBoostVersion(&major, &minor, &patch);
         if (major != tested_major)
-            throw Error{fmt::format("libxgboost is version {}.{}.{}, but {} is needed", major, minor, patch,
-                                    tested_major)};
+            throw Error{
+                fmt::format("libxgboost is version {}.{}.{}, but {} is needed", major, minor, patch, tested_major)};
         check(XGBSetGlobalConfig(R"({"verbosity": 0})"));
     });
 }
@@ -53,12 +52,23 @@ struct FreeMatrix {
 };
 using DMatrix = std::unique_ptr<void, FreeMatrix>;
 
+/// How XGBoost is told of an array in memory (NumPy's array interface).
+std::string array_of(Matrix const& matrix)
+{
+    return fmt::format(R"({{"data": [{}, true], "shape": [{}, {}], "typestr": "<f4", "version": 3}})",
+                       reinterpret_cast<std::uintptr_t>(matrix.values.data()), matrix.rows(), matrix.columns);
+}
+
 DMatrix make_matrix(Matrix const& matrix)
 {
     void* handle = nullptr;
-    check(XGDMatrixCreateFromMat(matrix.values.data(), matrix.rows(), matrix.columns,
-                                 std::numeric_limits<float>::quiet_NaN(), &handle));
+    check(XGDMatrixCreateFromDense(array_of(matrix).c_str(), R"({"missing": NaN, "nthread": 1})", &handle));
     return DMatrix{handle};
+}
+
+std::uint64_t count_of(std::uint64_t const* shape, std::uint64_t dimensions)
+{
+    return std::accumulate(shape, shape + dimensions, std::uint64_t{1}, std::multiplies<>{});
 }
 
 void refuse(bool wrong, char const* what)
@@ -98,6 +108,11 @@ void check_finite(Json const& tree, char const* name, std::size_t count)
         refuse(!value.is_number() || !std::isfinite(value.get<double>()), name);
 }
 
+void check_empty(Json const& json, char const* name)
+{
+    refuse(!member(json, {name}).is_array() || !member(json, {name}).empty(), name);
+}
+
 /// Every node is reached exactly once from node 0, splits on a column there is, and nothing is categorical.
 void check_tree(Json const& tree, std::size_t columns)
 {
@@ -119,7 +134,7 @@ void check_tree(Json const& tree, std::size_t columns)
     for (auto const way : whole_numbers(tree, "default_left", nodes))
         refuse(way != 0 && way != 1, "default_left");
     for (char const* const name : {"categories", "categories_nodes", "categories_segments", "categories_sizes"})
-        refuse(!member(tree, {name}).is_array() || !member(tree, {name}).empty(), name);
+        check_empty(tree, name);
     std::vector<int> reached(nodes);
     for (std::size_t i = 0; i < nodes; ++i) {
         if (left[i] == -1 && right[i] == -1)
@@ -142,7 +157,11 @@ void check_trees(Json const& model, std::size_t columns)
     refuse(member(learner, {"learner_model_param", "num_target"}) != "1", "num_target");
     refuse(member(learner, {"objective", "name"}) != "binary:logistic", "objective");
     refuse(member(learner, {"gradient_booster", "name"}) != "gbtree", "gradient_booster");
+    for (char const* const name : {"feature_names", "feature_types"})
+        check_empty(learner, name);
     Json const& booster = member(learner, {"gradient_booster", "model"});
+    for (char const* const name : {"enc", "feature_segments", "sorted_idx"})
+        check_empty(member(booster, {"cats"}), name);
     Json const& trees = member(booster, {"trees"});
     refuse(!trees.is_array() || trees.empty() || trees.size() > most_trees, "trees");
     refuse(member(booster, {"gbtree_model_param", "num_trees"}) != std::to_string(trees.size()), "num_trees");
@@ -234,14 +253,20 @@ std::vector<float> Booster::predict(Matrix const& matrix, int kind) const
     if (matrix.rows() == 0)
         return {};
     std::string const config =
-        fmt::format(R"({{"type": {}, "training": false, "iteration_begin": 0, "iteration_end": 0, "strict_shape": false}})", kind);
-    DMatrix const input = make_matrix(matrix);
+        fmt::format(R"({{"type": {}, "training": false, "iteration_begin": 0, )"
+                    R"("iteration_end": 0, "strict_shape": false, "missing": NaN, "cache_id": 0}})",
+                    kind);
     std::uint64_t const* shape = nullptr;
     std::uint64_t dimensions = 0;
     float const* result = nullptr;
-    check(XGBoosterPredictFromDMatrix(handle_.get(), input.get(), config.c_str(), &shape, &dimensions, &result));
-    std::uint64_t const count = std::accumulate(shape, shape + dimensions, std::uint64_t{1}, std::multiplies<>{});
-    return {result, result + count};
+    if (kind == predict_contributions) { // which only a matrix of XGBoost's own gives
+        DMatrix const input = make_matrix(matrix);
+        check(XGBoosterPredictFromDMatrix(handle_.get(), input.get(), config.c_str(), &shape, &dimensions, &result));
+        return {result, result + count_of(shape, dimensions)};
+    }
+    check(XGBoosterPredictFromDense(handle_.get(), array_of(matrix).c_str(), config.c_str(), nullptr, &shape,
+                                    &dimensions, &result));
+    return {result, result + count_of(shape, dimensions)};
 }
 
 std::vector<float> Booster::margins(Matrix const& matrix) const

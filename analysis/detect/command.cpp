@@ -27,9 +27,11 @@ struct TrainingInput {
 
     void add_to(CLI::App& command)
     {
-        command.add_option("--ransomware", ransomware,
-                           "Programs (folder names) that are ransomware, instead of RanSAP's and RanSMAP's")
-            ->delimiter(',');
+        command
+            .add_option("--ransomware", ransomware,
+                        "Programs (folder names) that are ransomware, instead of RanSAP's and RanSMAP's")
+            ->delimiter(',')
+            ->allow_extra_args(false);
         command.add_flag("--keep-leak", keep_leak,
                          "Do not drop repeated reads; some published ransomware runs carry a beat of them");
         command.add_flag("--nanoseconds", nanoseconds, "Sub-seconds are nanoseconds, not n of 2^30");
@@ -128,8 +130,8 @@ struct TrainCommand {
             std::vector<RunWindows const*> pointers;
             for (RunWindows const& run : runs)
                 pointers.push_back(&run);
-            file.models.push_back(train_model(pointers, view,
-                                              {.kind = judge_kind_of(kind), .false_positive_budget = input.budget}));
+            file.models.push_back(
+                train_model(pointers, view, {.kind = judge_kind_of(kind), .false_positive_budget = input.budget}));
             fmt::print("{}: {}, alarms from {:.3f} on\n", file.models.back().track, file.models.back().trained_on,
                        file.models.back().threshold);
         }
@@ -162,7 +164,8 @@ struct DetectCommand {
     }
 };
 
-template <typename Command> void add_command(CLI::App& root, int& exit_code, char const* name, char const* about)
+template <typename Command>
+void add_command(CLI::App& root, int& exit_code, char const* name, char const* about)
 {
     CLI::App* const command = root.add_subcommand(name, about);
     auto const self = std::make_shared<Command>();

@@ -137,7 +137,7 @@ private:
         return result;
     }
 
-    void load_runs(std::vector<RunPlace> const& places, Runs ViewedRuns::*where)
+    void load_runs(std::vector<RunPlace> const& places, Runs ViewedRuns::* where)
     {
         for (std::size_t i = 0; i < places.size(); ++i) {
             TraceRun const run = load_run(places[i], options_.scale, {.memory = false});
@@ -255,7 +255,8 @@ private:
             known.insert(run.place.program);
         std::vector<std::string> const programs{known.begin(), known.end()};
         RunList const train = list_of(runs.train, [](auto const&) { return true; });
-        RunList const test = list_of(runs.test, [&](RunWindows const& run) { return known.contains(run.place.program); });
+        RunList const test =
+            list_of(runs.test, [&](RunWindows const& run) { return known.contains(run.place.program); });
         if (programs.size() < 3 || test.empty())
             return {};
         Booster const booster = train_families(train, programs, 1);

@@ -3,9 +3,10 @@
 // Trains on one folder of runs and tests on another: the figures of docs/detection.md.
 #include <filesystem>
 #include <functional>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "analysis/detect/scoring.hpp"
 

@@ -63,7 +63,8 @@ Confusion confusion_at(std::span<double const> scores, std::span<std::uint8_t co
 
 std::vector<CurvePoint> curve_of(std::span<double const> scores, std::span<std::uint8_t const> truth)
 {
-    auto const positives = static_cast<std::size_t>(std::ranges::count_if(truth, [](auto value) { return value != 0; }));
+    auto const positives =
+        static_cast<std::size_t>(std::ranges::count_if(truth, [](auto value) { return value != 0; }));
     std::size_t const negatives = truth.size() - positives;
     if (positives == 0 || negatives == 0)
         return {};

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <fstream>
+#include <functional>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -86,8 +87,8 @@ View view_from(Json const& json)
         if (view.reads_only && feature->needs != Needs::reads)
             throw Error{fmt::format("feature '{}' needs more than reads", name)};
         std::int64_t const windows = static_cast<std::int64_t>(view.windows_ns.size());
-        view.columns.push_back({feature, static_cast<std::size_t>(whole(member(column, "window"), "window", 0,
-                                                                        windows - 1))});
+        view.columns.push_back(
+            {feature, static_cast<std::size_t>(whole(member(column, "window"), "window", 0, windows - 1))});
     }
     if (view.columns.empty())
         throw Error{"'columns' is empty"};
@@ -104,8 +105,8 @@ Judge judge_from(Json const& json, std::size_t columns)
         judge.limit = number(json, "limit", 0, 1e6);
     if (Json const& logistic = member(json, "logistic"); !logistic.is_null()) {
         for (Json const& column : list(json, "logistic_columns", columns))
-            judge.logistic_columns.push_back(static_cast<std::size_t>(
-                whole(column, "logistic_columns", 0, static_cast<std::int64_t>(columns) - 1)));
+            judge.logistic_columns.push_back(
+                static_cast<std::size_t>(whole(column, "logistic_columns", 0, static_cast<std::int64_t>(columns) - 1)));
         judge.logistic = Logistic::from_json(logistic, judge.logistic_columns.size());
     }
     if (Json const& trees = member(json, "trees"); !trees.is_null())
@@ -151,10 +152,10 @@ Json json_of(Model const& model)
         {"judge",
          {{"slope", judge.slope},
           {"offset", judge.offset},
-          {"limit", judge.limit ? Json{*judge.limit} : Json{}},
-          {"logistic", judge.logistic ? judge.logistic->to_json() : Json{}},
+          {"limit", judge.limit ? Json(*judge.limit) : Json()},
+          {"logistic", judge.logistic ? judge.logistic->to_json() : Json()},
           {"logistic_columns", judge.logistic_columns},
-          {"trees", judge.trees ? judge.trees->to_json() : Json{}}}},
+          {"trees", judge.trees ? judge.trees->to_json() : Json()}}},
     };
 }
 
@@ -261,9 +262,10 @@ ModelFile ModelFile::from_json(Json const& json)
     if (whole(member(json, "undercroft_model"), "undercroft_model", 0, 1'000'000) != model_format)
         throw Error{fmt::format("the model file's format is not {}", model_format)};
     if (auto const version = whole(member(json, "catalogue"), "catalogue", 0, 1'000'000); version != catalogue_version)
-        throw Error{fmt::format("the model was trained on version {} of the features, this program computes version {}: "
-                                "train it again",
-                                version, catalogue_version)};
+        throw Error{
+            fmt::format("the model was trained on version {} of the features, this program computes version {}: "
+                        "train it again",
+                        version, catalogue_version)};
     ModelFile file;
     for (Json const& model : list(json, "models", 8))
         file.models.push_back(model_from(model));

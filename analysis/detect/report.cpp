@@ -48,10 +48,10 @@ std::string groups_table(Json const& groups, char const* heading)
 {
     std::string text = fmt::format("| {} | class | windows flagged | runs alarmed |\n|---|---|---|---|\n", heading);
     for (auto const& [name, group] : groups.items())
-        text += fmt::format("| {} | {} | {} of {} | {} of {} |\n", name,
-                            group["ransomware"].get<bool>() ? "ransomware" : "benign",
-                            group["windows_alarmed"].get<int>(), group["windows"].get<int>(),
-                            group["runs_alarmed"].get<int>(), group["runs"].get<int>());
+        text +=
+            fmt::format("| {} | {} | {} of {} | {} of {} |\n", name,
+                        group["ransomware"].get<bool>() ? "ransomware" : "benign", group["windows_alarmed"].get<int>(),
+                        group["windows"].get<int>(), group["runs_alarmed"].get<int>(), group["runs"].get<int>());
     return text;
 }
 
@@ -70,7 +70,8 @@ std::string track_text(std::string const& name, Json const& track)
                             figure(track["seeds"][i]["roc_auc"]), figure(track["seeds"][i]["fpr"]));
     text += "\n\n" + groups_table(main["figures"]["programs"], "program");
     text += "\n" + groups_table(main["figures"]["environments"], "machine");
-    for (auto const& [model, programs] : track.value("unseen_programs", Json::object()).items())
+    Json const unseen = track.value("unseen_programs", Json::object());
+    for (auto const& [model, programs] : unseen.items())
         if (!programs.empty())
             text += fmt::format("\nPrograms that training did not see, {}:\n\n{}", model,
                                 groups_table(programs, "unseen program"));
@@ -81,12 +82,14 @@ std::string families_text(Json const& families)
 {
     if (families.is_null())
         return "";
-    std::string text = fmt::format("\n## Which program a run is (reads only)\n\nMacro F1 {} over {} runs.\n\n| program | F1 |\n|---|---|\n",
-                                   figure(families["macro_f1"]), families["runs"].get<int>());
+    std::string text = fmt::format(
+        "\n## Which program a run is (reads only)\n\nMacro F1 {} over {} runs.\n\n| program | F1 |\n|---|---|\n",
+        figure(families["macro_f1"]), families["runs"].get<int>());
     for (auto const& [program, f1] : families["programs"].items())
         text += fmt::format("| {} | {} |\n", program, figure(f1));
     for (Json const& error : families["errors"])
-        text += fmt::format("\n{} was taken for {}.\n", error["run"].get<std::string>(), error["said"].get<std::string>());
+        text +=
+            fmt::format("\n{} was taken for {}.\n", error["run"].get<std::string>(), error["said"].get<std::string>());
     return text;
 }
 
@@ -149,7 +152,8 @@ std::string report_of(Json const& figures)
                                    joined(figures["taken_for_ransomware"]), joined(figures["taken_for_benign"]));
     for (auto const& [complaint, count] : figures["complaints"].items())
         text += fmt::format("\nIn the files: {} times {}.\n", count.get<std::uint64_t>(), complaint);
-    for (auto const& [name, track] : figures.value("tracks", Json::object()).items())
+    Json const tracks = figures.value("tracks", Json::object());
+    for (auto const& [name, track] : tracks.items())
         text += track_text(name == "reads" ? "Reads only" : "Reads and writes", track);
     return text + families_text(figures["families"]);
 }

@@ -16,13 +16,13 @@ constexpr int draws = 400;
 
 Json json_of(std::optional<double> const& value)
 {
-    return value ? Json{*value} : Json{};
+    return value ? Json(*value) : Json();
 }
 
 Json json_of(std::vector<double>& values)
 {
     std::optional<Interval> const interval = interval_of(values);
-    return interval ? Json{interval->low, interval->high} : Json{};
+    return interval ? Json::array({interval->low, interval->high}) : Json();
 }
 
 /// Runs drawn with replacement, as often as there are runs.
@@ -158,7 +158,7 @@ Json figures_of(std::vector<ScoredRun> const& runs, std::uint32_t seed)
     }
     Json figures{
         {"windows", tiles.scores.size()},
-        {"threshold", runs.empty() ? Json{} : Json{runs.front().threshold}},
+        {"threshold", runs.empty() ? Json() : Json(runs.front().threshold)},
         {"f1", json_of(tiles.confusion.f1())},
         {"precision", json_of(tiles.confusion.precision())},
         {"recall", json_of(tiles.confusion.recall())},
@@ -174,9 +174,10 @@ Json figures_of(std::vector<ScoredRun> const& runs, std::uint32_t seed)
           {"f1", json_of(by_run.f1())}}},
         {"alerts", alerts_of(runs)},
         {"programs", windows_by(runs, [](RunWindows const& run) { return run.place.program; })},
-        {"environments", windows_by(runs, [](RunWindows const& run) {
-             return run.place.environment + (run.ransomware ? ", ransomware" : ", benign");
-         })},
+        {"environments", windows_by(runs,
+                                    [](RunWindows const& run) {
+                                        return run.place.environment + (run.ransomware ? ", ransomware" : ", benign");
+                                    })},
     };
     if (!runs.empty())
         add_intervals(figures, runs, seed);

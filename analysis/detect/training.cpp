@@ -5,6 +5,7 @@
 #include <array>
 #include <cctype>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <random>
 #include <set>
@@ -22,7 +23,7 @@ constexpr std::array<std::uint64_t, 2> beat_lbas{2508800, 2508864};
 constexpr std::uint64_t fewest_beats = 100;
 
 constexpr std::array<std::string_view, 13> known_ransomware{
-    "teslacrypt", "wannacry", "cerber", "darkside",   "gandcrab", "ryuk",     "sodinokibi",
+    "teslacrypt", "wannacry", "cerber", "darkside",   "gandcrab", "ryuk",    "sodinokibi",
     "conti",      "lockbit",  "revil",  "ransomware", "hive",     "blackcat"};
 
 /// What every encryptor that keeps its files' names must do, whatever the machine: these carry the anchored model.
@@ -145,13 +146,27 @@ struct Scored {
     double weight{}; ///< a run's windows weigh 1 together
 };
 
-/// Margins for each run by a model that has not seen it; empty when a class has fewer than two runs.
-std::vector<Scored> out_of_fold(std::vector<RunWindows const*> runs, View const& view, TrainingOptions const& options)
+/// In a random order, but program by program, so that folds taken by turns share each of them out.
+std::vector<RunWindows const*> by_program(std::vector<RunWindows const*> runs, std::uint32_t seed)
 {
-    std::mt19937 random{options.seed};
+    std::mt19937 random{seed};
     std::ranges::shuffle(runs, random);
-    std::ranges::stable_sort(runs, {}, [](RunWindows const* run) { return std::pair{!run->ransomware, run->place.program}; });
-    auto const positives = static_cast<std::size_t>(std::ranges::count_if(runs, [](auto* run) { return run->ransomware; }));
+    std::map<std::pair<bool, std::string>, std::vector<RunWindows const*>> groups;
+    for (RunWindows const* const run : runs)
+        groups[{run->ransomware, run->place.program}].push_back(run);
+    runs.clear();
+    for (auto const& [key, group] : groups)
+        runs.insert(runs.end(), group.begin(), group.end());
+    return runs;
+}
+
+/// Margins for each run by a model that has not seen it; empty when a class has fewer than two runs.
+std::vector<Scored> out_of_fold(std::vector<RunWindows const*> const& all, View const& view,
+                                TrainingOptions const& options)
+{
+    std::vector<RunWindows const*> const runs = by_program(all, options.seed);
+    auto const positives =
+        static_cast<std::size_t>(std::ranges::count_if(runs, [](RunWindows const* run) { return run->ransomware; }));
     if (positives < 2 || runs.size() - positives < 2)
         return {};
     std::vector<Scored> result;
@@ -268,7 +283,8 @@ Model train_model(std::vector<RunWindows const*> const& runs, View const& view, 
 {
     auto const positives = std::ranges::count_if(runs, [](RunWindows const* run) { return run->ransomware; });
     if (positives == 0 || positives == static_cast<std::ptrdiff_t>(runs.size()))
-        throw Error{fmt::format("training needs runs of both classes, but {} of {} are ransomware", positives, runs.size())};
+        throw Error{
+            fmt::format("training needs runs of both classes, but {} of {} are ransomware", positives, runs.size())};
     Model model;
     model.track = view.reads_only ? "reads" : "reads+writes";
     model.kind = options.kind;
@@ -289,7 +305,8 @@ Booster train_families(std::vector<RunWindows const*> const& runs, std::vector<s
     TrainingData const data = weighted(runs, [&](RunWindows const& run) {
         return static_cast<float>(std::ranges::find(programs, run.place.program) - programs.begin());
     });
-    return Booster::train(data, {.rounds = 60, .smallest_child = 1, .l2 = 1, .classes = static_cast<int>(programs.size()), .seed = seed});
+    return Booster::train(
+        data, {.rounds = 60, .smallest_child = 1, .l2 = 1, .classes = static_cast<int>(programs.size()), .seed = seed});
 }
 
 } // namespace undercroft::analysis

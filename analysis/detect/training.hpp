@@ -25,7 +25,7 @@ struct RunWindows {
 class Labels {
 public:
     /// Empty: those of RanSAP and RanSMAP.
-    explicit Labels(std::vector<std::string> ransomware);
+    explicit Labels(std::vector<std::string> ransomware = {});
     [[nodiscard]] bool is_ransomware(std::string const& program) const;
 
 private:

@@ -73,7 +73,7 @@ std::map<std::uint16_t, TraceRun> traces_of(Boot const& boot)
 Verdict judge_trace(TraceRun const& run, ModelFile const& models)
 {
     Model const& model = models.for_trace(run.has_writes);
-    RunWindows const windows = windows_of(run, Labels{{}}, model.view);
+    RunWindows const windows = windows_of(run, Labels{}, model.view);
     std::vector<double> const probabilities = model.judge.probabilities(windows.matrix);
     Verdict verdict{.track = model.track, .threshold = model.threshold, .windows = probabilities.size()};
     std::uint32_t in_a_row = 0;
@@ -99,7 +99,8 @@ void for_each_trace(std::filesystem::path const& input, SubSecondScale scale,
     }
     for (Boot const& boot : list_boots(input, "", ""))
         for (auto const& [source, trace] : traces_of(boot))
-            visit(fmt::format("machine {} boot {} disk {}:{}", boot.machine, boot.id, source >> 8, source & 255), trace);
+            visit(fmt::format("machine {} boot {} disk {}:{}", boot.machine, boot.id, source >> 8, source & 255),
+                  trace);
 }
 
 std::string text_of(std::string const& name, Verdict const& verdict)
@@ -109,8 +110,7 @@ std::string text_of(std::string const& name, Verdict const& verdict)
                                    verdict.windows, verdict.highest, verdict.threshold);
     for (Alert const& alert : verdict.alerts) {
         text += fmt::format("\n  {} to {}: probability {:.3f}", format_time(alert.time_ns, 3),
-                            format_time(alert.until_ns, 3),
-                            alert.probability);
+                            format_time(alert.until_ns, 3), alert.probability);
         for (Reason const& reason : alert.reasons)
             text += fmt::format("\n    {} = {:.4g} ({:+.2f})", reason.column, reason.value, reason.log_odds);
     }
@@ -129,8 +129,12 @@ nlohmann::json json_of(std::string const& name, Verdict const& verdict)
                           {"probability", alert.probability},
                           {"reasons", reasons}});
     }
-    return {{"trace", name},          {"track", verdict.track},     {"windows", verdict.windows},
-            {"highest", verdict.highest}, {"threshold", verdict.threshold}, {"alerts", alerts}};
+    return {{"trace", name},
+            {"track", verdict.track},
+            {"windows", verdict.windows},
+            {"highest", verdict.highest},
+            {"threshold", verdict.threshold},
+            {"alerts", alerts}};
 }
 
 } // namespace undercroft::analysis

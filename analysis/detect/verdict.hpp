@@ -19,10 +19,10 @@ struct Reason {
 };
 
 struct Alert {
-    std::int64_t time_ns{};      ///< UTC: end of the window that completed it
-    std::int64_t until_ns{};     ///< end of the last window of the same alert
-    double probability{};        ///< of the window at time_ns
-    std::vector<Reason> reasons; ///< the five that weigh most towards ransomware, largest first
+    std::int64_t time_ns{};        ///< UTC: end of the window that completed it
+    std::int64_t until_ns{};       ///< end of the last window of the same alert
+    double probability{};          ///< of the window at time_ns
+    std::vector<Reason> reasons{}; ///< the five that weigh most towards ransomware, largest first
 };
 
 struct Verdict {
@@ -30,7 +30,7 @@ struct Verdict {
     double threshold{};
     std::size_t windows{};
     double highest{}; ///< probability
-    std::vector<Alert> alerts;
+    std::vector<Alert> alerts{};
 };
 
 [[nodiscard]] Verdict judge_trace(TraceRun const& run, ModelFile const& models);

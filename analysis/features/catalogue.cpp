@@ -44,62 +44,76 @@ std::uint64_t rows(W const& w, Direction d, RowCount count = RowCount::rows)
     return w.totals.get(d, count);
 }
 
-template <Direction d, RowCount count> double share_of_rows(W const& w)
+template <Direction d, RowCount count>
+double share_of_rows(W const& w)
 {
     return ratio(rows(w, d, count), rows(w, d));
 }
-template <Direction d, RowCount count> double share_of_run_rows(W const& w)
+template <Direction d, RowCount count>
+double share_of_run_rows(W const& w)
 {
     return ratio(rows(w, d, count), rows(w, d, RowCount::run_rows));
 }
-template <Direction d, RowCount count> double share_of_jumps(W const& w)
+template <Direction d, RowCount count>
+double share_of_jumps(W const& w)
 {
     return ratio(rows(w, d, count), rows(w, d, RowCount::jumps));
 }
-template <Direction d> double single_runs(W const& w)
+template <Direction d>
+double single_runs(W const& w)
 {
     return ratio(rows(w, d, RowCount::runs_of_1), rows(w, d, RowCount::runs));
 }
-template <Direction d> double run_length(W const& w)
+template <Direction d>
+double run_length(W const& w)
 {
     return ratio(rows(w, d, RowCount::run_rows), rows(w, d, RowCount::runs));
 }
-template <Direction d> double throughput(W const& w)
+template <Direction d>
+double throughput(W const& w)
 {
     return static_cast<double>(rows(w, d, RowCount::bytes)) / w.seconds;
 }
-template <Direction d> double row_rate(W const& w)
+template <Direction d>
+double row_rate(W const& w)
 {
     return static_cast<double>(rows(w, d)) / w.seconds;
 }
-template <Direction d> double lba_variance(W const& w)
+template <Direction d>
+double lba_variance(W const& w)
 {
     return variance(w.totals.lba[static_cast<std::size_t>(d)], rows(w, d));
 }
-template <Direction d> double rows_per_zone(W const& w)
+template <Direction d>
+double rows_per_zone(W const& w)
 {
     return ratio(static_cast<double>(rows(w, d)), w.of(d).zones);
 }
-template <Direction d> double distinct_share(W const& w)
+template <Direction d>
+double distinct_share(W const& w)
 {
     return ratio(w.of(d).blocks, static_cast<double>(rows(w, d)));
 }
-template <Direction d> double working_set(W const& w)
+template <Direction d>
+double working_set(W const& w)
 {
     return w.of(d).zones;
 }
-template <Direction d> double active_slots(W const& w)
+template <Direction d>
+double active_slots(W const& w)
 {
     return static_cast<double>(rows(w, d, RowCount::slots)) / (w.seconds * 10);
 }
 /// Variance / mean of the rows per slot of 100 ms, over all slots of the window.
-template <Direction d> double dispersion(W const& w)
+template <Direction d>
+double dispersion(W const& w)
 {
     double const slots = w.seconds * 10;
     double const mean = static_cast<double>(rows(w, d)) / slots;
     return ratio(static_cast<double>(rows(w, d, RowCount::slot_squares)) / slots - mean * mean, mean);
 }
-template <Direction d> double effective_slots(W const& w)
+template <Direction d>
+double effective_slots(W const& w)
 {
     double const n = static_cast<double>(rows(w, d));
     return ratio(n * n, static_cast<double>(rows(w, d, RowCount::slot_squares)) * w.seconds * 10);
@@ -109,15 +123,18 @@ std::uint64_t writes(W const& w)
 {
     return rows(w, Direction::write);
 }
-template <WriteCount count> double share_of_writes(W const& w)
+template <WriteCount count>
+double share_of_writes(W const& w)
 {
     return ratio(w.totals.get(count), writes(w));
 }
-template <WriteCount count> double share_of_entropies(W const& w)
+template <WriteCount count>
+double share_of_entropies(W const& w)
 {
     return ratio(w.totals.get(count), w.totals.get(WriteCount::entropy_known));
 }
-template <WriteCount count> double share_of_overwrites(W const& w)
+template <WriteCount count>
+double share_of_overwrites(W const& w)
 {
     return ratio(w.totals.get(count), w.totals.get(WriteCount::overwrites));
 }
@@ -194,20 +211,24 @@ constexpr auto mw = MemoryKind::write;
 constexpr auto mrw = MemoryKind::read_write;
 constexpr auto mx = MemoryKind::execute;
 
-template <MemoryKind kind, std::size_t mapping> double memory_count(W const& w)
+template <MemoryKind kind, std::size_t mapping>
+double memory_count(W const& w)
 {
     return static_cast<double>(w.totals.memory[static_cast<std::size_t>(kind)][mapping]);
 }
-template <MemoryKind kind> double memory_variance(W const& w)
+template <MemoryKind kind>
+double memory_variance(W const& w)
 {
     auto const k = static_cast<std::size_t>(kind);
     return variance(w.totals.memory_address[k], w.totals.memory_rows[k]);
 }
-template <MemoryKind kind> double memory_entropy(W const& w)
+template <MemoryKind kind>
+double memory_entropy(W const& w)
 {
     auto const k = static_cast<std::size_t>(kind);
     std::uint64_t const known = w.totals.memory_entropy_known[k];
-    return known == 0 ? -1 : static_cast<double>(w.totals.memory_entropy[k]) * entropy_unit / static_cast<double>(known);
+    return known == 0 ? -1
+                      : static_cast<double>(w.totals.memory_entropy[k]) * entropy_unit / static_cast<double>(known);
 }
 
 constexpr auto R = Direction::read;

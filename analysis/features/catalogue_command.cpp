@@ -26,6 +26,7 @@ struct WindowsCommand {
         command.add_option("INPUT", input, "Store, or folder of runs laid out as RanSAP's or RanSMAP's");
         command.add_option("--windows", windows, "Lengths; each row looks back over all of them")
             ->delimiter(',')
+            ->allow_extra_args(false)
             ->capture_default_str();
         command.add_option("--step", step, "From one row to the next")->capture_default_str();
         command.add_option("--set", set, "ransap, ransap-reads, ransmap, rich, reads or payload-free")
@@ -72,7 +73,8 @@ private:
         FeatureExtractor extractor{options, [&](WindowRow const& row) {
                                        text += fmt::format("{},{}", name, row.end_ns);
                                        for (FeatureColumn const& column : columns)
-                                           text += fmt::format(",{}", column.feature->value(row.windows[column.window]));
+                                           text +=
+                                               fmt::format(",{}", column.feature->value(row.windows[column.window]));
                                        text += "\n";
                                    }};
         for (Access const& access : trace.accesses)

@@ -78,8 +78,7 @@ std::size_t touched_since(std::vector<std::int64_t> const& slots, std::int64_t f
 } // namespace
 
 FeatureExtractor::FeatureExtractor(ExtractorOptions options, Sink sink)
-    : options_{std::move(options)},
-      sink_{std::move(sink)},
+    : options_{std::move(options)}, sink_{std::move(sink)},
       history_{static_cast<std::uint32_t>(std::clamp<std::int64_t>(options_.history_ns / 1'000'000, 1, 1'000'000'000)),
                options_.most_blocks}
 {
@@ -133,6 +132,16 @@ void FeatureExtractor::push(Access const& access)
         storage_row(direction, lba, bytes, entropy);
         lba += sectors_per_row;
         left -= bytes;
+    }
+}
+
+void FeatureExtractor::push(std::span<Access const> accesses)
+{
+    constexpr std::size_t ahead = 12;
+    for (std::size_t i = 0; i < accesses.size(); ++i) {
+        if (i + ahead < accesses.size())
+            history_.prefetch(accesses[i + ahead].address / sectors_per_row);
+        push(accesses[i]);
     }
 }
 

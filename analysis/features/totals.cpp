@@ -4,13 +4,15 @@
 namespace undercroft::analysis {
 namespace {
 
-template <typename Combine> void combine(SquareSums& to, SquareSums const& from, Combine const& op)
+template <typename Combine>
+void combine(SquareSums& to, SquareSums const& from, Combine const& op)
 {
     op(to.sum, from.sum);
     op(to.squares, from.squares);
 }
 
-template <typename T, typename Combine> void combine(T& to, T const& from, Combine const& op)
+template <typename T, typename Combine>
+void combine(T& to, T const& from, Combine const& op)
 {
     op(to, from);
 }
@@ -22,7 +24,8 @@ void combine(std::array<T, size>& to, std::array<T, size> const& from, Combine c
         combine(to[i], from[i], op);
 }
 
-template <typename Combine> void combine(Totals& to, Totals const& from, Combine const& op)
+template <typename Combine>
+void combine(Totals& to, Totals const& from, Combine const& op)
 {
     combine(to.rows, from.rows, op);
     combine(to.writes, from.writes, op);

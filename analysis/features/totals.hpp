@@ -46,11 +46,11 @@ enum class WriteCount : std::uint8_t {
     entropy_07_to_09,
     entropy_09_to_098,
     entropy_from_098,
-    high_overwrites,     ///< overwrites with entropy >= 0.9
-    overwrites_known,    ///< overwrites with known entropy
-    rises_known,         ///< rewrites where this and the previous entropy are known
-    rises,               ///< ... and this one is higher by 0.1 or more
-    direction_switches,  ///< rows of the other direction than the row before
+    high_overwrites,    ///< overwrites with entropy >= 0.9
+    overwrites_known,   ///< overwrites with known entropy
+    rises_known,        ///< rewrites where this and the previous entropy are known
+    rises,              ///< ... and this one is higher by 0.1 or more
+    direction_switches, ///< rows of the other direction than the row before
     flushes,
     trims,
     trim_bytes,
@@ -90,7 +90,7 @@ struct Totals {
     std::array<SquareSums, 2> lba{};
     SquareSums entropy;
     std::uint64_t overwrite_entropy{};
-    std::int64_t entropy_change{}; ///< of rewrites where both are known
+    std::int64_t entropy_change{};                                   ///< of rewrites where both are known
     std::array<std::array<std::uint64_t, 3>, memory_kinds> memory{}; ///< by mapping: 4 KiB, 2 MiB, MMIO
     std::array<std::uint64_t, memory_kinds> memory_rows{};
     std::array<SquareSums, memory_kinds> memory_address{};

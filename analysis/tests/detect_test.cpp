@@ -1,5 +1,6 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // Models and figures. Expected values are worked out by hand or by the definition.
+#include <array>
 #include <cmath>
 #include <random>
 
@@ -87,7 +88,8 @@ TEST(Booster, LearnsAndExplains)
     TrainingData const data = two_columns(1, 400);
     TrainingData const other = two_columns(2, 200);
     for (BoosterOptions const& options :
-         {BoosterOptions{.column_share = 1}, BoosterOptions{.rounds = 1, .trees_per_round = 50, .depth = 4, .learning_rate = 1, .column_share = 1}}) {
+         {BoosterOptions{.column_share = 1},
+          BoosterOptions{.rounds = 1, .trees_per_round = 50, .depth = 4, .learning_rate = 1, .column_share = 1}}) {
         Booster const model = Booster::train(data, options);
         auto const margins = model.margins(other.matrix);
         auto const parts = model.contributions(other.matrix);
@@ -115,12 +117,20 @@ TEST(Booster, HostileTreesAreRefused)
     EXPECT_THROW((void)Booster::from_json(good, 3), Error);
     EXPECT_THROW((void)Booster::from_json(Json{}, 2), Error);
     Json::json_pointer const tree{"/learner/gradient_booster/model/trees/0"};
-    std::vector<std::pair<std::string, Json>> const changes{
-        {"/left_children/0", 1 << 30}, {"/left_children/0", 0},      {"/left_children/0", -5},
-        {"/right_children/0", 1},      {"/split_indices/0", 2},      {"/split_indices/0", -1},
-        {"/split_type/0", 1},          {"/split_conditions/0", Json{}}, {"/base_weights", Json::array()},
-        {"/parents/1", 77},            {"/tree_param/num_nodes", "100000"}, {"/left_children", "x"},
-        {"/categories", {1}},          {"/default_left/0", 7}};
+    std::vector<std::pair<std::string, Json>> const changes{{"/left_children/0", 1 << 30},
+                                                            {"/left_children/0", 0},
+                                                            {"/left_children/0", -5},
+                                                            {"/right_children/0", 1},
+                                                            {"/split_indices/0", 2},
+                                                            {"/split_indices/0", -1},
+                                                            {"/split_type/0", 1},
+                                                            {"/split_conditions/0", Json{}},
+                                                            {"/base_weights", Json::array()},
+                                                            {"/parents/1", 77},
+                                                            {"/tree_param/num_nodes", "100000"},
+                                                            {"/left_children", "x"},
+                                                            {"/categories", {1}},
+                                                            {"/default_left/0", 7}};
     for (auto const& [place, value] : changes) {
         Json wrong = good;
         wrong[tree / Json::json_pointer{place}] = value;
@@ -152,9 +162,9 @@ TraceRun make_run(bool ransomware, int number, bool with_writes = true)
     std::mt19937 random{static_cast<std::uint32_t>(number)};
     std::int64_t time_ns = 1'600'000'000'000'000'000;
     for (int i = 0; i < 1500; ++i) {
-        time_ns += 10'000'000 + random() % 20'000'000;
+        time_ns += 10'000'000 + static_cast<std::int64_t>(random() % 20'000'000);
         std::uint64_t const lba = random() % 10'000'000 * 8;
-        std::uint32_t const pieces = ransomware ? 1 + random() % 2 : 4 + random() % 30;
+        auto const pieces = static_cast<std::uint32_t>(ransomware ? 1 + random() % 2 : 4 + random() % 30);
         run.accesses.push_back({.time_ns = time_ns, .address = lba, .bytes = 4096 * pieces, .kind = AccessKind::read});
         if (with_writes)
             run.accesses.push_back({.time_ns = time_ns + 1'000'000,
@@ -170,14 +180,14 @@ std::vector<RunWindows> make_windows(View const& view, int first)
 {
     std::vector<RunWindows> runs;
     for (int i = 0; i < 8; ++i)
-        runs.push_back(windows_of(make_run(i % 2 == 0, first + i, !view.reads_only), Labels{{}}, view));
+        runs.push_back(windows_of(make_run(i % 2 == 0, first + i, !view.reads_only), Labels{}, view));
     return runs;
 }
 
 Model make_model(JudgeKind kind, bool reads_only)
 {
-    View const view = make_view(reads_only ? FeatureSet::reads : FeatureSet::rich, reads_only,
-                                {10'000'000'000, 60'000'000'000});
+    View const view =
+        make_view(reads_only ? FeatureSet::reads : FeatureSet::rich, reads_only, {10'000'000'000, 60'000'000'000});
     std::vector<RunWindows> const runs = make_windows(view, 1);
     std::vector<RunWindows const*> pointers;
     for (RunWindows const& run : runs)
@@ -245,7 +255,8 @@ TEST(Extractor, SilenceIsBoundedAndTimesThatRunBackDoNotHarm)
     double reads = 0;
     FeatureExtractor extractor{options, [&](WindowRow const& row) {
                                    ++rows;
-                                   reads = static_cast<double>(row.windows[0].totals.get(Direction::read, RowCount::rows));
+                                   reads =
+                                       static_cast<double>(row.windows[0].totals.get(Direction::read, RowCount::rows));
                                }};
     extractor.push({.time_ns = 5'000'000'000, .address = 8, .bytes = 4096});
     extractor.push({.time_ns = 1, .address = 800, .bytes = 4096});
@@ -275,7 +286,8 @@ TEST(Split, NoRunIsOnBothSides)
 {
     std::vector<RunPlace> train;
     for (int i = 0; i < 5; ++i)
-        train.push_back({.folder = "r" + std::to_string(i), .path = "r" + std::to_string(i), .environment = "m", .program = "P"});
+        train.push_back(
+            {.folder = "r" + std::to_string(i), .path = "r" + std::to_string(i), .environment = "m", .program = "P"});
     train.push_back({.folder = "x", .path = "x", .environment = "other", .program = "P"});
     std::vector<RunPlace> test = train;
     std::vector<RunPlace> const all = train;

@@ -1,7 +1,10 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // Lines and folders of RanSAP and RanSMAP: values worked out by hand from docs/formats/ransap.md.
+#include <cmath>
 #include <filesystem>
 #include <fstream>
+
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 #include <zlib.h>
@@ -31,7 +34,8 @@ Parsed parse(std::string_view text, AccessKind kind, SubSecondScale scale = SubS
 TEST(TraceLines, SubSecondsRunOverTwoToThePowerOf30)
 {
     // Half a second is 2^29; one microsecond of the published clock is 2^30 / 10^6 = 1073.74 rounded down.
-    auto const parsed = parse("1586220958,536870912,2508800,4096\n1586220958,1073741823,0,512\n1,1073,8,8\n", AccessKind::read);
+    auto const parsed =
+        parse("1586220958,536870912,2508800,4096\n1586220958,1073741823,0,512\n1,1073,8,8\n", AccessKind::read);
     ASSERT_EQ(parsed.accesses.size(), 3);
     EXPECT_EQ(parsed.accesses[0].time_ns, 1'586'220'958'500'000'000);
     EXPECT_EQ(parsed.accesses[0].address, 2508800);
@@ -163,9 +167,7 @@ std::string zip_of(std::string const& name, std::string const& data)
     append_number(zip, 20, 2);
     append_number(zip, 20, 2);
     zip += common;
-    append_number(zip, 0, 10); // comment, disk, attributes
-    append_number(zip, 0, 4);
-    zip.resize(directory + 46, '\0'); // the local header is at 0
+    zip.resize(directory + 46, '\0'); // no comment, no attributes, the local header is at 0
     zip += name;
     std::size_t const size = zip.size() - directory;
     zip += std::string{"PK\x05\x06\0\0\0\0", 8};

@@ -123,12 +123,8 @@ Json about(TraceRun const& run)
     for (std::size_t i = 0; i < complaint_kinds; ++i)
         if (run.complaints.counts[i] != 0)
             complaints[std::string{to_string(static_cast<Complaint>(i))}] = run.complaints.counts[i];
-    return {{"run", run.place.path},
-            {"environment", run.place.environment},
-            {"program", run.place.program},
-            {"variant", run.place.variant},
-            {"has_reads", run.has_reads},
-            {"has_writes", run.has_writes},
+    return {{"run", run.place.path},        {"environment", run.place.environment}, {"program", run.place.program},
+            {"variant", run.place.variant}, {"has_reads", run.has_reads},           {"has_writes", run.has_writes},
             {"complaints", complaints}};
 }
 
@@ -147,7 +143,7 @@ void prepare_store(fs::path const& store)
     if (fs::exists(store) && (!fs::is_directory(store) || !fs::is_empty(store)))
         throw Error{fmt::format("{}: neither a store nor an empty folder", store.string())};
     fs::create_directories(store);
-    write_file(store / store_marker, Json{{"format", 1}}.dump() + "\n");
+    write_file(store / store_marker, Json::object({{"format", 1}}).dump() + "\n");
 }
 
 Imported import_run(TraceRun const& run, fs::path const& store)
@@ -178,7 +174,7 @@ Imported import_run(TraceRun const& run, fs::path const& store)
 bool lacks_writes(fs::path const& boot_folder)
 {
     std::ifstream in{boot_folder / import_file, std::ios::binary};
-    Json const json = in ? Json::parse(in, nullptr, false) : Json{};
+    Json const json = in ? Json::parse(in, nullptr, false) : Json();
     return json.is_object() && json.contains("has_writes") && json["has_writes"] == false;
 }
 

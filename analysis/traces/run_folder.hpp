@@ -18,7 +18,7 @@ struct RunPlace {
     std::string path;        ///< below the tree's root, with '/': names the run everywhere
     std::string environment; ///< the folder above the program's, with RanSMAP's two levels joined by '/'
     std::string program;     ///< the program's folder up to the first '-'
-    std::string variant;     ///< the rest of it
+    std::string variant{};   ///< the rest of it
 };
 
 struct TraceRun {

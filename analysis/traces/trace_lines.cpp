@@ -253,11 +253,17 @@ private:
 
 std::string_view to_string(Complaint complaint)
 {
-    constexpr std::array<std::string_view, complaint_kinds> names{
-        "byte_order_mark",     "carriage_return",      "blank_line",
-        "header_line",         "malformed_line",       "unfinished_last_line",
-        "sub_seconds_out_of_range", "bytes_out_of_range", "entropy_out_of_range",
-        "entropy_missing",     "unknown_mapping"};
+    constexpr std::array<std::string_view, complaint_kinds> names{"byte_order_mark",
+                                                                  "carriage_return",
+                                                                  "blank_line",
+                                                                  "header_line",
+                                                                  "malformed_line",
+                                                                  "unfinished_last_line",
+                                                                  "sub_seconds_out_of_range",
+                                                                  "bytes_out_of_range",
+                                                                  "entropy_out_of_range",
+                                                                  "entropy_missing",
+                                                                  "unknown_mapping"};
     return names[static_cast<std::size_t>(complaint)];
 }
 
