@@ -180,8 +180,9 @@ std::vector<Scored> out_of_fold(std::vector<RunWindows const*> const& all, View 
         Judge const judge = train_judge(training, view, options);
         for (RunWindows const* const run : held) {
             std::vector<double> const margins = judge.margins(run->matrix);
-            for (double const margin : margins)
-                result.push_back({margin, run->ransomware, 1.0 / static_cast<double>(margins.size())});
+            for (std::size_t i = 0; i < margins.size(); ++i)
+                if (run->ends_ns[i] % view.windows_ns.front() == 0) // the windows that figures are made of
+                    result.push_back({margins[i], run->ransomware, 1.0 / static_cast<double>(margins.size())});
         }
     }
     return result;
@@ -211,19 +212,22 @@ void calibrate(Judge& judge, std::vector<Scored> const& scored)
     }
 }
 
-/// At least 0.5; higher when more than the budget of benign windows would be alarmed about.
+/// At least 0.5; higher when more than the budget of benign windows would be alarmed about, but not so high that more
+/// than one ransomware window in twenty would be lost to that.
 double choose_threshold(Judge const& judge, std::vector<Scored> const& scored, double budget)
 {
     std::vector<double> benign;
+    std::vector<double> ransomware;
     for (Scored const& value : scored)
-        if (!value.ransomware)
-            benign.push_back(1 / (1 + std::exp(-(judge.slope * value.margin + judge.offset))));
-    if (benign.empty())
+        (value.ransomware ? ransomware : benign)
+            .push_back(1 / (1 + std::exp(-(judge.slope * value.margin + judge.offset))));
+    if (benign.empty() || ransomware.empty())
         return 0.5;
     std::ranges::sort(benign, std::greater<>{});
+    std::ranges::sort(ransomware);
     auto const allowed = static_cast<std::size_t>(budget * static_cast<double>(benign.size()));
     double const just_above = allowed < benign.size() ? std::nextafter(benign[allowed], 2.0) : 0;
-    return std::clamp(just_above, 0.5, 1.0);
+    return std::clamp(std::min(just_above, ransomware[ransomware.size() / 20]), 0.5, 1.0);
 }
 
 } // namespace
