@@ -298,7 +298,10 @@ Model train_model(std::vector<RunWindows const*> const& runs, View const& view, 
     model.judge = train_judge(runs, view, options);
     if (std::vector<Scored> const scored = out_of_fold(runs, view, options); !scored.empty()) {
         calibrate(model.judge, scored);
-        model.threshold = choose_threshold(model.judge, scored, options.false_positive_budget);
+        // With reads alone the anchor's own boundary is what holds for unseen programs: seen ones must not move it.
+        bool const own_boundary = options.kind == JudgeKind::anchored && view.reads_only;
+        model.threshold = own_boundary ? 1 / (1 + std::exp(-model.judge.offset))
+                                       : choose_threshold(model.judge, scored, options.false_positive_budget);
     }
     return model;
 }
