@@ -67,9 +67,13 @@ std::pair<std::uint64_t, std::uint64_t> parse_pair(std::string const& text, char
 {
     std::pair<std::uint64_t, std::uint64_t> result;
     char const* const end = text.data() + text.size();
-    auto const first = std::from_chars(text.data(), end, result.first);
+    auto const parse = [end](char const* from, std::uint64_t& value) {
+        bool const hex = end - from > 2 && from[0] == '0' && from[1] == 'x';
+        return std::from_chars(from + (hex ? 2 : 0), end, value, hex ? 16 : 10);
+    };
+    auto const first = parse(text.data(), result.first);
     if (first.ec == std::errc{} && first.ptr != end && *first.ptr == separator) {
-        auto const second = std::from_chars(first.ptr + 1, end, result.second);
+        auto const second = parse(first.ptr + 1, result.second);
         if (second.ec == std::errc{} && second.ptr == end)
             return result;
     }
@@ -81,9 +85,9 @@ void register_analysis_commands(CLI::App& root, int& exit_code)
     register_heatmap(root, exit_code);
     register_export(root, exit_code);
     register_replay(root, exit_code);
+    register_features(root, exit_code);
     register_info(root, exit_code);
     register_import(root, exit_code);
-    register_windows(root, exit_code);
     register_detect(root, exit_code);
 }
 

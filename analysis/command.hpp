@@ -38,16 +38,17 @@ void on_run(CLI::App& command, int& exit_code, std::function<void()> body);
 /// Writes text under its final name only when complete. Throws Error.
 void write_file(std::filesystem::path const& file, std::string const& text);
 
-/// Two unsigned numbers with `separator` between ("1600x900"). Throws Error that quotes `option`.
+/// Two unsigned numbers, decimal or hexadecimal behind 0x, with `separator` between ("1600x900"). Throws Error that
+/// quotes `option`.
 [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> parse_pair(std::string const& text, char separator,
                                                                  char const* option);
 
 void register_heatmap(CLI::App& root, int& exit_code);
 void register_export(CLI::App& root, int& exit_code);
 void register_replay(CLI::App& root, int& exit_code);
+void register_features(CLI::App& root, int& exit_code);
 void register_info(CLI::App& root, int& exit_code);
 void register_import(CLI::App& root, int& exit_code);
-void register_windows(CLI::App& root, int& exit_code);
 void register_detect(CLI::App& root, int& exit_code);
 
 } // namespace undercroft::analysis

@@ -2,12 +2,13 @@
 # Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 """What the sensor costs: `make bench`. Writes BUILD/bench.json and prints a table.
 
-Three kinds of runs of one emulated machine:
+Kinds of runs of emulated machines:
  - pairs, without and with the sensor (header-only capture), in turns, for throughput, CPU loop and boot time;
    medians over the pairs of what was measured in the guest by fio and by the guest's clock;
  - one counted run: the probe plugin (testbed/probe) counts VMRUNs and the sensor's instructions from outside the
    machine, phase by phase; these figures hardly depend on the host;
- - one run with full contents.
+ - one run with full contents;
+ - the same disk commands and the same rest on VT-x in Bochs, to the instruction, and on SVM (testbed/witness/figures.py).
 """
 from __future__ import annotations
 
@@ -23,8 +24,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from testbed.bochs import BochsError  # noqa: E402
 from testbed.collector import CollectorError  # noqa: E402
-from testbed.witness import rig, store  # noqa: E402
+from testbed.witness import bochs_rig, figures, rig, store  # noqa: E402
+from testbed.witness.bochs_counts import CountError  # noqa: E402
 from testbed.witness.rig import Build, Run, Setup  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
@@ -73,6 +76,19 @@ TARGETS = {
     "entropy_ns_per_4k_block_native": Target("ns"),
     "feature_records_per_s_per_core": Target("records/s", at_least=20e6),
     "predict_us_per_window": Target("us", at_most=50),
+    **{f"{vendor}_{name}": Target(unit) for name, unit in (
+        ("instructions_per_exit", "instructions"), ("exits_per_ide_dma_command", "exits/command"),
+        ("instructions_per_ide_dma_command", "instructions"), ("exits_per_idle_second", "exits/s"),
+        ("instructions_per_idle_second", "instructions/s")) for vendor in ("vmx", "svm")},
+    # The memory monitor (bench/memory.py).
+    "mem_2a_best_pages_per_s_under_5pct": Target("pages/s"),
+    "mem_watch_pages_per_s_at_5pct": Target("pages/s"),
+    "mem_watch_gain_at_5pct": Target("times", at_least=100),
+    "mem_written_pages_stream_ratio": Target("times", at_most=1.5),
+    "mem_snapshot_system_ratio": Target("times", at_most=1.05),
+    "mem_snapshot_mb_per_s": Target("MB/s"),
+    "mem_exits_per_record_2a": Target("exits/record"),
+    "mem_exits_per_record_watch": Target("exits/record"),
 }
 
 
@@ -172,6 +188,18 @@ def full_content(build: Build, folder: Path, seconds: int, results: Results) -> 
                 f"{counters.get('datagrams_sent', 0)} datagrams, {counters.get('datagrams_resent', 0)} of them again")
 
 
+def vendors(build: Build, folder: Path, results: Results) -> None:
+    """Side by side: 4 KiB writes by bus master, one at a time, and rest."""
+    runs = {"vmx": figures.of_vmx(bochs_rig.perform(figures.VMX, build, folder / "vmx")),
+            "svm": figures.of_svm(rig.perform(figures.SVM, build, folder / "svm"))}
+    for vendor, phases in runs.items():
+        emulator = "Bochs" if vendor == "vmx" else "QEMU"
+        note = (f"{emulator}: {phases.commands.exits} exits and {phases.commands.instructions} instructions of the sensor in {phases.issued} "
+                f"writes of 4 KiB, {phases.rest.exits} and {phases.rest.instructions} in {figures.REST_SECONDS} s of rest; capture on, the collector answers")
+        for name, value in phases.figures(vendor).items():
+            results.add(name, value, note)
+
+
 def native(build: Build, results: Results) -> None:
     speed = subprocess.run([build.file("bench/entropy_speed")], check=True, capture_output=True, text=True).stdout.split()
     figures = dict(zip(speed[::2], speed[1::2]))
@@ -217,7 +245,7 @@ def main() -> int:
     parser.add_argument("--build", type=Path, default=rig.default_build())
     parser.add_argument("--pairs", type=int, default=2, help="runs without and with the sensor")
     parser.add_argument("--seconds", type=int, default=4, help="length of each timed job")
-    parser.add_argument("--only", choices=["timed", "counted", "content", "native"], help="one part only")
+    parser.add_argument("--only", choices=["timed", "counted", "content", "native", "vendors"], help="one part only")
     parser.add_argument("--save-baseline", action="store_true", help="keep the figures in bench/baseline.json")
     options = parser.parse_args()
     build, folder, results = Build(options.build.resolve()), options.build.resolve() / "bench", Results()
@@ -231,7 +259,9 @@ def main() -> int:
             timed_pairs(build, folder, options.pairs, options.seconds, results)
         if options.only in (None, "content"):
             full_content(build, folder, max(8, options.seconds), results)
-    except (rig.RigError, CollectorError, store.StoreError, OSError, KeyError, subprocess.CalledProcessError) as error:
+        if options.only in (None, "vendors"):
+            vendors(build, folder, results)
+    except (rig.RigError, BochsError, CountError, CollectorError, store.StoreError, OSError, KeyError, subprocess.CalledProcessError) as error:
         return rig.complain(error)
     out = options.build / "bench.json"
     for path in [out, BASELINE] if options.save_baseline else [out]:

@@ -8,12 +8,17 @@
 
 #include <csignal>
 #include <cstdio>
+#include <optional>
 
 #include <fmt/format.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "collector/control/desk.hpp"
+#include "collector/control/server.hpp"
+#include "collector/hdfs/metrics.hpp"
+#include "collector/hdfs/uploader.hpp"
 #include "collector/intake.hpp"
+#include "collector/receivers.hpp"
 #include "collector/report.hpp"
 
 namespace undercroft::collector {
@@ -22,12 +27,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-/// Time from a slot's arrival to the commit that makes it durable, at most (plus the disk's own time).
-constexpr auto commit_interval = 10ms;
-constexpr std::size_t commit_bytes = std::size_t{4} << 20;
+constexpr std::size_t commit_bytes = std::size_t{4} << 20; ///< do not wait longer with so much
 constexpr auto retry_interval = 250ms;
 constexpr auto complaint_interval = 5s;
-constexpr int batches_per_round = 16;
 
 std::uint64_t utc_now_ns()
 {
@@ -35,61 +37,94 @@ std::uint64_t utc_now_ns()
         std::chrono::nanoseconds{std::chrono::system_clock::now().time_since_epoch()}.count());
 }
 
-/// SIGINT and SIGTERM as something to poll. Must exist before any thread.
-class StopSignals {
+/// SIGINT, SIGTERM and SIGHUP as something to poll. Must exist before any thread.
+class Signals {
 public:
-    StopSignals()
+    Signals()
     {
         sigset_t set;
         ::sigemptyset(&set);
         ::sigaddset(&set, SIGINT);
         ::sigaddset(&set, SIGTERM);
+        ::sigaddset(&set, SIGHUP);
         ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
         fd_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     }
-    ~StopSignals() { ::close(fd_); }
-    StopSignals(StopSignals const&) = delete;
-    StopSignals& operator=(StopSignals const&) = delete;
+    ~Signals() { ::close(fd_); }
+    Signals(Signals const&) = delete;
+    Signals& operator=(Signals const&) = delete;
     [[nodiscard]] int fd() const { return fd_; }
+    /// The signal that has come, or 0.
+    [[nodiscard]] std::uint32_t take() const
+    {
+        signalfd_siginfo signal{};
+        return ::read(fd_, &signal, sizeof(signal)) == sizeof(signal) ? signal.ssi_signo : 0;
+    }
 
 private:
     int fd_;
 };
 
-class Collector {
+std::unique_ptr<HdfsUploader> make_uploader(CollectOptions const& options)
+{
+    if (options.hdfs.url.empty())
+        return nullptr;
+    return std::make_unique<HdfsUploader>(options.store.folder, options.hdfs);
+}
+
+StoreOptions observed_by(StoreOptions options, ClosedFileObserver* observer)
+{
+    options.observer = observer;
+    return options;
+}
+
+/// Receiving threads fill the store; this one makes batches durable and keeps an eye on everything.
+class Collector final : public SnapshotSource {
 public:
     explicit Collector(CollectOptions const& options)
-        : options_{options}, socket_{options.listen, options.receive_buffer_bytes}, store_{options.store},
-          intake_{KeyRing::read(options.key_file), options.machines, store_, counters_}
+        : options_{options}, receivers_{{.listen = options.listen,
+                                         .receive_buffer_bytes = options.receive_buffer_bytes,
+                                         .threads = options.receive_threads}},
+          hdfs_{make_uploader(options)}, store_{observed_by(options.store, hdfs_.get())},
+          intake_{KeyRing::read(options.key_file), options.machines, store_}
     {
     }
 
-    int run(StopSignals const& signals);
+    ~Collector() { receivers_.stop(); } // they use everything else
+    Collector(Collector const&) = delete;
+    Collector& operator=(Collector const&) = delete;
+
+    int run(Signals const& signals, Surroundings& surroundings);
+    [[nodiscard]] CollectorSnapshot snapshot() const override;
 
 private:
     void announce();
-    [[nodiscard]] bool wait(StopSignals const& signals) const;
-    void receive();
-    void take(Socket::Datagram const& datagram, std::uint64_t now_utc_ns);
-    void commit_and_acknowledge(Clock::time_point now);
+    [[nodiscard]] bool wait(Signals const& signals);
+    void read_keys_again();
+    void commit(Clock::time_point now);
     void commit_done();
     void commit_failed(Clock::time_point now);
     void every_second(Clock::time_point now);
+    [[nodiscard]] CounterValues counters() const;
     void write_metrics();
     [[nodiscard]] bool idle_too_long(Clock::time_point now) const;
     int finish();
+    void finish_upload();
 
     CollectOptions const& options_;
-    Counters counters_;
-    Socket socket_;
+    Counters counters_; ///< of this thread
+    Event work_;
+    Receivers receivers_;
+    std::unique_ptr<HdfsUploader> hdfs_; ///< null: no copy; outlives the store, which tells it of files
     Store store_;
     Intake intake_;
-    RefusedSenders refused_;
+    Intake::Lane lane_{counters_};
+    Counters control_counters_;
+    Intake::Lane control_lane_{control_counters_};
+    std::optional<ControlServer> control_;
     ProgressLine progress_;
-    bool traffic_ = false;
     bool store_failing_ = false;
-    Clock::time_point last_traffic_{};
-    Clock::time_point next_round_{};
+    Clock::time_point next_commit_{};
     Clock::time_point next_attempt_{};
     Clock::time_point next_complaint_{};
     Clock::time_point last_second_ = Clock::now();
@@ -97,99 +132,97 @@ private:
 
 void Collector::announce()
 {
-    fmt::print("listening on {}, store {}\n", socket_.local_address(), options_.store.folder.string());
+    fmt::print("listening on {}, store {}\n", receivers_.local_address(), options_.store.folder.string());
     std::fflush(stdout);
-    // The kernel doubles what was asked for, for its own overhead.
-    if (socket_.receive_buffer_bytes() < options_.receive_buffer_bytes)
-        spdlog::warn("the kernel grants a receive buffer of {} KiB only; bursts may be dropped (counted, and sent "
-                     "again by the sensor). To allow more: sysctl net.core.rmem_max={}",
-                     socket_.receive_buffer_bytes() / 1024, options_.receive_buffer_bytes);
     if (!options_.ready_file.empty())
-        replace_file(options_.ready_file, socket_.local_address() + "\n", false);
+        replace_file(options_.ready_file, receivers_.local_address() + "\n", false);
 }
 
-int Collector::run(StopSignals const& signals)
+int Collector::run(Signals const& signals, Surroundings& surroundings)
 {
+    receivers_.start(intake_, store_, work_);
+    if (hdfs_)
+        surroundings.metrics().add([this](Exposition& out) { write_hdfs_figures(out, hdfs_->figures()); });
+    auto const listener =
+        surroundings.start(*this, options_.store.folder, "listening on " + receivers_.local_address());
+    if (!options_.control_socket.empty())
+        control_.emplace(options_.control_socket, [this](ControlCall const& call) {
+            return carry_out(call, intake_, control_lane_, receivers_.socket());
+        });
     announce();
     while (wait(signals)) {
-        receive();
         auto const now = Clock::now();
-        commit_and_acknowledge(now);
+        commit(now);
         store_.roll_if_due(now);
+        surroundings.alive(now);
         if (now - last_second_ >= 1s)
             every_second(now);
         if (idle_too_long(now))
             break;
     }
+    surroundings.stopping();
     return finish();
 }
 
-/// Until there is something to read or to do. False: a signal asks to stop.
-bool Collector::wait(StopSignals const& signals) const
+/// Until there is something to do. False: a signal asks to stop.
+bool Collector::wait(Signals const& signals)
 {
-    pollfd descriptors[3] = {{socket_.fd(), POLLIN, 0}, {signals.fd(), POLLIN, 0}, {store_.commit_event(), POLLIN, 0}};
-    bool const acks_wait = intake_.acks_due() || store_.pending_bytes() > 0;
-    int const timeout_ms = acks_wait ? static_cast<int>(commit_interval.count()) : 100;
-    if (::poll(descriptors, 3, timeout_ms) < 0)
+    // While a commit runs, or a batch waits for its time, news of more are no reason to wake up.
+    std::size_t const pending = store_.pending_bytes();
+    bool const committing = store_.is_committing();
+    bool const listen = !committing && (pending == 0 || pending >= commit_bytes);
+    pollfd descriptors[3] = {
+        {signals.fd(), POLLIN, 0}, {store_.commit_event(), POLLIN, 0}, {listen ? work_.fd() : -1, POLLIN, 0}};
+    auto timeout = std::chrono::milliseconds{100};
+    if (pending > 0 && !committing)
+        timeout = std::clamp(std::chrono::ceil<std::chrono::milliseconds>(next_commit_ - Clock::now()), 1ms,
+                             options_.commit_interval);
+    if (::poll(descriptors, 3, static_cast<int>(timeout.count())) < 0)
         return errno == EINTR;
-    return (descriptors[1].revents & POLLIN) == 0;
+    work_.clear();
+    if ((descriptors[0].revents & POLLIN) == 0)
+        return true;
+    if (signals.take() != SIGHUP)
+        return false;
+    read_keys_again();
+    return true;
 }
 
-void Collector::receive()
+void Collector::read_keys_again()
 {
-    for (int round = 0; round < batches_per_round; ++round) {
-        std::size_t const count = socket_.receive();
-        if (count == 0)
-            break;
-        std::uint64_t const now_utc_ns = utc_now_ns();
-        for (std::size_t i = 0; i < count; ++i)
-            take(socket_.datagram(i), now_utc_ns);
-        if (store_.pending_bytes() >= commit_bytes)
-            break;
+    try {
+        intake_.replace_keys(KeyRing::read(options_.key_file));
+        spdlog::info("the keys in {} are read again", options_.key_file);
+    } catch (KeyFileError const& error) {
+        spdlog::error("{}. The keys stay as they were", error.what());
     }
-    counters_.add(Counter::kernel_dropped, socket_.take_kernel_dropped());
 }
 
-void Collector::take(Socket::Datagram const& datagram, std::uint64_t now_utc_ns)
-{
-    counters_.add(Counter::datagrams_received);
-    counters_.add(Counter::bytes_received, datagram.bytes.size());
-    if (datagram.truncated) {
-        counters_.add(Counter::datagram_truncated);
-        return;
-    }
-    auto const now = Clock::now();
-    if (intake_.take(datagram.bytes, datagram.from, now_utc_ns) == Intake::Verdict::accepted) {
-        traffic_ = true;
-        last_traffic_ = now;
-        return;
-    }
-    std::string const hint = refused_.note(datagram.from, intake_.reject(), now);
-    if (!hint.empty())
-        spdlog::warn("{}", hint);
-}
-
-void Collector::commit_and_acknowledge(Clock::time_point now)
+void Collector::commit(Clock::time_point now)
 {
     if (auto const state = store_.take_commit_state(); state == Store::CommitState::done)
         commit_done();
     else if (state == Store::CommitState::failed)
         commit_failed(now);
-    if (now < next_round_ && store_.pending_bytes() < commit_bytes)
+    else if (state == Store::CommitState::running)
         return;
-    if (now >= next_round_) {
-        intake_.acknowledge(socket_);
-        next_round_ = now + commit_interval;
-    }
-    if (now >= next_attempt_ && store_.start_commit())
+    if (now < next_attempt_ || (now < next_commit_ && store_.pending_bytes() < commit_bytes && !store_.failing()))
+        return;
+    // First what the sensors may count on, then the batch that makes it true.
+    if (!store_.batch_failed()) {
+        if (store_.pending_bytes() == 0)
+            return;
         intake_.commit_started();
+    }
+    store_.start_commit();
+    next_commit_ = now + options_.commit_interval;
 }
 
 void Collector::commit_done()
 {
     counters_.add(Counter::commits);
-    intake_.commit_finished();
-    intake_.acknowledge(socket_);
+    intake_.commit_finished(lane_);
+    intake_.acknowledge(lane_, receivers_.socket());
     if (std::exchange(store_failing_, false)) {
         spdlog::warn("the store can be written again");
         intake_.retry(utc_now_ns());
@@ -215,11 +248,28 @@ void Collector::every_second(Clock::time_point now)
     last_second_ = now;
     bool const terminal = ::isatty(STDERR_FILENO) != 0;
     if (options_.progress || terminal) {
-        fmt::print(stderr, "{}{}{}", terminal ? "\r\033[K" : "", progress_.make(counters_, store_.backlog(), seconds),
+        fmt::print(stderr, "{}{}{}", terminal ? "\r\033[K" : "", progress_.make(counters(), store_.backlog(), seconds),
                    terminal ? "" : "\n");
         std::fflush(stderr);
     }
     write_metrics();
+}
+
+CounterValues Collector::counters() const
+{
+    CounterValues sum = receivers_.counters();
+    for (std::size_t i = 0; i < counter_count; ++i)
+        sum[i] += counters_.at(i) + control_counters_.at(i);
+    return sum;
+}
+
+CollectorSnapshot Collector::snapshot() const
+{
+    CollectorSnapshot all{
+        .counters = counters(), .store = store_.figures(), .queues = store_.queues(), .sensors = intake_.sensors()};
+    all.queues.waiting_slot_bytes = intake_.waiting_bytes();
+    all.queues.sensors = all.sensors.size();
+    return all;
 }
 
 void Collector::write_metrics()
@@ -227,7 +277,8 @@ void Collector::write_metrics()
     if (options_.metrics_file.empty())
         return;
     try {
-        replace_file(options_.metrics_file, metrics_json(counters_, store_.totals(), store_.backlog()), false);
+        replace_file(options_.metrics_file, metrics_json(counters(), store_.totals(), store_.backlog(), hdfs_.get()),
+                     false);
     } catch (StoreError const& error) {
         spdlog::warn("metrics: {}", error.what());
     }
@@ -235,26 +286,44 @@ void Collector::write_metrics()
 
 bool Collector::idle_too_long(Clock::time_point now) const
 {
-    return options_.exit_after_idle_s && traffic_ &&
-           std::chrono::duration<double>(now - last_traffic_).count() >= *options_.exit_after_idle_s;
+    auto const last = receivers_.last_traffic();
+    return options_.exit_after_idle_s && last &&
+           std::chrono::duration<double>(now - *last).count() >= *options_.exit_after_idle_s;
+}
+
+void Collector::finish_upload()
+{
+    if (!hdfs_)
+        return;
+    std::size_t const left = hdfs_->finish(options_.hdfs.drain_time, options_.hdfs.drain_time);
+    HdfsFigures const figures = hdfs_->figures();
+    spdlog::info("HDFS: {} files, {} bytes uploaded", figures.files_uploaded, figures.bytes_uploaded);
+    if (left != 0)
+        spdlog::warn("HDFS: {} files are not there yet{}{}; the next start goes on with them", left,
+                     figures.last_error.empty() ? "" : ": ", figures.last_error);
 }
 
 int Collector::finish()
 {
-    receive();
+    control_.reset();
+    receivers_.stop();
     // The batch on its way, then the rest; both are acknowledged before the sensors lose sight of this collector.
-    bool complete = store_.commit();
+    bool complete = store_.commit_running();
     if (complete) {
-        intake_.commit_finished();
+        intake_.commit_finished(lane_);
         intake_.commit_started();
-        intake_.commit_finished();
-        intake_.acknowledge(socket_);
+        complete = store_.commit();
+    }
+    if (complete) {
+        intake_.commit_finished(lane_);
+        intake_.acknowledge(lane_, receivers_.socket());
     }
     complete = store_.close() && complete;
+    finish_upload();
     write_metrics();
     if (::isatty(STDERR_FILENO) != 0)
         fmt::print(stderr, "\n");
-    fmt::print("{}", totals_text(counters_, store_.totals()));
+    fmt::print("{}", totals_text(counters(), store_.totals()));
     std::fflush(stdout);
     if (!complete)
         spdlog::error("stopped, but not everything is in Parquet yet: {}. What was acknowledged is in the journal; the "
@@ -277,13 +346,12 @@ void raise_open_files_limit()
 int run_collect(CollectOptions const& options)
 {
     // stdout carries the results, stderr the log.
-    spdlog::set_default_logger(spdlog::stderr_color_mt("collect"));
-    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v", spdlog::pattern_time_type::utc);
+    Surroundings surroundings{options.surroundings};
     raise_open_files_limit();
     try {
-        StopSignals const signals;
+        Signals const signals;
         Collector collector{options};
-        return collector.run(signals);
+        return collector.run(signals, surroundings);
     } catch (std::exception const& error) {
         spdlog::error("{}", error.what());
         return 1;

@@ -4,7 +4,11 @@
 
 namespace undercroft::collector {
 
-/// Adds `collect` to the program. The command runs inside root.parse() and leaves its result in exit_code.
+/// Adds `collect` and `fsck` to the program. A command runs inside root.parse() and leaves its result in exit_code.
 void register_collect_commands(CLI::App& root, int& exit_code);
+/// `control`.
+void register_control_command(CLI::App& root, int& exit_code);
+/// `fsck` alone.
+void register_fsck_command(CLI::App& root, int& exit_code);
 
 } // namespace undercroft::collector

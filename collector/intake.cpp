@@ -2,7 +2,6 @@
 #include "collector/intake.hpp"
 
 #include <algorithm>
-#include <array>
 #include <stdexcept>
 
 #include <spdlog/spdlog.h>
@@ -23,241 +22,285 @@ std::uint64_t random_instance()
 
 } // namespace
 
-Intake::Intake(KeyRing keys, std::set<Id> machines, Store& store, Counters& counters, IntakeLimits limits)
-    : keys_{std::move(keys)}, machines_{std::move(machines)}, store_{store}, counters_{counters}, limits_{limits},
-      budget_{limits.waiting_bytes, 0}, instance_{random_instance()}
+Intake::Boot::Boot(BootKey const& boot, wire::Key const& shared, std::uint64_t instance)
+    : key{boot}, open{wire::derive_key(shared, wire::Direction::from_sensor, boot.machine, boot.boot, 0),
+                      DatagramCipher::Use::open},
+      seal{wire::derive_key(shared, wire::Direction::from_collector, boot.machine, boot.boot, instance),
+           DatagramCipher::Use::seal}
 {
 }
 
-Intake::Verdict Intake::refuse(Counter why)
+Intake::Intake(KeyRing keys, std::set<Id> machines, Store& store, IntakeLimits limits)
+    : keys_{std::make_shared<KeyRing const>(std::move(keys))}, machines_{std::move(machines)}, store_{store},
+      limits_{limits}, budget_{limits.waiting_bytes}, instance_{random_instance()}
 {
-    counters_.add(why);
-    reject_ = why;
+}
+
+Intake::~Intake() = default;
+
+Intake::Verdict Intake::refuse(Lane& lane, Counter why)
+{
+    lane.counters_.add(why);
+    lane.reject_ = why;
     return Verdict::rejected;
 }
 
-Intake::Verdict Intake::take(std::span<std::uint8_t> datagram, Peer const& from, std::uint64_t now_utc_ns)
+Intake::Verdict Intake::take(Lane& lane, std::span<std::uint8_t> datagram, Peer const& from, std::uint64_t now_utc_ns)
 {
     auto const header = check_header(datagram);
     if (!header)
-        return refuse(header.error());
+        return refuse(lane, header.error());
     BootKey const key = boot_key_of(*header);
-    if (!machines_.empty() && !machines_.contains(key.machine))
-        return refuse(Counter::machine_not_wanted);
-    auto const receive_key = key_for(key);
-    if (!receive_key)
-        return refuse(Counter::machine_without_key);
-    if (!wire::open(*receive_key, datagram))
-        return refuse(Counter::bad_tag);
-    return take_opened(datagram, from, now_utc_ns);
+    Boot* boot = find(lane, key);
+    if (boot != nullptr) {
+        std::lock_guard const guard{boot->mutex};
+        if (boot->without_key)
+            return refuse(lane, Counter::machine_without_key);
+        if (!boot->open.open(datagram))
+            return refuse(lane, Counter::bad_tag);
+        return take_opened(lane, *boot, datagram, from, now_utc_ns);
+    }
+    boot = admit(lane, key, datagram);
+    if (boot == nullptr)
+        return Verdict::rejected;
+    std::lock_guard const guard{boot->mutex};
+    return take_opened(lane, *boot, datagram, from, now_utc_ns);
 }
 
-/// Known starts have their key at hand; for others it is derived each time and kept only once a datagram verifies.
-std::optional<wire::Key> Intake::key_for(BootKey const& key) const
+Intake::Boot* Intake::find(Lane& lane, BootKey const& key)
 {
+    Boot*& recent = lane.recent_[BootKeyHash{}(key) % lane.recent_.size()];
+    if (recent != nullptr && recent->key == key)
+        return recent;
+    std::shared_lock const guard{boots_mutex_};
     auto const found = boots_.find(key);
-    if (found != boots_.end())
-        return found->second.receive_key;
-    wire::Key const* const shared = keys_.find(key.machine);
-    if (shared == nullptr)
-        return std::nullopt;
-    return wire::derive_key(*shared, wire::Direction::from_sensor, key.machine, key.boot, 0);
-}
-
-Intake::Boots::value_type* Intake::find_or_make(BootKey const& key)
-{
-    auto const found = boots_.find(key);
-    if (found != boots_.end())
-        return &*found;
-    wire::Key const* const shared = keys_.find(key.machine);
-    if (boots_.size() >= limits_.boots || shared == nullptr)
+    if (found == boots_.end())
         return nullptr;
-    auto& entry = *boots_.try_emplace(key).first;
-    Boot& boot = entry.second;
-    boot.receive_key = wire::derive_key(*shared, wire::Direction::from_sensor, key.machine, key.boot, 0);
-    boot.send_key = wire::derive_key(*shared, wire::Direction::from_collector, key.machine, key.boot, instance_);
-    StoredCounters const stored = read_stored_counters(store_.folder(), key);
-    boot.hello_counter = stored.hello;
-    boot.status_counter = stored.status;
-    return &entry;
+    recent = found->second.get();
+    return recent;
 }
 
-Intake::Verdict Intake::take_opened(std::span<std::uint8_t const> datagram, Peer const& from, std::uint64_t now_utc_ns)
+/// A start not heard before: only a datagram that verifies makes it known, and opens it. Null: refused.
+Intake::Boot* Intake::admit(Lane& lane, BootKey const& key, std::span<std::uint8_t> datagram)
+{
+    auto const keys_now = keys();
+    wire::Key const* const shared = keys_now->find(key.machine);
+    if (!machines_.empty() && !machines_.contains(key.machine))
+        refuse(lane, Counter::machine_not_wanted);
+    else if (shared == nullptr)
+        refuse(lane, Counter::machine_without_key);
+    else {
+        lane.probe_.use_key(wire::derive_key(*shared, wire::Direction::from_sensor, key.machine, key.boot, 0));
+        if (!lane.probe_.open(datagram)) {
+            refuse(lane, Counter::bad_tag);
+            return nullptr;
+        }
+        auto boot = std::make_unique<Boot>(key, *shared, instance_);
+        StoredCounters const stored = read_stored_counters(store_.folder(), key);
+        boot->hello_counter = stored.hello;
+        boot->status_counter = stored.status;
+        std::unique_lock const guard{boots_mutex_};
+        if (keys_now != keys()) { // replaced meanwhile: the sensor's next datagram meets the new ones
+            refuse(lane, Counter::bad_tag);
+            return nullptr;
+        }
+        if (boots_.size() < limits_.boots)
+            return boots_.try_emplace(key, std::move(boot)).first->second.get();
+        refuse(lane, Counter::boots_refused);
+    }
+    return nullptr;
+}
+
+Intake::Verdict Intake::take_opened(Lane& lane, Boot& boot, std::span<std::uint8_t const> datagram, Peer const& from,
+                                    std::uint64_t now_utc_ns)
 {
     auto const message = decode(datagram);
     if (!message)
-        return refuse(message.error());
+        return refuse(lane, message.error());
     wire::DatagramHeader header;
     std::memcpy(&header, datagram.data(), sizeof(header));
-    BootKey const key = boot_key_of(header);
-    auto* const entry = find_or_make(key);
-    if (entry == nullptr)
-        return refuse(Counter::boots_refused);
-    Boot& boot = entry->second;
     // Only the newest datagram decides where acknowledgements go: a replay from elsewhere must not divert them.
     if (header.counter.get() >= boot.highest_counter) {
         boot.highest_counter = header.counter.get();
         boot.peer = from;
+        boot.last_heard_utc_ns = now_utc_ns;
     }
     if (auto const* const data = std::get_if<DataFragment>(&*message))
-        return take_data(*entry, *data, now_utc_ns);
+        return take_data(lane, boot, *data, now_utc_ns);
     if (auto const* const hello = std::get_if<HelloMessage>(&*message))
-        return take_hello(*entry, *hello);
-    return take_status(*entry, std::get<StatusMessage>(*message));
+        return take_hello(lane, boot, *hello);
+    if (auto const* const answer = std::get_if<AnswerMessage>(&*message))
+        return take_answer(lane, boot, *answer);
+    return take_status(lane, boot, std::get<StatusMessage>(*message));
 }
 
-StreamAssembly& Intake::storage_of(Boots::value_type& entry)
+Intake::StreamState& Intake::state_of(Lane& lane, Boot& boot, wire::Stream stream)
 {
-    auto& [key, boot] = entry;
-    if (!boot.storage)
-        boot.storage = std::make_unique<StreamAssembly>(key, wire::Stream::storage, store_.resume(key), limits_.stream,
-                                                        budget_, counters_);
-    return *boot.storage;
+    auto const index = static_cast<std::size_t>(std::ranges::find(streams, stream) - streams.begin());
+    StreamState& state = boot.stream.at(index);
+    if (!state.assembly)
+        state.assembly = std::make_unique<StreamAssembly>(boot.key, stream, store_.resume(boot.key, stream),
+                                                          limits_.stream, budget_, lane.counters_);
+    return state;
 }
 
-Intake::Verdict Intake::take_data(Boots::value_type& entry, DataFragment const& data, std::uint64_t now_utc_ns)
+Intake::Verdict Intake::take_data(Lane& lane, Boot& boot, DataFragment const& data, std::uint64_t now_utc_ns)
 {
-    if (!store_.error().empty())
-        return refuse(Counter::data_disk_full);
-    counters_.add(Counter::fragments_received);
-    storage_of(entry).accept(data);
-    deliver(entry, now_utc_ns);
+    if (store_.failing())
+        return refuse(lane, Counter::data_disk_full);
+    lane.counters_.add(Counter::fragments_received);
+    StreamState& state = state_of(lane, boot, data.stream);
+    state.assembly->accept(data);
+    deliver(boot, state, now_utc_ns);
+    queue_ack(lane, boot);
     return Verdict::accepted;
 }
 
-Intake::Verdict Intake::take_hello(Boots::value_type& entry, HelloMessage const& hello)
+Intake::Verdict Intake::take_hello(Lane& lane, Boot& boot, HelloMessage const& hello)
 {
-    auto& [key, boot] = entry;
     if (hello.counter < boot.hello_counter)
-        return refuse(Counter::hello_stale);
+        return refuse(lane, Counter::hello_stale);
     if (hello.counter > boot.hello_counter) {
         try {
-            write_hello(store_.folder(), key, hello);
+            store_.announce(write_hello(store_.folder(), boot.key, hello), ClosedKind::meta);
         } catch (StoreError const& error) {
-            note_store_error(error);
+            note_store_error(lane, error);
             return Verdict::accepted; // without an acknowledgement the sensor says it again
         }
         boot.hello_counter = hello.counter;
     }
-    counters_.add(Counter::hellos_received);
+    lane.counters_.add(Counter::hellos_received);
     boot.control_ack_due = true;
-    queue_ack(entry);
+    queue_ack(lane, boot);
     return Verdict::accepted;
 }
 
-Intake::Verdict Intake::take_status(Boots::value_type& entry, StatusMessage const& status)
+Intake::Verdict Intake::take_status(Lane& lane, Boot& boot, StatusMessage const& status)
 {
-    auto& [key, boot] = entry;
     if (status.counter <= boot.status_counter)
-        return refuse(Counter::status_stale);
+        return refuse(lane, Counter::status_stale);
     boot.status_counter = status.counter;
-    counters_.add(Counter::statuses_received);
+    lane.counters_.add(Counter::statuses_received);
     // A sensor whose fragments all reached a collector that died since has nothing to send again and waits.
     // Hearing this instance's number makes it forget what that one had told it.
-    storage_of(entry);
-    boot.storage_ack_due = true;
-    queue_ack(entry);
+    state_of(lane, boot, wire::Stream::storage).ack_due = true;
+    queue_ack(lane, boot);
     try {
-        write_status(store_.folder(), key, status);
+        store_.announce(write_status(store_.folder(), boot.key, status), ClosedKind::meta);
     } catch (StoreError const& error) {
-        note_store_error(error);
+        note_store_error(lane, error);
     }
     return Verdict::accepted;
 }
 
-void Intake::note_store_error(StoreError const& error)
+void Intake::note_store_error(Lane& lane, StoreError const& error)
 {
-    counters_.add(Counter::store_errors);
+    lane.counters_.add(Counter::store_errors);
     spdlog::error("{}", error.what());
 }
 
-void Intake::queue_ack(Boots::value_type& entry)
+void Intake::queue_ack(Lane& lane, Boot& boot)
 {
-    if (!std::exchange(entry.second.queued, true))
-        due_.push_back(&entry);
+    if (!std::exchange(boot.queued, true))
+        lane.due_.push_back(&boot);
 }
 
-void Intake::deliver(Boots::value_type& entry, std::uint64_t now_utc_ns)
+void Intake::deliver(Boot& boot, StreamState& state, std::uint64_t now_utc_ns)
 {
-    Boot& boot = entry.second;
-    boot.storage->deliver(store_, now_utc_ns);
-    boot.storage_ack_due = true;
-    queue_ack(entry);
-    if (!std::exchange(boot.changed, true))
-        changed_.push_back(&entry);
+    state.assembly->deliver(store_, now_utc_ns);
+    state.ack_due = true;
+    if (std::exchange(boot.changed, true))
+        return;
+    std::lock_guard const guard{changed_mutex_};
+    changed_.push_back(&boot);
 }
 
 void Intake::commit_started()
 {
-    for (auto* const entry : changed_) {
-        entry->second.changed = false;
-        entry->second.storage->commit_started();
+    std::vector<Boot*> changed;
+    {
+        std::lock_guard const guard{changed_mutex_};
+        changed.swap(changed_);
     }
-    committing_.swap(changed_);
-    changed_.clear();
+    for (Boot* const boot : changed) {
+        std::lock_guard const guard{boot->mutex};
+        boot->changed = false;
+        for (StreamState const& state : boot->stream)
+            if (state.assembly)
+                state.assembly->commit_started();
+    }
+    committing_ = std::move(changed);
 }
 
-void Intake::commit_finished()
+void Intake::commit_finished(Lane& lane)
 {
-    for (auto* const entry : committing_) {
-        entry->second.storage->commit_finished();
-        entry->second.storage_ack_due = true;
-        queue_ack(*entry);
+    for (Boot* const boot : committing_) {
+        std::lock_guard const guard{boot->mutex};
+        for (StreamState& state : boot->stream) {
+            if (!state.assembly)
+                continue;
+            state.assembly->commit_finished();
+            state.ack_due = true;
+        }
+        // Also when it waits in a receiving lane: that one would come later, and then finds nothing due.
+        lane.due_.push_back(boot);
     }
     committing_.clear();
 }
 
 void Intake::retry(std::uint64_t now_utc_ns)
 {
-    for (auto& entry : boots_)
-        if (entry.second.storage)
-            deliver(entry, now_utc_ns);
+    std::shared_lock const guard{boots_mutex_};
+    for (auto const& [key, boot] : boots_) {
+        std::lock_guard const boot_guard{boot->mutex};
+        for (StreamState& state : boot->stream)
+            if (state.assembly)
+                deliver(*boot, state, now_utc_ns);
+    }
 }
 
-void Intake::acknowledge(Socket const& socket)
+std::shared_ptr<KeyRing const> Intake::keys() const
 {
-    for (auto* const entry : due_) {
-        auto& [key, boot] = *entry;
-        boot.queued = false;
-        if (std::exchange(boot.control_ack_due, false))
-            send_ack(socket, key, boot, wire::Stream::control);
-        if (std::exchange(boot.storage_ack_due, false))
-            send_ack(socket, key, boot, wire::Stream::storage);
-    }
-    due_.clear();
+    std::lock_guard const guard{keys_mutex_};
+    return keys_;
 }
 
-void Intake::send_ack(Socket const& socket, BootKey const& key, Boot& boot, wire::Stream stream)
+void Intake::replace_keys(KeyRing keys)
 {
-    std::vector<wire::AckEntry> entries;
-    wire::AckBody body{};
-    body.highest_counter = boot.highest_counter;
-    if (stream == wire::Stream::storage) {
-        body.next_slot = boot.storage->durable_slot();
-        entries = boot.storage->ack_entries();
+    auto const fresh = std::make_shared<KeyRing const>(std::move(keys));
+    {
+        std::lock_guard const guard{keys_mutex_};
+        keys_ = fresh;
     }
-    std::size_t const entries_bytes = entries.size() * sizeof(wire::AckEntry);
-    wire::DatagramHeader header{};
-    header.magic = wire::datagram_magic;
-    header.version = wire::datagram_version;
-    header.type = static_cast<std::uint8_t>(wire::Type::ack);
-    header.stream = static_cast<std::uint16_t>(stream);
-    std::ranges::copy(key.machine, header.machine_id);
-    std::ranges::copy(key.boot, header.boot_id);
-    header.instance = instance_;
-    header.counter = ++boot.ack_counter;
-    header.count = static_cast<std::uint32_t>(entries.size());
-    header.sealed_bytes = static_cast<std::uint32_t>(sizeof(body) + entries_bytes);
+    std::shared_lock const guard{boots_mutex_};
+    for (auto const& [key, boot] : boots_) {
+        std::lock_guard const boot_guard{boot->mutex};
+        wire::Key const* const shared = fresh->find(key.machine);
+        boot->without_key = shared == nullptr;
+        if (shared == nullptr)
+            continue;
+        boot->open.use_key(wire::derive_key(*shared, wire::Direction::from_sensor, key.machine, key.boot, 0));
+        boot->seal.use_key(
+            wire::derive_key(*shared, wire::Direction::from_collector, key.machine, key.boot, instance_));
+    }
+}
 
-    std::array<std::uint8_t, wire::datagram_overhead + sizeof(body) + wire::max_ack_entries * sizeof(wire::AckEntry)>
-        buffer{};
-    std::memcpy(buffer.data(), &header, sizeof(header));
-    std::memcpy(buffer.data() + sizeof(header), &body, sizeof(body));
-    if (!entries.empty())
-        std::memcpy(buffer.data() + sizeof(header) + sizeof(body), entries.data(), entries_bytes);
-    std::span const datagram{buffer.data(), wire::datagram_overhead + sizeof(body) + entries_bytes};
-    wire::seal(boot.send_key, datagram);
-    counters_.add(socket.send(boot.peer, datagram) ? Counter::acks_sent : Counter::ack_send_failed);
+std::vector<SensorFigures> Intake::sensors() const
+{
+    std::vector<SensorFigures> figures;
+    std::shared_lock const guard{boots_mutex_};
+    figures.reserve(boots_.size());
+    for (auto const& [key, boot] : boots_) {
+        std::lock_guard const boot_guard{boot->mutex};
+        SensorFigures one{.key = key, .last_heard_utc_ns = boot->last_heard_utc_ns};
+        if (StreamAssembly const* const storage = boot->stream[0].assembly.get()) {
+            one.next_sequence = storage->position().next_sequence;
+            one.next_slot = storage->next_slot();
+            one.durable_slot = storage->durable_slot();
+        }
+        figures.push_back(one);
+    }
+    return figures;
 }
 
 } // namespace undercroft::collector

@@ -1,8 +1,12 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "collector/report.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+
+#include "collector/hdfs/uploader.hpp"
 
 namespace undercroft::collector {
 namespace {
@@ -10,7 +14,12 @@ namespace {
 constexpr std::uint64_t refusals_before_hint = 5;
 constexpr std::chrono::seconds hint_interval{60};
 
-std::uint64_t rejects(Counters const& counters)
+std::uint64_t value_of(CounterValues const& counters, Counter id)
+{
+    return counters[static_cast<std::size_t>(id)];
+}
+
+std::uint64_t rejects(CounterValues const& counters)
 {
     std::uint64_t sum = 0;
     for (std::size_t i = 0; i < counter_count; ++i)
@@ -44,16 +53,17 @@ char const* hint_for(Counter why)
 
 } // namespace
 
-std::string ProgressLine::make(Counters const& counters, std::size_t backlog, double seconds)
+std::string ProgressLine::make(CounterValues const& counters, std::size_t backlog, double seconds)
 {
-    std::uint64_t const records = counters.get(Counter::records_stored);
-    std::uint64_t const bytes = counters.get(Counter::bytes_received);
-    std::string line = fmt::format(
-        "{:.0f} records/s  {:.2f} MB/s  {} records  {} gaps ({} missing)  {} rejected",
-        static_cast<double>(records - records_) / seconds, static_cast<double>(bytes - bytes_) / seconds / 1e6, records,
-        counters.get(Counter::gaps),
-        counters.get(Counter::records_missing_at_sensor) + counters.get(Counter::records_missing_in_transit),
-        rejects(counters));
+    std::uint64_t const records = value_of(counters, Counter::records_stored);
+    std::uint64_t const bytes = value_of(counters, Counter::bytes_received);
+    std::string line =
+        fmt::format("{:.0f} records/s  {:.2f} MB/s  {} records  {} gaps ({} missing)  {} rejected",
+                    static_cast<double>(records - records_) / seconds,
+                    static_cast<double>(bytes - bytes_) / seconds / 1e6, records, value_of(counters, Counter::gaps),
+                    value_of(counters, Counter::records_missing_at_sensor) +
+                        value_of(counters, Counter::records_missing_in_transit),
+                    rejects(counters));
     if (backlog > 0)
         line += fmt::format("  {} segments waiting", backlog);
     records_ = records;
@@ -61,18 +71,18 @@ std::string ProgressLine::make(Counters const& counters, std::size_t backlog, do
     return line;
 }
 
-std::string totals_text(Counters const& counters, StoreTotals const& totals)
+std::string totals_text(CounterValues const& counters, StoreTotals const& totals)
 {
     std::string text = fmt::format(
         "received {} datagrams, {} bytes\n"
         "stored {} records in {} slots; {} rows written to {} Parquet files, {} content blocks ({} known already)\n"
         "gaps {}: {} records missing at the sensor, {} in transit\n"
         "duplicates {} fragments\n",
-        counters.get(Counter::datagrams_received), counters.get(Counter::bytes_received),
-        counters.get(Counter::records_stored), counters.get(Counter::slots_stored), totals.rows.load(),
+        value_of(counters, Counter::datagrams_received), value_of(counters, Counter::bytes_received),
+        value_of(counters, Counter::records_stored), value_of(counters, Counter::slots_stored), totals.rows.load(),
         totals.record_files.load(), totals.content_blocks_stored.load(), totals.content_blocks_known.load(),
-        counters.get(Counter::gaps), counters.get(Counter::records_missing_at_sensor),
-        counters.get(Counter::records_missing_in_transit), counters.get(Counter::fragments_duplicate));
+        value_of(counters, Counter::gaps), value_of(counters, Counter::records_missing_at_sensor),
+        value_of(counters, Counter::records_missing_in_transit), value_of(counters, Counter::fragments_duplicate));
     text += fmt::format("rejected {}\n", rejects(counters));
     for (std::size_t i = 0; i < counter_count; ++i)
         if (counter_infos[i].reject && counters.at(i) != 0)
@@ -80,7 +90,8 @@ std::string totals_text(Counters const& counters, StoreTotals const& totals)
     return text;
 }
 
-std::string metrics_json(Counters const& counters, StoreTotals const& totals, std::size_t backlog)
+std::string metrics_json(CounterValues const& counters, StoreTotals const& totals, std::size_t backlog,
+                         HdfsUploader const* hdfs)
 {
     nlohmann::ordered_json document;
     for (std::size_t i = 0; i < counter_count; ++i)
@@ -92,6 +103,18 @@ std::string metrics_json(Counters const& counters, StoreTotals const& totals, st
     document["conversion_errors"] = totals.errors.load();
     document["damaged_segments"] = totals.damaged_segments.load();
     document["segments_waiting"] = backlog;
+    if (hdfs != nullptr) {
+        HdfsFigures const figures = hdfs->figures();
+        document["hdfs_files_uploaded"] = figures.files_uploaded;
+        document["hdfs_bytes_uploaded"] = figures.bytes_uploaded;
+        document["hdfs_files_found"] = figures.files_found;
+        document["hdfs_files_replaced"] = figures.files_replaced;
+        document["hdfs_files_vanished"] = figures.files_vanished;
+        document["hdfs_retries"] = figures.retries;
+        document["hdfs_files_waiting"] = figures.files_waiting;
+        document["hdfs_lag_ns"] = figures.lag_ns;
+        document["hdfs_failing_for_ns"] = figures.failing_for_ns;
+    }
     return document.dump(2) + "\n";
 }
 

@@ -11,10 +11,12 @@
 
 namespace undercroft::collector {
 
+class HdfsUploader;
+
 /// One line: rates since the last call, totals of gaps and rejects, segments waiting.
 class ProgressLine {
 public:
-    [[nodiscard]] std::string make(Counters const& counters, std::size_t backlog, double seconds);
+    [[nodiscard]] std::string make(CounterValues const& counters, std::size_t backlog, double seconds);
 
 private:
     std::uint64_t records_ = 0;
@@ -22,9 +24,10 @@ private:
 };
 
 /// Several lines for people; each reject that happened by name.
-[[nodiscard]] std::string totals_text(Counters const& counters, StoreTotals const& totals);
-/// Every counter by name, as JSON.
-[[nodiscard]] std::string metrics_json(Counters const& counters, StoreTotals const& totals, std::size_t backlog);
+[[nodiscard]] std::string totals_text(CounterValues const& counters, StoreTotals const& totals);
+/// Every counter by name, as JSON. `hdfs` may be null.
+[[nodiscard]] std::string metrics_json(CounterValues const& counters, StoreTotals const& totals, std::size_t backlog,
+                                       HdfsUploader const* hdfs);
 
 /// Notices senders whose datagrams are refused again and again, in bounded memory.
 class RefusedSenders {

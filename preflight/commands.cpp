@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "preflight/collector/command.hpp"
 #include "preflight/print.hpp"
 
 namespace undercroft::preflight {
@@ -35,11 +36,16 @@ void register_preflight_commands(CLI::App& root, int& exit_code)
         ->capture_default_str()
         ->check(CLI::Range(std::uint64_t{64}, std::uint64_t{4194304}));
     command->footer(
-        "Run it as root on the machine that is to carry the sensor, before installing it (modprobe msr makes "
+        "Without a further word it is about the machine that is to carry the sensor: run it there as root, before "
+        "installing it (modprobe msr makes "
         "the processor's details readable). It changes nothing.\n"
         "Exit code 0: the sensor can start; 1: a problem prevents it from starting, or from seeing or sending "
         "anything; 2: no problem was found, but not everything could be read.");
-    command->callback([arguments, &exit_code] { exit_code = run(*arguments); });
+    command->callback([command, arguments, &exit_code] {
+        if (command->get_subcommands().empty())
+            exit_code = run(*arguments);
+    });
+    register_collector_preflight(*command, *root.get_subcommand("collect"), exit_code);
 }
 
 } // namespace undercroft::preflight

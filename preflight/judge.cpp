@@ -39,11 +39,16 @@ std::vector<Finding> judge(Facts const& facts, Plan const& plan)
     return findings;
 }
 
-int exit_code(Facts const& facts, std::vector<Finding> const& findings)
+int exit_code(std::vector<Finding> const& findings, std::vector<Unread> const& unread)
 {
     bool const problem =
         std::ranges::any_of(findings, [](Finding const& finding) { return finding.level == Level::problem; });
-    return problem ? 1 : facts.unread.empty() ? 0 : 2;
+    return problem ? 1 : unread.empty() ? 0 : 2;
+}
+
+int exit_code(Facts const& facts, std::vector<Finding> const& findings)
+{
+    return exit_code(findings, facts.unread);
 }
 
 } // namespace undercroft::preflight

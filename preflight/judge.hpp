@@ -23,11 +23,13 @@ struct Finding {
 
 struct Plan {
     std::uint64_t buffer_kib = 65536; ///< as in undercroft.conf
+    std::uint64_t memory_buffer_kib = 8192;
 };
 
 [[nodiscard]] std::vector<Finding> judge(Facts const& facts, Plan const& plan);
 
 /// 1: there is a problem; 2: none is known, and not everything could be read; 0: the sensor can start.
 [[nodiscard]] int exit_code(Facts const& facts, std::vector<Finding> const& findings);
+[[nodiscard]] int exit_code(std::vector<Finding> const& findings, std::vector<Unread> const& unread);
 
 } // namespace undercroft::preflight

@@ -71,7 +71,8 @@ void judge_addresses(Processor const& cpu, std::vector<Finding>& findings)
     if (cpu.memory_keys)
         findings.push_back(
             {Level::note, "memory encryption by address bits (SME, TME-MK) is switched on by the firmware",
-             "each memory cell has further addresses, which the sensor does not close to the system",
+             "the sensor closes the further addresses that each memory cell has by them: the system has no keys to "
+             "choose",
              "switch it off in the setup; transparent encryption (TSME, TME without keys) does no harm"});
     if (cpu.offers_la57)
         findings.push_back(
@@ -109,7 +110,11 @@ void judge_room(Facts const& facts, Plan const& plan, std::vector<Finding>& find
     paging::TableCapabilities const guest =
         cpu.maker == Maker::intel ? vmx::table_capabilities(cpu.vmx.value_or(vmx::Capabilities{}), cpu.address_bits)
                                   : host;
-    std::uint64_t const mib = core::region_bytes(core::table_pages(guest, host), facts.cpus, plan.buffer_kib) >> 20;
+    boot::RamExtent const ram{facts.memory_kib << 10, facts.memory_kib << 10};
+    std::uint64_t const monitor =
+        core::monitor_bytes(core::monitored_pages(guest, host, ram), ram, plan.memory_buffer_kib);
+    std::uint64_t const mib =
+        core::region_bytes(core::table_pages(guest, host), facts.cpus, plan.buffer_kib, monitor) >> 20;
     if (facts.cpus > boot::max_cpus)
         findings.push_back({Level::problem, fmt::format("{} CPUs", facts.cpus),
                             fmt::format("the sensor handles {}", boot::max_cpus),

@@ -43,7 +43,8 @@ char const* conclusion(int code)
 
 } // namespace
 
-std::string as_text(Facts const& facts, std::vector<Finding> const& findings)
+std::string report_text(std::vector<Finding> const& findings, std::vector<Unread> const& unread,
+                        std::string const& conclusion)
 {
     std::string out;
     for (Level const level : {Level::problem, Level::note, Level::ok})
@@ -56,18 +57,18 @@ std::string as_text(Facts const& facts, std::vector<Finding> const& findings)
             if (!finding.remedy.empty())
                 add_lines(out, "", "-> " + finding.remedy);
         }
-    for (Unread const& unread : facts.unread) {
-        add_lines(out, "unread", unread.what);
-        add_lines(out, "", "-> " + unread.how);
+    for (Unread const& missing : unread) {
+        add_lines(out, "unread", missing.what);
+        add_lines(out, "", "-> " + missing.how);
     }
-    return out + conclusion(exit_code(facts, findings)) + "\n";
+    return out + conclusion + "\n";
 }
 
-std::string as_json(Facts const& facts, std::vector<Finding> const& findings)
+std::string report_json(std::vector<Finding> const& findings, std::vector<Unread> const& unread,
+                        std::string const& result)
 {
     nlohmann::ordered_json root;
-    int const code = exit_code(facts, findings);
-    root["result"] = code == 0 ? "can_start" : code == 1 ? "cannot_start" : "incomplete";
+    root["result"] = result;
     root["findings"] = nlohmann::ordered_json::array();
     for (Finding const& finding : findings)
         root["findings"].push_back({{"level", name_of(finding.level)},
@@ -75,9 +76,20 @@ std::string as_json(Facts const& facts, std::vector<Finding> const& findings)
                                     {"why", finding.why},
                                     {"remedy", finding.remedy}});
     root["unread"] = nlohmann::ordered_json::array();
-    for (Unread const& unread : facts.unread)
-        root["unread"].push_back({{"what", unread.what}, {"how", unread.how}});
+    for (Unread const& missing : unread)
+        root["unread"].push_back({{"what", missing.what}, {"how", missing.how}});
     return root.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+std::string as_text(Facts const& facts, std::vector<Finding> const& findings)
+{
+    return report_text(findings, facts.unread, conclusion(exit_code(facts, findings)));
+}
+
+std::string as_json(Facts const& facts, std::vector<Finding> const& findings)
+{
+    int const code = exit_code(facts, findings);
+    return report_json(findings, facts.unread, code == 0 ? "can_start" : code == 1 ? "cannot_start" : "incomplete");
 }
 
 } // namespace undercroft::preflight

@@ -60,6 +60,8 @@ class Machine:
     link: str = ""  # terminal for COM2, where a waiting guest hears from the host
     instruction_limit: int = 0
     instrument: Path | None = None
+    peer: Path | None = None  # library that lets sends wait for their answers, for the sake of equal runs
+    dumps: bool = False  # `instrument` dumps memory before the first VM entry and when the workload begins
     extra: list[str] = field(default_factory=list)
 
     @property
@@ -118,8 +120,12 @@ class Machine:
 
     def environment(self) -> dict[str, str]:
         values = {**os.environ, "SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
+        if libraries := [str(library) for library in (self.instrument, self.peer) if library]:
+            values["LD_PRELOAD"] = ":".join(libraries)
         if self.instrument:
-            values |= {"LD_PRELOAD": str(self.instrument), "UNDERCROFT_COUNTS": str(self.counts)}
+            values["UNDERCROFT_COUNTS"] = str(self.counts)
+        if self.dumps:
+            values |= {"UNDERCROFT_DUMPS": str(self.folder), "UNDERCROFT_MEMORY": str(self.memory_mib << 20)}
         return values
 
 

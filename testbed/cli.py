@@ -106,7 +106,8 @@ def _add_sensor(group: argparse._ArgumentGroup) -> None:
                        help="start `UNDERCROFT collect`, let the sensor send to it, stop it at the end")
     group.add_argument("--sensor-set", action="append", default=[], type=parse_setting, metavar="NAME=VALUE",
                        help="line for the configuration made for --collector")
-    group.add_argument("--ucctl", type=Path, help="static program to put at /bin/ucctl of the guest")
+    group.add_argument("--ucctl", type=Path, help="static program to put at /bin/ucctl of the guest; with --collector its workload has the key in CONTROL_KEY")
+    group.add_argument("--program", action="append", default=[], type=Path, metavar="FILE", help="one more static program for the guest's /bin")
 
 
 def _add_work(group: argparse._ArgumentGroup) -> None:
@@ -161,7 +162,7 @@ def _request(arguments: argparse.Namespace, sensor: Sensor | None) -> Request:
         nic_model=arguments.sensor_nic, nic_netdev=arguments.netdev,
         nic_rom=arguments.nic_rom, guest_nic=arguments.guest_nic, timeout=arguments.timeout,
         kernel_options=arguments.kernel_options, settings=dict(arguments.set), qemu_arguments=arguments.qemu,
-        guest_files={"bin/ucctl": arguments.ucctl} if arguments.ucctl else {},
+        guest_files={f"bin/{path.name}": path for path in [*arguments.program, *([arguments.ucctl] if arguments.ucctl else [])]},
         beneath_xen=arguments.xen, payload=Path(payload) if payload else None, payload_options=options, interactive=arguments.interactive)
 
 
@@ -173,6 +174,8 @@ def _run(arguments: argparse.Namespace) -> int:
             identity = Identity()
             collector = stack.enter_context(Collector(arguments.collector, arguments.out, identity))
             config = arguments.out / "undercroft.conf"
+            if arguments.ucctl:
+                arguments.set.append(("CONTROL_KEY", identity.control_key))
             config.write_text(sensor_config(identity, collector.port, {"nic": arguments.sensor_nic, **dict(arguments.sensor_set)}), encoding="utf-8")
         request = _request(arguments, _sensor(arguments, config))
         if collector:

@@ -15,6 +15,8 @@ SECTOR = 512
 FIRST_SECTOR = 2048
 PARTITION_GUID = uuid.UUID("756e6465-7263-726f-6674-000000000001")
 DISK_GUID = uuid.UUID("756e6465-7263-726f-6674-000000000000")
+# The same dates in the same image: firmware's work on them would differ from run to run.
+_ENVIRONMENT = {**os.environ, "SOURCE_DATE_EPOCH": "1767225600"}
 
 
 def partition(size_mib: int) -> nvram.Partition:
@@ -31,7 +33,8 @@ def create(image: Path, size_mib: int) -> None:
              f"start={where.first_sector}, size={where.sectors}, type=U, uuid={where.guid}\n")
     subprocess.run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", str(image)], input=table, text=True, check=True)
     subprocess.run(["mformat", "-i", _mtools(image), "-F", "-N", "00000000", "-v", "UNDERCROFT",
-                    "-T", str(where.sectors), "-h", "16", "-s", "63", "-H", str(where.first_sector), "::"], check=True)
+                    "-T", str(where.sectors), "-h", "16", "-s", "63", "-H", str(where.first_sector), "::"], check=True,
+                   env=_ENVIRONMENT)
 
 
 def put(image: Path, files: dict[str, Path]) -> None:
@@ -46,9 +49,9 @@ def put(image: Path, files: dict[str, Path]) -> None:
             made.add(folder)
             # "-D s": skip silently what exists already.
             subprocess.run(["mmd", "-D", "s", "-i", _mtools(image), f"::{folder}"], check=False,
-                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                           env=_ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         subprocess.run(["mcopy", "-o", "-i", _mtools(image), str(source), f"::{name}"], check=True,
-                       stdin=subprocess.DEVNULL)
+                       env=_ENVIRONMENT, stdin=subprocess.DEVNULL)
 
 
 def copy_image(source: Path, target: Path) -> None:

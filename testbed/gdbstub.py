@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 
 class GdbError(Exception):
     """The stub refused or did not answer."""
+
+
+STOP_PATIENCE_S = 120.0
 
 
 class Gdb:
@@ -37,8 +41,27 @@ class Gdb:
         self.ask("Qqemu.PhyMemMode:1")
         return bytes.fromhex(self.ask(f"m{address:x},{size:x}"))
 
+    def run_to(self, address: int, patience_s: float = STOP_PATIENCE_S) -> None:
+        """Lets the machine go on until a CPU is about to execute the instruction at this linear address."""
+        answer = self.ask(f"Z1,{address:x},1")
+        if answer != "OK":
+            raise GdbError(f"breakpoint at {address:#x}: {answer!r}")
+        self._socket.settimeout(patience_s)
+        try:
+            self._send("c")
+            self._answer(lambda text: text.startswith("T"))
+        except TimeoutError as error:
+            raise GdbError(f"nothing came to {address:#x} within {patience_s:g} s") from error
+        finally:
+            self._socket.settimeout(20)
+        self.ask(f"z1,{address:x},1")
+
     def ask(self, command: str) -> str:
         self._send(command)
+        # That the machine stopped is said unasked, too.
+        return self._answer(lambda text: command == "?" or not text.startswith("T"))
+
+    def _answer(self, wanted: Callable[[str], bool]) -> str:
         while True:
             start = self._buffer.find(b"$")
             end = self._buffer.find(b"#", start)
@@ -46,12 +69,12 @@ class Gdb:
                 answer = self._buffer[start + 1:end].decode("ascii", "replace")
                 self._buffer = self._buffer[end + 3:]
                 self._socket.sendall(b"+")
-                if command == "?" or not answer.startswith("T"):  # that the machine stopped is said unasked, too
+                if wanted(answer):
                     return answer
                 continue
             data = self._socket.recv(4096)
             if not data:
-                raise GdbError(f"{command}: the connection is gone")
+                raise GdbError("the connection is gone")
             self._buffer += data
 
     def _send(self, command: str) -> None:

@@ -23,7 +23,7 @@ MODULES = ["virtio_pci", "virtio_blk", "sd_mod", "ahci", "ata_piix", "nvme", "cr
 # Every module costs Bochs time: the kernel checks its signature.
 BOCHS_MODULES = ["ata_piix", "sd_mod", "msr"]
 PROGRAMS = ["fio", "openssl", "gpg", "gpg-agent", "7z", "zip", "tar", "blkdiscard", "fstrim", "hdparm", "mkfs.ext4",
-            "e2fsck", "systemd-detect-virt", "lscpu", "cpuid", "date", "bash"]
+            "e2fsck", "stress-ng", "systemd-detect-virt", "lscpu", "cpuid", "date", "bash"]
 EXTRA_FOLDERS = ["/usr/lib/7zip", "/usr/lib/p7zip"]
 
 

@@ -13,6 +13,8 @@ ESP_PORT = 0
 FIRST_DISK_PORT = 1
 SENSOR_NICS = {"e1000": "e1000", "e1000e": "e1000e", "virtio": "virtio-net-pci"}  # the sensor's name for it, QEMU's
 HOST_SEEN_BY_SENSOR = "10.0.2.2"
+# icount: time is counted in instructions, and what the host is doing hardly tells on the guest.
+ACCELERATORS = {"kvm": "kvm", "tcg": "tcg,thread=multi", "icount": "tcg,thread=single"}
 PIIX = "pata"  # the PIIX3 controller of disks on bus ide
 
 
@@ -85,6 +87,7 @@ class Machine:
     video: bool = False  # memtest86+ refuses to start without a frame buffer
     interactive: bool = False
     trace_events: list[str] = field(default_factory=list)
+    peer: Path | None = None  # library that lets the card's sends wait for their answers
     extra: list[str] = field(default_factory=list)
 
     @property
@@ -122,8 +125,9 @@ class Machine:
 
     def arguments(self) -> list[str]:
         model = self.cpu_model or ("host,+svm" if self.accelerator == "kvm" else "EPYC,+svm,+npt")
-        result = ["qemu-system-x86_64", "-machine", self.chipset, "-cpu", model, "-m", self.memory, "-smp", str(self.cpus),
-                  "-accel", "kvm" if self.accelerator == "kvm" else "tcg,thread=multi", "-nodefaults",
+        preload = ["env", f"LD_PRELOAD={self.peer}"] if self.peer else []
+        result = [*preload, "qemu-system-x86_64", "-machine", self.chipset, "-cpu", model, "-m", self.memory, "-smp", str(self.cpus),
+                  "-accel", ACCELERATORS[self.accelerator], "-nodefaults",
                   "-display", "none", "-vga", "std" if self.video else "none", "-no-reboot", "-action", "shutdown=pause",
                   *self._firmware_arguments(),
                   "-drive", f"if=none,id=esp,format=raw,file={self.esp}",
@@ -131,6 +135,8 @@ class Machine:
                   *self._console_arguments(), "-chardev", f"socket,id=link,path={self.link_socket},server=on,wait=off",
                   "-serial", "chardev:link", "-serial", f"file:{self.sensor_log}",
                   "-monitor", "none", "-qmp", f"unix:{self.control_socket},server=on,wait=off"]
+        if self.accelerator == "icount":
+            result += ["-icount", "shift=1,sleep=off"]
         if self.tools:
             result += ["-drive", f"if=none,id=tools,format=raw,readonly=on,file={self.tools}",
                        "-device", "virtio-blk-pci,drive=tools,serial=tools,romfile="]

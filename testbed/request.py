@@ -38,7 +38,7 @@ class Request:
     cpus: int = 1
     memory: str = "2G"
     chipset: str = "q35"  # or pc: an i440FX, all disks on its PIIX3's IDE channels
-    accelerator: str = "tcg"
+    accelerator: str = "tcg"  # of machine.ACCELERATORS
     cpu_model: str = ""
     sensor: Sensor | None = None
     sensor_as: str = "boot"  # or driver, or chain (the sensor itself starts the next program)
@@ -59,6 +59,8 @@ class Request:
     sensor_entry: str = ""  # BIOS: GRUB commands that start the sensor, if not the usual ones
     instruction_limit: int = 400_000_000_000  # Bochs: where a run is ended, the clock aside
     instrument: Path | None = None  # Bochs: library that counts from outside
+    peer: Path | None = None  # library that lets the card's sends wait for their answers, so that runs are equal
+    dumps: bool = False  # Bochs: `instrument` dumps memory
     bochs_lines: list[str] = field(default_factory=list)
     payload: Path | None = None
     payload_options: str = ""

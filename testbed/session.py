@@ -61,7 +61,8 @@ class Session:
             sensor_nic=request.sensor is not None if request.sensor_nic is None else request.sensor_nic,
             guest_nic=request.guest_nic, nic_model=request.nic_model, nic_netdev=request.nic_netdev, nic_rom=request.nic_rom,
             video=request.payload is not None, interactive=request.interactive,
-            trace_events=list(qemu_trace.EVENTS) if request.trace_reads else [], extra=request.qemu_arguments)
+            trace_events=list(qemu_trace.EVENTS) if request.trace_reads else [], peer=request.peer,
+            extra=request.qemu_arguments)
         for stale in (self.machine.console, self.machine.sensor_log, self.machine.trace_file):
             stale.unlink(missing_ok=True)
         self.report = {

@@ -54,7 +54,7 @@ char const* text_of(ControlResult result)
 Client::Client(wire::Key const& control_key, Machine& machine) : control_key_{control_key}, machine_{&machine} {}
 
 Result<std::vector<std::uint8_t>> Client::exchange(ControlCommand command, std::uint64_t argument,
-                                                   wire::BootId const& boot_id)
+                                                   std::span<std::uint8_t const> more, wire::BootId const& boot_id)
 {
     ControlHeader header{};
     header.magic = wire::control_magic;
@@ -65,7 +65,7 @@ Result<std::vector<std::uint8_t>> Client::exchange(ControlCommand command, std::
     machine_->fill_random(header.request_id);
     machine_->fill_random(header.nonce);
     std::copy(boot_id.begin(), boot_id.end(), header.boot_id);
-    header.sealed_bytes = static_cast<std::uint32_t>(sizeof(wire::ControlRequest));
+    header.sealed_bytes = static_cast<std::uint32_t>(sizeof(wire::ControlRequest) + more.size());
     wire::ControlRequest body{};
     body.command = static_cast<std::uint16_t>(command);
     body.argument = argument;
@@ -74,8 +74,9 @@ Result<std::vector<std::uint8_t>> Client::exchange(ControlCommand command, std::
     std::ranges::fill(buffer, std::uint8_t{0});
     std::memcpy(buffer.data(), &header, sizeof(header));
     std::memcpy(buffer.data() + sizeof(header), &body, sizeof(body));
+    std::ranges::copy(more, buffer.begin() + sizeof(header) + sizeof(body));
     wire::seal_control(derive_control_key(control_key_, ControlKind::request, boot_id),
-                       buffer.first(wire::control_overhead + sizeof(body)));
+                       buffer.first(wire::control_overhead + sizeof(body) + more.size()));
     if (!machine_->hypercall())
         return std::unexpected(Error{Failure::no_answer, "no sensor answered: not running here, or the key is wrong"});
     return open_answer(header, command);
@@ -114,10 +115,10 @@ Result<std::vector<std::uint8_t>> Client::open_answer(ControlHeader const& reque
 Result<wire::ControlHello> Client::hello()
 {
     connected_ = false;
-    auto body = exchange(ControlCommand::hello, 0, wire::BootId{});
+    auto body = exchange(ControlCommand::hello, 0, {}, wire::BootId{});
     if (!body && body.error().failure == Failure::no_answer) {
         ahead_ns_ = retry_ahead_ns;
-        auto again = exchange(ControlCommand::hello, 0, wire::BootId{});
+        auto again = exchange(ControlCommand::hello, 0, {}, wire::BootId{});
         if (again || again.error().failure != Failure::no_answer)
             body = std::move(again);
     }
@@ -131,13 +132,14 @@ Result<wire::ControlHello> Client::hello()
     return hello;
 }
 
-Result<std::vector<std::uint8_t>> Client::request(ControlCommand command, std::uint64_t argument)
+Result<std::vector<std::uint8_t>> Client::request(ControlCommand command, std::uint64_t argument,
+                                                  std::span<std::uint8_t const> more)
 {
     if (!connected_) {
         if (auto const greeted = hello(); !greeted)
             return std::unexpected(greeted.error());
     }
-    return exchange(command, argument, boot_id_);
+    return exchange(command, argument, more, boot_id_);
 }
 
 template <typename T>
@@ -185,6 +187,19 @@ Result<std::vector<wire::Counter>> Client::counters()
     if (!list.empty())
         std::memcpy(static_cast<void*>(list.data()), body->data(), body->size());
     return list;
+}
+
+Result<std::vector<wire::MemoryStatus>> Client::memory(wire::MemoryRequest const& request)
+{
+    std::span const more{reinterpret_cast<std::uint8_t const*>(&request), sizeof(request)};
+    auto const body = this->request(ControlCommand::memory, 0, more);
+    if (!body)
+        return std::unexpected(body.error());
+    std::vector<wire::MemoryStatus> states(body->size() / sizeof(wire::MemoryStatus));
+    if (states.empty() || body->size() % sizeof(wire::MemoryStatus) != 0)
+        return std::unexpected(bad_answer("the memory monitor's answer has an odd length"));
+    std::memcpy(static_cast<void*>(states.data()), body->data(), body->size());
+    return states;
 }
 
 } // namespace undercroft::ucctl

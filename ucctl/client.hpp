@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "wire/control_seal.hpp"
+#include "wire/memory.hpp"
 
 namespace undercroft::ucctl {
 
@@ -55,11 +56,15 @@ public:
     [[nodiscard]] Result<LogPart> log(std::uint64_t cursor);
     [[nodiscard]] Result<std::vector<wire::Counter>> counters();
 
+    /// Each mode's state, after the request was carried out.
+    [[nodiscard]] Result<std::vector<wire::MemoryStatus>> memory(wire::MemoryRequest const& request);
+
 private:
     using Body = std::vector<std::uint8_t>;
-    [[nodiscard]] Result<Body> request(wire::ControlCommand command, std::uint64_t argument);
+    [[nodiscard]] Result<Body> request(wire::ControlCommand command, std::uint64_t argument,
+                                       std::span<std::uint8_t const> more = {});
     [[nodiscard]] Result<Body> exchange(wire::ControlCommand command, std::uint64_t argument,
-                                        wire::BootId const& boot_id);
+                                        std::span<std::uint8_t const> more, wire::BootId const& boot_id);
     [[nodiscard]] Result<Body> open_answer(wire::ControlHeader const& request, wire::ControlCommand command) const;
     template <typename T>
     [[nodiscard]] Result<T> fixed(wire::ControlCommand command);

@@ -5,7 +5,10 @@
 #include <iostream>
 #include <thread>
 
+#include "control_cli/memory_command.hpp"
+#include "control_cli/memory_report.hpp"
 #include "ucctl/client.hpp"
+#include "ucctl/commands.hpp"
 #include "ucctl/key_file.hpp"
 #include "ucctl/machine_linux.hpp"
 #include "ucctl/report.hpp"
@@ -14,17 +17,11 @@ namespace {
 
 using namespace undercroft;
 using namespace undercroft::ucctl;
+using namespace undercroft::control_cli;
 
 enum ExitCode : int { exit_done = 0, exit_failed = 1, exit_usage = 2, exit_no_sensor = 3 };
 
 constexpr auto follow_interval = std::chrono::milliseconds(500);
-
-struct Options {
-    std::string key_file = "/etc/undercroft/control.key";
-    bool json = false;
-    bool follow = false;
-    std::uint64_t from_line = 0;
-};
 
 int report(Error const& error)
 {
@@ -66,7 +63,21 @@ int show_log(Options const& options, Client& client)
     }
 }
 
-int run(CLI::App const& app, Options const& options)
+int show_memory(Options const& options, Client& client, MemoryArguments const& arguments)
+{
+    auto const request = memory_request(arguments);
+    if (!request) {
+        std::cerr << "ucctl: " << request.error() << '\n';
+        return exit_usage;
+    }
+    auto states = client.memory(*request);
+    if (!states && states.error().failure == Failure::refused)
+        if (auto const now = client.memory({}); now)
+            std::cerr << missing_text(*now);
+    return show(options, states, memory_text, memory_json);
+}
+
+int run(CLI::App const& app, Options const& options, MemoryArguments const& memory)
 {
     std::string warning;
     auto const key = read_key_file(options.key_file, warning);
@@ -86,6 +97,8 @@ int run(CLI::App const& app, Options const& options)
         return show(options, client.set_capture(false), status_text, status_json);
     if (app.got_subcommand("counters"))
         return show(options, client.counters(), counters_text, counters_json);
+    if (app.got_subcommand("memory"))
+        return show_memory(options, client, memory);
     if (app.got_subcommand("version"))
         return show(options, client.hello(), version_text, version_json);
     return show_log(options, client);
@@ -96,30 +109,16 @@ int run(CLI::App const& app, Options const& options)
 int main(int argc, char** argv)
 {
     Options options;
-    CLI::App app{"Controls the Undercroft sensor beneath this machine.", "ucctl"};
-    app.footer(
-        "Exit codes: 0 done, 1 the sensor refused or something failed, 2 usage or key file, 3 no sensor answered.\n"
-        "The key file holds control_key of the sensor's undercroft.conf: 64 hex digits, or that line itself.");
-    app.require_subcommand(1);
-    app.fallthrough();
-    app.add_option("--key-file", options.key_file, "file with the control key")->capture_default_str();
-    app.add_flag("--json", options.json, "print one JSON object instead of text");
-    app.set_version_flag("--version", UNDERCROFT_VERSION);
-    app.add_subcommand("status", "show what the sensor is doing");
-    app.add_subcommand("start", "switch capture on");
-    app.add_subcommand("stop", "switch capture off");
-    app.add_subcommand("counters", "show all counters that are not zero");
-    app.add_subcommand("version", "show the versions of ucctl and sensor, and which boot this is");
-    auto* const log = app.add_subcommand("log", "show the sensor's log");
-    log->add_flag("-f,--follow", options.follow, "keep showing new lines (JSON: one object per batch)");
-    log->add_option("--from", options.from_line, "first line number to show");
+    MemoryArguments memory;
+    CLI::App app{"", "ucctl"};
+    add_commands(app, options, memory);
     try {
         app.parse(argc, argv);
     } catch (CLI::ParseError const& error) {
         return app.exit(error) == 0 ? exit_done : exit_usage;
     }
     try {
-        return run(app, options);
+        return run(app, options, memory);
     } catch (std::exception const& error) {
         std::cerr << "ucctl: " << error.what() << '\n';
         return exit_failed;

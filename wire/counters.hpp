@@ -50,6 +50,8 @@ namespace undercroft::wire {
     X(50, run_ahead_merged, "device accesses emulated without an exit of their own")                                   \
     X(51, exits_cpuid, "CPUID exits (Intel)")                                                                          \
     X(52, exits_protection_fault, "#GP of the guest (AMD)")                                                            \
+    X(53, controllers_not_watched,                                                                                     \
+      "disk controllers that are not watched: more than there is room for, or ports taken")                            \
     X(64, ahci_commands_read, "AHCI read commands")                                                                    \
     X(65, ahci_commands_write, "AHCI write commands")                                                                  \
     X(66, ahci_commands_flush, "AHCI flush commands")                                                                  \
@@ -87,7 +89,16 @@ namespace undercroft::wire {
     X(111, ide_write_abandoned, "IDE writes by PIO that ended before all their data came")                             \
     X(112, ide_registers_stale, "IDE commands with address registers not written, or read back different")             \
     X(113, ide_odd_access, "IDE register accesses of unusual width or at a wrong time")                                \
-    X(114, ide_unknown_geometry, "IDE commands not recorded: CHS address without a known geometry")
+    X(114, ide_unknown_geometry, "IDE commands not recorded: CHS address without a known geometry")                    \
+    X(128, memory_records, "memory stream: records made, dropped ones included")                                       \
+    X(129, memory_records_dropped, "memory stream: records dropped because its buffer was full")                       \
+    X(130, memory_content_bytes, "memory stream: bytes of pages put into its buffer")                                  \
+    X(131, memory_slots_closed, "memory stream: slots closed for sending")                                             \
+    X(132, memory_slots_freed, "memory stream: slots acknowledged and freed")                                          \
+    X(133, memory_faults, "nested faults that the memory monitor took")                                                \
+    X(134, memory_flushes, "times that all CPUs dropped their translations for the memory monitor")                    \
+    X(135, commands_accepted, "commands of the collector carried out")                                                 \
+    X(136, commands_refused, "commands of the collector with an old number or a bad length")
 
 enum class CounterId : std::uint16_t {
 #define X(id, name, text) name = id, // NOLINT(bugprone-macro-parentheses): a declared name takes none

@@ -39,7 +39,7 @@ struct DatagramHeader {
     std::uint8_t boot_id[16];         ///< random for each start of the sensor
     Le<std::uint64_t> instance;       ///< 0 from the sensor; random for each start of the collector
     Le<std::uint64_t> counter;        ///< nonce counter, strictly rising per (direction, boot, instance)
-    Le<std::uint64_t> first_sequence; ///< data: sequence number of the slot's first record; otherwise 0
+    Le<std::uint64_t> first_sequence; ///< data: number of the slot's first record; ack: slot limit, or 0; else 0
     Le<std::uint32_t> count;          ///< data: records in the slot; ack/status: entries; otherwise 0
     Le<std::uint32_t> sealed_bytes;   ///< plaintext length; datagram = header + sealed_bytes + tag
 };

@@ -106,7 +106,7 @@ private:
         }
         View rule;
         rule.windows_ns = {options_.window_ns};
-        for (char const* const name : {"write_rate", "overwrite_after_read", "entropy_mean"})
+        for (char const* const name : {"write_rate", "overwrite_after_read", "write_entropy"})
             rule.columns.push_back({find_feature(name), 0});
         views_["rule"].view = rule;
         load_runs(train, &ViewedRuns::train);

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/detect/training.hpp"
-#include "analysis/read/record_scan.hpp"
 #include "analysis/read/times.hpp"
+#include "analysis/traces/boot_trace.hpp"
 #include "analysis/traces/import.hpp"
 
 namespace undercroft::analysis {
@@ -32,20 +32,6 @@ std::vector<Reason> reasons_of(Model const& model, RunWindows const& windows, st
     return reasons;
 }
 
-AccessKind access_kind(RecordKind kind)
-{
-    switch (kind) {
-    case RecordKind::read:
-        return AccessKind::read;
-    case RecordKind::write:
-        return AccessKind::write;
-    case RecordKind::trim:
-        return AccessKind::trim;
-    default:
-        return AccessKind::flush;
-    }
-}
-
 /// One trace per disk: what happens on one says nothing of another's blocks.
 std::map<std::uint16_t, TraceRun> traces_of(Boot const& boot)
 {
@@ -57,11 +43,7 @@ std::map<std::uint16_t, TraceRun> traces_of(Boot const& boot)
             TraceRun& trace = traces[row.source];
             trace.has_reads = true;
             trace.has_writes = !reads_only;
-            trace.accesses.push_back({.time_ns = row.time_ns,
-                                      .address = row.address,
-                                      .bytes = row.length,
-                                      .entropy = row.entropy,
-                                      .kind = access_kind(row.kind)});
+            trace.accesses.push_back(access_of(row));
         }
         return Visit::next;
     });
@@ -92,7 +74,7 @@ Verdict judge_trace(TraceRun const& run, ModelFile const& models)
 void for_each_trace(std::filesystem::path const& input, SubSecondScale scale,
                     std::function<void(std::string const&, TraceRun const&)> const& visit)
 {
-    if (!std::filesystem::exists(input / "undercroft-store.json")) {
+    if (!is_store(input)) {
         for (RunPlace const& place : find_runs(input))
             visit(place.path, load_run(place, scale, {}));
         return;

@@ -1,63 +1,20 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
-#include <fstream>
+#include <array>
+#include <optional>
 
 #include <fmt/format.h>
 
 #include "analysis/command.hpp"
+#include "analysis/export/dump_command.hpp"
+#include "analysis/export/memory_rows.hpp"
 #include "analysis/export/rows.hpp"
 #include "analysis/read/content.hpp"
 #include "analysis/read/error.hpp"
-#include "analysis/read/times.hpp"
+#include "analysis/text_output.hpp"
 
 namespace undercroft::analysis {
 namespace fs = std::filesystem;
 namespace {
-
-/// A text file that gets its name only when it is complete.
-class TextOutput {
-public:
-    explicit TextOutput(fs::path file)
-        : file_{std::move(file)}, part_{file_.string() + ".part"}, out_{part_, std::ios::binary}
-    {
-        if (!out_)
-            throw Error{fmt::format("{}: cannot be created", part_.string())};
-    }
-
-    ~TextOutput()
-    {
-        std::error_code ignored; // there is none left after close()
-        fs::remove(part_, ignored);
-    }
-    TextOutput(TextOutput const&) = delete;
-    TextOutput& operator=(TextOutput const&) = delete;
-
-    std::string& text() { return text_; }
-    void drain(std::size_t above)
-    {
-        if (text_.size() <= above)
-            return;
-        out_ << text_;
-        text_.clear();
-        if (!out_)
-            throw Error{fmt::format("{}: cannot be written (disk full?)", part_.string())};
-    }
-    void close()
-    {
-        drain(0);
-        out_.close();
-        std::error_code error;
-        if (out_)
-            fs::rename(part_, file_, error);
-        if (!out_ || error)
-            throw Error{fmt::format("{}: cannot be written (disk full?)", file_.string())};
-    }
-
-private:
-    fs::path file_;
-    fs::path part_;
-    std::ofstream out_;
-    std::string text_;
-};
 
 struct ExportCommand {
     StoreOptions store;
@@ -65,13 +22,18 @@ struct ExportCommand {
     std::string format;
     std::string out;
     std::string time_scale = "ns";
+    std::optional<std::uint64_t> sweep;
+    bool allow_missing{};
 
     void add_to(CLI::App& command);
     void run() const;
 
 private:
     void run_ata(Boot const& boot, ExportFormat kind) const;
+    void run_memory(Boot const& boot, ContentStore const& content) const;
     void run_csv(Boot const& boot) const;
+    [[nodiscard]] bool run_dump(Boot const& boot) const;
+    [[nodiscard]] TimeScale scale() const { return time_scale == "ns" ? TimeScale::ns : TimeScale::ransap; }
     void report_lost(std::uint64_t lost, ScanResult const& result) const;
 };
 
@@ -82,13 +44,18 @@ void ExportCommand::add_to(CLI::App& command)
     store.add_to(command);
     source.add_to(command);
     command.add_option("--format", format, "Of the files")
-        ->check(CLI::IsMember({"ransap", "ransmap", "csv"}))
+        ->check(CLI::IsMember({"ransap", "ransmap", "csv", "lime", "padded", "elf"}))
         ->required();
-    command.add_option("--out", out, "Folder for the files; made if it is not there")->required();
+    command
+        .add_option("--out", out,
+                    "Folder for the files, made if it is not there; of a memory dump (lime, padded, elf) the file")
+        ->required();
     command
         .add_option("--time-scale", time_scale, "Of the second column: nanoseconds, or RanSAP's n of 2^30 per second")
         ->check(CLI::IsMember({"ns", "ransap"}))
         ->capture_default_str();
+    command.add_option("--sweep", sweep, "Number of the snapshot to rebuild (default: the last complete one)");
+    command.add_flag("--allow-missing", allow_missing, "Write zeros for pages that are missing");
 }
 
 void ExportCommand::report_lost(std::uint64_t lost, ScanResult const& result) const
@@ -104,7 +71,6 @@ void ExportCommand::run_ata(Boot const& boot, ExportFormat kind) const
     ContentStore const content{store.store};
     TextOutput reads{fs::path{out} / "ata_read.csv"};
     TextOutput writes{fs::path{out} / "ata_write.csv"};
-    TimeScale const scale = time_scale == "ns" ? TimeScale::ns : TimeScale::ransap;
     std::uint64_t lost = 0;
     std::uint64_t read_lines = 0;
     std::uint64_t write_lines = 0;
@@ -113,10 +79,10 @@ void ExportCommand::run_ata(Boot const& boot, ExportFormat kind) const
     RecordFilter filter;
     filter.source = source.get();
     ScanResult const result =
-        scan_with_content(boot, columns, filter, content, [&](RecordRow const& row, std::string const* data) {
+        scan_with_content(boot.files, columns, filter, content, [&](RecordRow const& row, std::string const* data) {
             bool const write = row.kind == RecordKind::write;
             TextOutput& output = write ? writes : reads;
-            (write ? write_lines : read_lines) += append_ata_lines(output.text(), row, data, kind, scale);
+            (write ? write_lines : read_lines) += append_ata_lines(output.text(), row, data, kind, scale());
             output.drain(buffer_bytes);
             without_content += write && data == nullptr ? 1 : 0;
             lost += row.kind == RecordKind::gap ? row.length : 0;
@@ -128,6 +94,34 @@ void ExportCommand::run_ata(Boot const& boot, ExportFormat kind) const
     fmt::print("{}/ata_read.csv: {} lines\n{}/ata_write.csv: {} lines\n", out, read_lines, out, write_lines);
     if (kind == ExportFormat::ransap && without_content != 0)
         fmt::print("{} writes have no captured content: their second entropy is 0.0\n", without_content);
+    if (kind == ExportFormat::ransmap)
+        run_memory(boot, content);
+}
+
+void ExportCommand::run_memory(Boot const& boot, ContentStore const& content) const
+{
+    std::array<std::optional<TextOutput>, memory_file_names.size()> files;
+    for (std::size_t i = 0; i < files.size(); ++i)
+        files.at(i).emplace(fs::path{out} / memory_file_names.at(i));
+    std::array<std::uint64_t, memory_file_names.size()> lines{};
+    std::uint64_t lost = 0;
+    Columns const columns{
+        .address = true, .length = true, .entropy = true, .flags = true, .content = true, .page_class = true};
+    ScanResult const result =
+        scan_with_content(boot.memory_files, columns, {}, content, [&](RecordRow const& row, std::string const* data) {
+            lost += row.kind == RecordKind::gap ? row.length : 0;
+            if (auto const file = memory_file_of(row.kind)) {
+                append_memory_line(files.at(*file)->text(), row, data, scale());
+                files.at(*file)->drain(buffer_bytes);
+                ++lines.at(*file);
+            }
+            return Visit::next;
+        });
+    for (std::size_t i = 0; i < files.size(); ++i) {
+        files.at(i)->close();
+        fmt::print("{}/{}: {} lines\n", out, memory_file_names.at(i), lines.at(i));
+    }
+    report_lost(lost, result);
 }
 
 void ExportCommand::run_csv(Boot const& boot) const
@@ -152,9 +146,26 @@ void ExportCommand::run_csv(Boot const& boot) const
     fmt::print("{}/records.csv: {} lines\n", out, lines);
 }
 
+bool ExportCommand::run_dump(Boot const& boot) const
+{
+    constexpr std::array<std::pair<std::string_view, DumpFormat>, 3> formats{
+        {{"lime", DumpFormat::lime}, {"padded", DumpFormat::padded}, {"elf", DumpFormat::elf}}};
+    for (auto const& [name, kind] : formats) {
+        if (format != name)
+            continue;
+        export_dump(boot, store.store, {.format = kind, .sweep = sweep, .allow_missing = allow_missing, .out = out});
+        return true;
+    }
+    if (sweep || allow_missing)
+        throw Error{"--sweep and --allow-missing go with the formats lime, padded and elf"};
+    return false;
+}
+
 void ExportCommand::run() const
 {
     Boot const boot = store.select();
+    if (run_dump(boot))
+        return;
     fs::create_directories(out);
     if (format == "csv")
         run_csv(boot);
@@ -166,7 +177,8 @@ void ExportCommand::run() const
 
 void register_export(CLI::App& root, int& exit_code)
 {
-    CLI::App* const command = root.add_subcommand("export", "Write records as RanSAP, RanSMAP or plain CSV files");
+    CLI::App* const command =
+        root.add_subcommand("export", "Write records as RanSAP, RanSMAP or plain CSV files, or a snapshot of memory");
     auto const self = std::make_shared<ExportCommand>();
     self->add_to(*command);
     on_run(*command, exit_code, [self] { self->run(); });

@@ -45,7 +45,7 @@ BlockState& BlockHistory::at(std::uint64_t block, HistoryTime now)
         BlockState& state = table_[i];
         if (is_empty(state)) {
             ++used_;
-            state = {.block = block, .entropy = BlockState::unknown_entropy};
+            state = {.block = block};
             return state;
         }
         if (state.block != block)
@@ -54,7 +54,7 @@ BlockState& BlockHistory::at(std::uint64_t block, HistoryTime now)
         state.last_read = state.last_read < oldest ? 0 : state.last_read;
         state.last_write = state.last_write < oldest ? 0 : state.last_write;
         if (state.last_write == 0)
-            state.entropy = BlockState::unknown_entropy;
+            state.entropy = std::numeric_limits<float>::quiet_NaN();
         return state;
     }
 }

@@ -3,6 +3,7 @@
 // What happened to each 4 KiB block of a disk within the last minutes: an open hash table of bounded size.
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace undercroft::analysis {
@@ -11,13 +12,11 @@ namespace undercroft::analysis {
 using HistoryTime = std::uint32_t;
 
 struct BlockState {
-    std::uint64_t block{}; ///< LBA / 8
+    std::uint64_t block{}; ///< LBA / 8, with the disk in the upper 16 bits
     HistoryTime last_read{};
     HistoryTime last_write{};
-    std::uint32_t entropy{}; ///< of the last write in steps of 2^-30, or unknown_entropy
-    bool overwritten{};      ///< written since the last read
-
-    static constexpr std::uint32_t unknown_entropy = ~std::uint32_t{0};
+    float entropy = std::numeric_limits<float>::quiet_NaN(); ///< of the last write; NaN: unknown
+    bool overwritten{};                                      ///< written since the last read
 };
 
 class BlockHistory {

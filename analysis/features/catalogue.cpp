@@ -25,18 +25,18 @@ double ratio(std::uint64_t part, std::uint64_t whole)
     return ratio(static_cast<double>(part), static_cast<double>(whole));
 }
 
-/// Population variance. Exact up to the division as long as n * squares fits, which takes 8 million rows to leave.
-double variance(SquareSums const& moments, std::uint64_t n)
+/// Population variance: exact, around the whole part of the mean, up to the division.
+double variance(SquareSums const& sums, std::uint64_t n)
 {
     if (n == 0)
         return 0;
-    if (n < (std::uint64_t{1} << 23)) {
-        Wide const spread = moments.squares * n - moments.sum * moments.sum;
-        return static_cast<double>(static_cast<long double>(spread) / n / n);
-    }
-    long double const mean = static_cast<long double>(moments.sum) / n;
-    long double const result = static_cast<long double>(moments.squares) / n - mean * mean;
-    return static_cast<double>(std::max(result, 0.0L));
+    Wide const whole = sums.sum / n;
+    Wide const rest = sums.sum % n;
+    // The sum of (value - whole)^2, modulo 2^128 on the way.
+    Wide const spread = sums.squares - n * whole * whole - 2 * whole * rest;
+    auto const count = static_cast<long double>(n);
+    auto const part = static_cast<long double>(rest);
+    return static_cast<double>((static_cast<long double>(spread) - part * part / count) / count);
 }
 
 std::uint64_t rows(W const& w, Direction d, RowCount count = RowCount::rows)
@@ -148,13 +148,8 @@ double overwrite_latency(W const& w)
 }
 double entropy_mean(W const& w)
 {
-    std::uint64_t const known = w.totals.get(WriteCount::entropy_known);
-    return known == 0 ? -1 : static_cast<double>(w.totals.entropy.sum) * entropy_unit / static_cast<double>(known);
-}
-double entropy_mean_or_none(W const& w)
-{
-    double const mean = entropy_mean(w);
-    return mean < 0 ? none : mean;
+    return ratio(static_cast<double>(w.totals.entropy.sum) * entropy_unit,
+                 static_cast<double>(w.totals.get(WriteCount::entropy_known)));
 }
 double entropy_deviation(W const& w)
 {
@@ -163,7 +158,8 @@ double entropy_deviation(W const& w)
 }
 double overwrite_entropy(W const& w)
 {
-    return ratio(w.totals.overwrite_entropy, w.totals.get(WriteCount::overwrites_known)) * entropy_unit;
+    return ratio(static_cast<double>(w.totals.overwrite_entropy) * entropy_unit,
+                 static_cast<double>(w.totals.get(WriteCount::overwrites_known)));
 }
 double entropy_change(W const& w)
 {
@@ -226,9 +222,8 @@ template <MemoryKind kind>
 double memory_entropy(W const& w)
 {
     auto const k = static_cast<std::size_t>(kind);
-    std::uint64_t const known = w.totals.memory_entropy_known[k];
-    return known == 0 ? -1
-                      : static_cast<double>(w.totals.memory_entropy[k]) * entropy_unit / static_cast<double>(known);
+    return ratio(static_cast<double>(w.totals.memory_entropy[k]) * entropy_unit,
+                 static_cast<double>(w.totals.memory_entropy_known[k]));
 }
 
 constexpr auto R = Direction::read;
@@ -242,15 +237,15 @@ constexpr std::string_view own = "own";
 
 // clang-format off
 constexpr std::array table{
-    // RanSAP's five: empty windows give entropy -1 and 0 elsewhere.
-    Feature{"read_throughput", "bytes/s", "bytes read / T", ransap, Needs::reads, true, throughput<R>},
-    Feature{"write_throughput", "bytes/s", "bytes written / T", ransap, Needs::writes, true, throughput<Wr>},
+    // RanSAP's five.
+    Feature{"read_bytes_per_s", "bytes/s", "bytes read / T", ransap, Needs::reads, true, throughput<R>},
+    Feature{"write_bytes_per_s", "bytes/s", "bytes written / T", ransap, Needs::writes, true, throughput<Wr>},
     Feature{"read_lba_variance", "sectors^2", "population variance of the read rows' LBA", ransap, Needs::reads, true, lba_variance<R>},
     Feature{"write_lba_variance", "sectors^2", "population variance of the write rows' LBA", ransap, Needs::writes, true, lba_variance<Wr>},
-    Feature{"write_entropy_mean", "1", "mean entropy of the write rows where known; -1 without", ransap, Needs::entropy, true, entropy_mean},
+    Feature{"write_entropy", "1", "mean entropy of the write rows where known", ransap, Needs::entropy, false, entropy_mean},
     // RanSMAP's 18 of memory.
-    Feature{"memory_write_entropy", "1", "mean entropy of mem_write rows; -1 without", ransmap, Needs::memory, true, memory_entropy<mw>},
-    Feature{"memory_readwrite_entropy", "1", "mean entropy of mem_readwrite rows; -1 without", ransmap, Needs::memory, true, memory_entropy<mrw>},
+    Feature{"memory_write_entropy", "1", "mean entropy of mem_write rows", ransmap, Needs::memory, true, memory_entropy<mw>},
+    Feature{"memory_readwrite_entropy", "1", "mean entropy of mem_readwrite rows", ransmap, Needs::memory, true, memory_entropy<mrw>},
     Feature{"memory_read_4k", "rows", "mem_read rows of 4 KiB mappings", ransmap, Needs::memory, true, memory_count<mr, 0>},
     Feature{"memory_write_4k", "rows", "mem_write rows of 4 KiB mappings", ransmap, Needs::memory, true, memory_count<mw, 0>},
     Feature{"memory_readwrite_4k", "rows", "mem_readwrite rows of 4 KiB mappings", ransmap, Needs::memory, true, memory_count<mrw, 0>},
@@ -320,7 +315,6 @@ constexpr std::array table{
     Feature{"trim_share", "1", "bytes trimmed / bytes trimmed and written", own, Needs::writes, false, trim_share},
     Feature{"flushes_per_write", "1", "flushes / write rows", own, Needs::writes, false, flushes_per_write},
     // What is written.
-    Feature{"entropy_mean", "1", "mean entropy of the write rows where known", ransap, Needs::entropy, false, entropy_mean_or_none},
     Feature{"entropy_deviation", "1", "standard deviation of it", own, Needs::entropy, false, entropy_deviation},
     Feature{"entropy_below_03", "1", "write rows of entropy < 0.3 / those of known entropy", own, Needs::entropy, false, share_of_entropies<WriteCount::entropy_below_03>},
     Feature{"entropy_03_to_07", "1", "... 0.3 <= entropy < 0.7", own, Needs::entropy, false, share_of_entropies<WriteCount::entropy_03_to_07>},

@@ -13,7 +13,7 @@
 namespace undercroft::analysis {
 
 /// Raised when the meaning of any feature changes: a model trained on another version is refused.
-inline constexpr int catalogue_version = 1;
+inline constexpr int catalogue_version = 2;
 
 /// What must be recorded for the feature to mean anything.
 enum class Needs : std::uint8_t { reads, writes, entropy, memory };
@@ -44,6 +44,11 @@ enum class FeatureSet : std::uint8_t {
 /// Throws Error that lists the names.
 [[nodiscard]] FeatureSet feature_set_of(std::string_view name);
 [[nodiscard]] std::vector<Feature const*> features_of(FeatureSet set);
+/// ExtractorOptions::sums_only gives all of the set's features.
+[[nodiscard]] constexpr bool needs_sums_only(FeatureSet set)
+{
+    return set == FeatureSet::ransap || set == FeatureSet::ransap_reads || set == FeatureSet::ransmap;
+}
 
 /// One column of a model's input: a feature over one of the windows.
 struct FeatureColumn {

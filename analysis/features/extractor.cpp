@@ -16,8 +16,8 @@ namespace {
 
 constexpr std::uint32_t row_bytes = 4096;
 constexpr std::uint32_t sectors_per_row = 8;
-constexpr std::uint32_t most_rows_of_access = 8192; // 32 MiB, more than any ATA command moves
-constexpr std::uint64_t longest_run = 1024;         // a longer one is cut, so that it counts before it ends
+constexpr std::uint64_t most_pieces = 65536; // 256 MiB, more than any ATA command moves
+constexpr std::uint64_t longest_run = 1024;  // a longer one is cut, so that it counts before it ends
 constexpr std::int64_t slot_ns = 100'000'000;
 constexpr std::int64_t most_panes = 20'000;
 constexpr std::int64_t longest_window_ns = 86'400'000'000'000;
@@ -33,15 +33,31 @@ std::size_t slot_of(std::uint64_t value, unsigned bits)
     return static_cast<std::size_t>((value * 0x9E3779B97F4A7C15U) >> (64 - bits));
 }
 
-std::uint32_t entropy_units(float entropy)
+std::uint64_t entropy_units(float entropy)
 {
-    return static_cast<std::uint32_t>(static_cast<double>(entropy) * (1 << 30) + 0.5);
+    return static_cast<std::uint64_t>(static_cast<double>(entropy) / entropy_unit + 0.5);
 }
 
 /// What is no entropy is unknown.
 float valid(float entropy)
 {
     return entropy >= 0 && entropy <= 1 ? entropy : std::numeric_limits<float>::quiet_NaN();
+}
+
+/// The history's name of the block that holds `lba`.
+std::uint64_t block_of(Access const& access)
+{
+    return std::min(access.address, most_address) / sectors_per_row | std::uint64_t{access.source} << 48;
+}
+
+/// Adds `count` values from `first`, each `sectors_per_row` more than the one before.
+void add_series(SquareSums& sums, std::uint64_t first, std::uint64_t count)
+{
+    Wide const n = count;
+    Wide const steps = n * (n - 1) / 2;
+    sums.sum += n * first + sectors_per_row * steps;
+    sums.squares += n * first * first + 2 * sectors_per_row * first * steps +
+                    sectors_per_row * sectors_per_row * (n * (n - 1) * (2 * n - 1) / 6);
 }
 
 std::uint64_t distance(std::uint64_t a, std::uint64_t b)
@@ -115,23 +131,53 @@ void FeatureExtractor::push(Access const& access)
     if (now_ns_ >= pane_end_ns_)
         advance_to(now_ns_);
     last_active_pane_ = pane_;
-    if (is_memory(access.kind))
-        return memory_row(access);
-    if (access.kind == AccessKind::flush)
+    switch (access.kind) {
+    case AccessKind::read:
+    case AccessKind::write:
+        return storage_access(access);
+    case AccessKind::flush:
         return open_.add(WriteCount::flushes);
-    if (access.kind == AccessKind::trim) {
+    case AccessKind::trim:
         open_.add(WriteCount::trims);
         return open_.add(WriteCount::trim_bytes, access.bytes);
+    case AccessKind::gap:
+        return open_.add(WriteCount::lost_records, access.bytes);
+    case AccessKind::note:
+        return;
+    case AccessKind::memory_read:
+    case AccessKind::memory_write:
+    case AccessKind::memory_read_write:
+    case AccessKind::memory_execute:
+        return memory_row(access);
     }
+}
+
+void FeatureExtractor::storage_access(Access const& access)
+{
     Direction const direction = access.kind == AccessKind::read ? Direction::read : Direction::write;
-    std::uint64_t lba = access.address;
+    std::uint64_t const pieces = std::min((std::uint64_t{access.bytes} + row_bytes - 1) / row_bytes, most_pieces);
+    if (options_.sums_only)
+        return storage_sums(direction, access, pieces);
+    Access row = access;
+    row.entropy = valid(access.entropy);
     std::uint32_t left = access.bytes;
-    float const entropy = valid(access.entropy);
-    for (std::uint32_t i = 0; i < most_rows_of_access && left != 0; ++i) {
-        std::uint32_t const bytes = std::min(left, row_bytes);
-        storage_row(direction, lba, bytes, entropy);
-        lba += sectors_per_row;
-        left -= bytes;
+    for (std::uint64_t i = 0; i < pieces; ++i) {
+        row.bytes = std::min(left, row_bytes);
+        storage_row(direction, row);
+        row.address += sectors_per_row;
+        left -= row.bytes;
+    }
+}
+
+void FeatureExtractor::storage_sums(Direction direction, Access const& access, std::uint64_t pieces)
+{
+    rows_ += pieces;
+    open_.add(direction, RowCount::rows, pieces);
+    open_.add(direction, RowCount::bytes, std::min<std::uint64_t>(access.bytes, most_pieces * row_bytes));
+    add_series(open_.lba[static_cast<std::size_t>(direction)], std::min(access.address, most_address), pieces);
+    if (float const entropy = valid(access.entropy); direction == Direction::write && !std::isnan(entropy)) {
+        open_.add(WriteCount::entropy_known, pieces);
+        open_.entropy.sum += Wide{entropy_units(entropy)} * pieces;
     }
 }
 
@@ -140,7 +186,7 @@ void FeatureExtractor::push(std::span<Access const> accesses)
     constexpr std::size_t ahead = 12;
     for (std::size_t i = 0; i < accesses.size(); ++i) {
         if (i + ahead < accesses.size())
-            history_.prefetch(accesses[i + ahead].address / sectors_per_row);
+            history_.prefetch(block_of(accesses[i + ahead]));
         push(accesses[i]);
     }
 }
@@ -157,6 +203,14 @@ void FeatureExtractor::advance_to(std::int64_t now_ns)
     }
 }
 
+void FeatureExtractor::finish()
+{
+    if (start_ns_ == std::numeric_limits<std::int64_t>::min())
+        return;
+    std::int64_t const step = (now_ns_ - start_ns_) / options_.step_ns;
+    advance_to(start_ns_ + (step + 1) * options_.step_ns);
+}
+
 /// Every window is empty: go on with the step that holds `time_ns`.
 void FeatureExtractor::skip_silence(std::int64_t time_ns)
 {
@@ -166,8 +220,8 @@ void FeatureExtractor::skip_silence(std::int64_t time_ns)
     pane_ = target;
     pane_end_ns_ = start_ns_ + (pane_ + 1) * pane_ns_;
     last_active_pane_ = pane_;
-    std::ranges::fill(closed_, Totals{});
-    std::ranges::fill(sums_, Totals{});
+    std::ranges::fill(closed_, PaneTotals{});
+    std::ranges::fill(sums_, PaneTotals{});
 }
 
 void FeatureExtractor::close_pane()
@@ -194,7 +248,9 @@ WindowTotals FeatureExtractor::window(std::size_t index) const
     std::int64_t const first = pane_ - panes;
     WindowTotals result;
     result.totals = sums_[index];
-    result.seconds = static_cast<double>(panes * pane_ns_) * 1e-9;
+    result.seconds = static_cast<double>(panes * pane_ns_) / 1e9;
+    if (options_.sums_only)
+        return result;
     for (std::size_t d = 0; d < 2; ++d) {
         result.distinct[d].blocks = estimate(touched_since(touched_[d].blocks, first), touched_[d].blocks.size());
         result.distinct[d].zones = estimate(touched_since(touched_[d].zones, first), touched_[d].zones.size());
@@ -210,40 +266,41 @@ void FeatureExtractor::emit()
 {
     WindowRow row;
     row.end_ns = start_ns_ + pane_ * pane_ns_;
+    row.whole = pane_ >= longest_panes_;
     for (std::size_t i = 0; i < sums_.size(); ++i)
         row.windows.push_back(window(i));
     sink_(row);
 }
 
-void FeatureExtractor::storage_row(Direction direction, std::uint64_t lba, std::uint32_t bytes, float entropy)
+void FeatureExtractor::storage_row(Direction direction, Access const& row)
 {
     ++rows_;
     bool const write = direction == Direction::write;
     auto const now = static_cast<HistoryTime>(
         std::min<std::int64_t>((now_ns_ - start_ns_) / 1'000'000 + 1, std::numeric_limits<HistoryTime>::max()));
-    BlockState& state = history_.at(lba / sectors_per_row, now);
+    BlockState& state = history_.at(block_of(row), now);
     bool const repeated = !write && state.last_read != 0;
     if (write) {
-        relate_write(state, now, lba, entropy);
+        relate_write(state, now, row);
         state.last_write = now;
-        state.entropy = std::isnan(entropy) ? BlockState::unknown_entropy : entropy_units(entropy);
+        state.entropy = row.entropy;
         state.overwritten = true;
     } else {
         state.last_read = now;
         state.overwritten = false;
     }
-    if (options_.first_reads_only && !write && (repeated || bytes < 512))
+    if (options_.first_reads_only && !write && (repeated || row.bytes < 512))
         return open_.add(WriteCount::dropped_reads);
-    place_row(direction, lba, bytes);
+    place_row(direction, row.address, row.bytes);
 }
 
-void FeatureExtractor::relate_write(BlockState const& state, HistoryTime now, std::uint64_t lba, float entropy)
+void FeatureExtractor::relate_write(BlockState const& state, HistoryTime now, Access const& row)
 {
-    bool const known = !std::isnan(entropy);
-    std::uint32_t const units = known ? entropy_units(entropy) : 0;
+    bool const known = !std::isnan(row.entropy);
+    std::uint64_t const units = known ? entropy_units(row.entropy) : 0;
     if (known) {
         open_.add(WriteCount::entropy_known);
-        open_.add(entropy_class(entropy));
+        open_.add(entropy_class(row.entropy));
         open_.entropy.add(units);
     }
     if (state.last_read != 0) {
@@ -253,20 +310,20 @@ void FeatureExtractor::relate_write(BlockState const& state, HistoryTime now, st
         open_.add(WriteCount::overwrites_in_10_s, ms <= 10'000 ? 1 : 0);
         open_.add(WriteCount::first_overwrites, state.overwritten ? 0 : 1);
         open_.add(WriteCount::overwrite_ms, state.overwritten ? 0 : ms);
-        open_.add(WriteCount::high_overwrites, known && entropy >= 0.9F ? 1 : 0);
+        open_.add(WriteCount::high_overwrites, known && row.entropy >= 0.9F ? 1 : 0);
         open_.add(WriteCount::overwrites_known, known ? 1 : 0);
         open_.overwrite_entropy += units;
     }
     open_.add(WriteCount::rewrites, state.last_write != 0 ? 1 : 0);
     open_.add(WriteCount::untouched, state.last_write == 0 && state.last_read == 0 ? 1 : 0);
-    if (known && state.entropy != BlockState::unknown_entropy) {
-        std::int64_t const change = std::int64_t{units} - std::int64_t{state.entropy};
+    if (known && !std::isnan(state.entropy)) {
+        double const change = static_cast<double>(row.entropy) - static_cast<double>(state.entropy);
         open_.add(WriteCount::rises_known);
-        open_.add(WriteCount::rises, static_cast<double>(change) * entropy_unit >= 0.1 ? 1 : 0);
-        open_.entropy_change += change;
+        open_.add(WriteCount::rises, change >= 0.1 ? 1 : 0);
+        open_.entropy_change += WideSigned{units} - WideSigned{entropy_units(state.entropy)};
     }
     Position const& read = positions_[0];
-    open_.add(WriteCount::near_read, read.run != 0 && distance(lba, read.end_lba) < near_sectors ? 1 : 0);
+    open_.add(WriteCount::near_read, read.run != 0 && distance(row.address, read.end_lba) < near_sectors ? 1 : 0);
 }
 
 /// What depends on where the row lies relative to the one before of the same direction.
@@ -336,7 +393,7 @@ void FeatureExtractor::memory_row(Access const& access)
     ++open_.memory_rows[kind];
     if (access.mapping != MappingClass::none)
         ++open_.memory[kind][static_cast<std::size_t>(std::countr_zero(static_cast<unsigned>(access.mapping)))];
-    open_.memory_address[kind].add(std::min(access.address, most_address << 9));
+    open_.memory_address[kind].add(std::min(access.address, most_address));
     if (float const entropy = valid(access.entropy); !std::isnan(entropy)) {
         open_.memory_entropy[kind] += entropy_units(entropy);
         ++open_.memory_entropy_known[kind];

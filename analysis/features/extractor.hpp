@@ -22,11 +22,15 @@ struct ExtractorOptions {
     bool first_reads_only = true;
     std::int64_t history_ns = 600'000'000'000;
     std::size_t most_blocks = std::size_t{1} << 22; ///< of the history: 128 MiB
+    /// Only throughput, variance and mean entropy, of storage and memory (RanSAP's five, RanSMAP's 23): without
+    /// history, runs and places, and many times as fast. `first_reads_only` must be off then.
+    bool sums_only = false;
 };
 
 /// A closed step: the windows that end at `end_ns`.
 struct WindowRow {
     std::int64_t end_ns{};
+    bool whole{};                      ///< the trace began no later than the longest window
     std::vector<WindowTotals> windows; ///< as in ExtractorOptions::windows_ns
 };
 
@@ -38,14 +42,18 @@ public:
     FeatureExtractor(ExtractorOptions options, Sink sink);
 
     /// Accesses come in time order; one that is earlier than the one before counts as of that one's time. A read or
-    /// write is taken apart into rows of 4,096 bytes. Steps begin with the first access. When nothing happened for
-    /// as long as the longest window, rows are left out until the step with the next access.
+    /// write is taken apart into rows of 4,096 bytes (of one beyond 256 MiB only these count). Steps begin with the
+    /// first access. When nothing happened for as long as the longest window, rows are left out until the step with the
+    /// next access.
     void push(Access const& access);
     /// The same for many; faster, as their history is fetched ahead.
     void push(std::span<Access const> accesses);
 
     /// Closes all steps that end at `now_ns` or before, for a live feed that is silent.
     void advance_to(std::int64_t now_ns);
+
+    /// Closes the step that is open: there is no more to come.
+    void finish();
 
     [[nodiscard]] std::uint64_t history_overflows() const { return history_.overflows(); }
     [[nodiscard]] std::uint64_t rows() const { return rows_; }
@@ -64,8 +72,10 @@ private:
         std::vector<std::int64_t> zones;
     };
 
-    void storage_row(Direction direction, std::uint64_t lba, std::uint32_t bytes, float entropy);
-    void relate_write(BlockState const& state, HistoryTime now, std::uint64_t lba, float entropy);
+    void storage_access(Access const& access);
+    void storage_sums(Direction direction, Access const& access, std::uint64_t pieces);
+    void storage_row(Direction direction, Access const& row);
+    void relate_write(BlockState const& state, HistoryTime now, Access const& row);
     void place_row(Direction direction, std::uint64_t lba, std::uint32_t bytes);
     void memory_row(Access const& access);
     void close_run(Direction direction);
@@ -91,9 +101,9 @@ private:
     std::int64_t pane_end_ns_{};
     std::int64_t pane_{}; ///< number of the open pane
     std::int64_t last_active_pane_{};
-    Totals open_;
-    std::vector<Totals> closed_; ///< ring of the last longest_panes_ panes
-    std::vector<Totals> sums_;   ///< of closed panes, one per window
+    PaneTotals open_;
+    std::vector<PaneTotals> closed_; ///< ring of the last longest_panes_ panes
+    std::vector<PaneTotals> sums_;   ///< of closed panes, one per window
     std::uint64_t rows_{};
 };
 

@@ -25,7 +25,7 @@ void combine(std::array<T, size>& to, std::array<T, size> const& from, Combine c
 }
 
 template <typename Combine>
-void combine(Totals& to, Totals const& from, Combine const& op)
+void combine(PaneTotals& to, PaneTotals const& from, Combine const& op)
 {
     combine(to.rows, from.rows, op);
     combine(to.writes, from.writes, op);
@@ -42,13 +42,13 @@ void combine(Totals& to, Totals const& from, Combine const& op)
 
 } // namespace
 
-Totals& Totals::operator+=(Totals const& other)
+PaneTotals& PaneTotals::operator+=(PaneTotals const& other)
 {
     combine(*this, other, [](auto& to, auto const& from) { to += from; });
     return *this;
 }
 
-Totals& Totals::operator-=(Totals const& other)
+PaneTotals& PaneTotals::operator-=(PaneTotals const& other)
 {
     combine(*this, other, [](auto& to, auto const& from) { to -= from; });
     return *this;

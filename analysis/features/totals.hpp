@@ -55,6 +55,7 @@ enum class WriteCount : std::uint8_t {
     trims,
     trim_bytes,
     dropped_reads, ///< rows that the leak filter took out (counted in nothing else)
+    lost_records,  ///< that gaps stand for
     count
 };
 inline constexpr std::size_t write_counts = static_cast<std::size_t>(WriteCount::count);
@@ -67,6 +68,7 @@ inline constexpr std::size_t memory_kinds = 4;
 
 /// Large enough for the sum of squares of any window that memory could hold.
 __extension__ using Wide = unsigned __int128;
+__extension__ using WideSigned = __int128;
 
 struct SquareSums {
     Wide sum{};
@@ -79,22 +81,23 @@ struct SquareSums {
     }
 };
 
-/// Entropies are summed in steps of 2^-30.
-inline constexpr double entropy_unit = 1.0 / (1 << 30);
-/// Addresses beyond this (512 TiB) count as this in variances, so that squares cannot overflow.
-inline constexpr std::uint64_t most_address = std::uint64_t{1} << 40;
+/// Entropies are summed in steps of 2^-40.
+inline constexpr double entropy_unit = 1.0 / static_cast<double>(std::uint64_t{1} << 40);
+/// Addresses beyond this (LBAs: 2^48, all that ATA can name; bytes: 256 TiB) count as this in variances, so that
+/// the squares of 2^32 of them cannot overflow.
+inline constexpr std::uint64_t most_address = std::uint64_t{1} << 48;
 
-struct Totals {
+struct PaneTotals {
     std::array<std::array<std::uint64_t, row_counts>, 2> rows{};
     std::array<std::uint64_t, write_counts> writes{};
     std::array<SquareSums, 2> lba{};
     SquareSums entropy;
-    std::uint64_t overwrite_entropy{};
-    std::int64_t entropy_change{};                                   ///< of rewrites where both are known
+    Wide overwrite_entropy{};
+    WideSigned entropy_change{};                                     ///< of rewrites where both are known
     std::array<std::array<std::uint64_t, 3>, memory_kinds> memory{}; ///< by mapping: 4 KiB, 2 MiB, MMIO
     std::array<std::uint64_t, memory_kinds> memory_rows{};
     std::array<SquareSums, memory_kinds> memory_address{};
-    std::array<std::uint64_t, memory_kinds> memory_entropy{};
+    std::array<Wide, memory_kinds> memory_entropy{};
     std::array<std::uint64_t, memory_kinds> memory_entropy_known{};
 
     [[nodiscard]] std::uint64_t get(Direction direction, RowCount count) const
@@ -108,8 +111,8 @@ struct Totals {
     }
     void add(WriteCount count, std::uint64_t value = 1) { writes[static_cast<std::size_t>(count)] += value; }
 
-    Totals& operator+=(Totals const& other);
-    Totals& operator-=(Totals const& other);
+    PaneTotals& operator+=(PaneTotals const& other);
+    PaneTotals& operator-=(PaneTotals const& other);
 };
 
 /// Distinct places touched in a window, estimated by linear counting.
@@ -120,7 +123,7 @@ struct Distinct {
 
 /// Everything that a feature is computed from.
 struct WindowTotals {
-    Totals totals;
+    PaneTotals totals;
     double seconds{}; ///< the window's length, less when the trace began within it
     std::array<Distinct, 2> distinct{};
     double zones_both{}; ///< zones read and written

@@ -26,6 +26,7 @@ struct Oklab {
 [[nodiscard]] Rgb heat_colour(double share);
 
 inline constexpr Rgb zero_colour{0.965, 0.965, 0.955}; ///< cells without access
+inline constexpr Rgb unseen_colour{0.80, 0.83, 0.88};  ///< cells that were not looked at
 inline constexpr Rgb unknown_colour{0.62, 0.62, 0.62}; ///< cells whose value is not known
 
 } // namespace undercroft::analysis

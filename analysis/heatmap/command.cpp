@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/command.hpp"
+#include "analysis/heatmap/memory_render.hpp"
 #include "analysis/heatmap/render.hpp"
 #include "analysis/heatmap/ticks.hpp"
 #include "analysis/read/error.hpp"
@@ -15,7 +16,9 @@ struct HeatmapCommand {
     SourceOption source;
     HeatmapRequest request;
     std::string out = "heatmap";
+    std::string stream = "storage";
     std::string lba_range = "densest";
+    std::string address_range = "all";
     std::string size = "1600x900";
     std::string bins;
     std::string scale = "linear";
@@ -28,7 +31,11 @@ struct HeatmapCommand {
     void run();
 
 private:
-    void parse_lba_range();
+    void parse_range();
+    void run_storage(Boot const& boot, RenderOptions const& options);
+    void run_memory(Boot const& boot, RenderOptions const& options);
+    void finish(nlohmann::json summary, nlohmann::json grids, std::vector<std::string> files,
+                std::string const& text) const;
     [[nodiscard]] RenderOptions parse_render_options() const;
     void parse_bins(PictureSize plot);
 };
@@ -37,12 +44,19 @@ void HeatmapCommand::add_to(CLI::App& command)
 {
     store.add_to(command);
     source.add_to(command);
+    command.add_option("--stream", stream, "What to draw: disks (storage) or memory")
+        ->check(CLI::IsMember({"storage", "memory"}))
+        ->capture_default_str();
     command.add_option("--out", out, "Beginning of the names of the files written")->capture_default_str();
     command.add_option("--from", request.from,
                        "Start: 2026-11-22T05:47:03Z, +12.5s after the first record, or seconds since 1970");
     command.add_option("--to", request.to, "End (excluded), written like --from");
     command.add_option("--window", request.window, "Length, as 60s: after --from, or of the busiest such stretch");
     command.add_option("--lba-range", lba_range, "FIRST-END in 512-byte sectors (END excluded), densest, or all")
+        ->capture_default_str();
+    command
+        .add_option("--address-range", address_range,
+                    "Memory: guest-physical FIRST-END (END excluded; 0x... or decimal), densest, or all")
         ->capture_default_str();
     command.add_option("--size", size, "Size of a picture in pixels")->capture_default_str();
     command.add_option("--bins", bins, "At most this many cells (default: cells of 4 x 4 pixels)");
@@ -61,14 +75,17 @@ void HeatmapCommand::add_to(CLI::App& command)
     command.add_flag("--json", json, "Print the summary as JSON");
 }
 
-void HeatmapCommand::parse_lba_range()
+void HeatmapCommand::parse_range()
 {
-    request.lba = lba_range == "densest" ? LbaChoice::densest : lba_range == "all" ? LbaChoice::all : LbaChoice::given;
+    bool const memory = stream == "memory";
+    std::string const& text = memory ? address_range : lba_range;
+    char const* const option = memory ? "--address-range" : "--lba-range";
+    request.lba = text == "densest" ? LbaChoice::densest : text == "all" ? LbaChoice::all : LbaChoice::given;
     if (request.lba != LbaChoice::given)
         return;
-    std::tie(request.first_lba, request.end_lba) = parse_pair(lba_range, '-', "--lba-range");
+    std::tie(request.first_lba, request.end_lba) = parse_pair(text, '-', option);
     if (request.first_lba >= request.end_lba)
-        throw Error{fmt::format("--lba-range '{}' is empty", lba_range)};
+        throw Error{fmt::format("{} '{}' is empty", option, text)};
 }
 
 RenderOptions HeatmapCommand::parse_render_options() const
@@ -100,24 +117,11 @@ void HeatmapCommand::parse_bins(PictureSize plot)
     request.max_rows = static_cast<std::uint32_t>(rows);
 }
 
-void HeatmapCommand::run()
+void HeatmapCommand::finish(nlohmann::json summary, nlohmann::json grids, std::vector<std::string> files,
+                            std::string const& text) const
 {
-    parse_lba_range();
-    RenderOptions const options = parse_render_options();
-    parse_bins(plot_area(options.size));
-    request.source = source.get();
-    request.count = count == "blocks" ? CountMode::blocks : CountMode::requests;
-    Boot const boot = store.select();
-    Heatmap const map = make_heatmap(boot, request);
-    nlohmann::json summary = describe(boot, request, map);
-    nlohmann::json files = nlohmann::json::array();
-    for (MapKind const kind : {MapKind::read, MapKind::write, MapKind::write_entropy}) {
-        std::string const file = fmt::format("{}-{}.{}", out, to_string(kind), format);
-        draw(make_picture(boot, request, map, kind, options), options.size, options.format, file);
-        files.push_back(file);
-    }
     nlohmann::json document = summary;
-    document["grids"] = grids(map);
+    document["grids"] = std::move(grids);
     write_file(out + ".json", document.dump() + "\n");
     files.push_back(out + ".json");
     if (json) {
@@ -125,18 +129,60 @@ void HeatmapCommand::run()
         fmt::print("{}\n", summary.dump(2));
         return;
     }
-    fmt::print("{} reads and {} writes counted in {} x {} cells; {} records lost\n",
-               group_thousands(map.read_totals.shown), group_thousands(map.write_totals.shown), map.shape.columns,
-               map.shape.rows, group_thousands(map.lost));
-    for (nlohmann::json const& file : files)
-        fmt::print("{}\n", file.get<std::string>());
+    fmt::print("{}\n", text);
+    for (std::string const& file : files)
+        fmt::print("{}\n", file);
+}
+
+void HeatmapCommand::run_storage(Boot const& boot, RenderOptions const& options)
+{
+    request.source = source.get();
+    request.count = count == "blocks" ? CountMode::blocks : CountMode::requests;
+    Heatmap const map = make_heatmap(boot, request);
+    std::vector<std::string> files;
+    for (MapKind const kind : {MapKind::read, MapKind::write, MapKind::write_entropy}) {
+        files.push_back(fmt::format("{}-{}.{}", out, to_string(kind), format));
+        draw(make_picture(boot, request, map, kind, options), options.size, options.format, files.back());
+    }
+    finish(describe(boot, request, map), grids(map), files,
+           fmt::format("{} reads and {} writes counted in {} x {} cells; {} records lost",
+                       group_thousands(map.read_totals.shown), group_thousands(map.write_totals.shown),
+                       map.shape.columns, map.shape.rows, group_thousands(map.lost)));
+}
+
+void HeatmapCommand::run_memory(Boot const& boot, RenderOptions const& options)
+{
+    MemoryHeatmap const map = make_memory_heatmap(boot, request);
+    std::vector<std::string> files;
+    for (MemoryMapKind const kind :
+         {MemoryMapKind::read, MemoryMapKind::write, MemoryMapKind::execute, MemoryMapKind::write_entropy}) {
+        files.push_back(fmt::format("{}-{}.{}", out, to_string(kind), format));
+        draw(make_memory_picture(boot, request, map, kind, options), options.size, options.format, files.back());
+    }
+    finish(describe_memory(boot, request, map), memory_grids(map), files,
+           fmt::format("{} reads, {} writes and {} executions of pages in {} x {} cells; {} records lost",
+                       group_thousands(map.totals[0].records), group_thousands(map.totals[1].records),
+                       group_thousands(map.totals[2].records), map.shape.columns, map.shape.rows,
+                       group_thousands(map.lost)));
+}
+
+void HeatmapCommand::run()
+{
+    parse_range();
+    RenderOptions const options = parse_render_options();
+    parse_bins(plot_area(options.size));
+    Boot const boot = store.select();
+    if (stream == "memory")
+        run_memory(boot, options);
+    else
+        run_storage(boot, options);
 }
 
 } // namespace
 
 void register_heatmap(CLI::App& root, int& exit_code)
 {
-    CLI::App* const command = root.add_subcommand("heatmap", "Draw disk accesses over time and LBA");
+    CLI::App* const command = root.add_subcommand("heatmap", "Draw accesses of disks or memory over time and address");
     auto const self = std::make_shared<HeatmapCommand>();
     self->add_to(*command);
     on_run(*command, exit_code, [self] { self->run(); });

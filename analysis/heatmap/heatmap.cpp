@@ -7,59 +7,13 @@
 
 #include <fmt/format.h>
 
-#include "analysis/read/error.hpp"
-#include "analysis/read/times.hpp"
+#include "analysis/heatmap/survey.hpp"
 #include "wire/record.hpp"
 
 namespace undercroft::analysis {
 namespace {
 
 constexpr Columns access_columns{.address = true, .length = true, .source = true, .flags = true};
-
-/// [from, to)
-struct TimeRange {
-    std::int64_t from_ns{};
-    std::int64_t to_ns{};
-};
-
-/// One pass over everything: the time range of all records, and where some are missing.
-struct Survey {
-    TimeRange time{.from_ns = INT64_MAX, .to_ns = 0};
-    std::vector<GapSpan> gaps;
-    std::vector<TimeRange> off; ///< capture switched off
-};
-
-Survey make_survey(Boot const& boot)
-{
-    Survey survey;
-    std::int64_t previous_ns = -1;
-    std::uint64_t expected = 0;
-    std::optional<std::int64_t> off_since;
-    auto const add_gap = [&](std::int64_t at_ns, std::uint64_t lost) {
-        std::int64_t const from = previous_ns < 0 ? at_ns : std::min(previous_ns, at_ns);
-        survey.gaps.push_back({.from_ns = from, .to_ns = std::max(previous_ns, at_ns), .lost = lost});
-    };
-    scan_records(boot, {}, {}, [&](RecordRow const& row) {
-        if (row.sequence > expected) // nothing in the store accounts for these numbers
-            add_gap(row.time_ns, row.sequence - expected);
-        if (row.kind == RecordKind::gap)
-            add_gap(row.time_ns, row.length);
-        if (row.kind == RecordKind::capture_off && !off_since)
-            off_since = row.time_ns;
-        if (row.kind == RecordKind::capture_on && off_since)
-            survey.off.push_back({.from_ns = *std::exchange(off_since, std::nullopt), .to_ns = row.time_ns});
-        expected = row.sequence + (row.kind == RecordKind::gap ? std::max<std::uint64_t>(row.length, 1) : 1);
-        survey.time.from_ns = std::min(survey.time.from_ns, row.time_ns);
-        survey.time.to_ns = std::max(survey.time.to_ns, row.time_ns + 1);
-        previous_ns = row.time_ns;
-        return Visit::next;
-    });
-    if (survey.time.from_ns >= survey.time.to_ns)
-        throw Error{fmt::format("{}: the boot has no records yet", boot.folder.string())};
-    if (off_since)
-        survey.off.push_back({.from_ns = *off_since, .to_ns = INT64_MAX});
-    return survey;
-}
 
 bool is_access(RecordRow const& row)
 {
@@ -82,42 +36,12 @@ void for_each_run(Boot const& boot, HeatmapRequest const& request, TimeRange ran
     });
 }
 
-TimeRange busiest_window(Boot const& boot, HeatmapRequest const& request, TimeRange all, std::int64_t length_ns)
-{
-    constexpr std::int64_t most_bins = 65536;
-    std::int64_t const bin_ns = std::max<std::int64_t>((all.to_ns - all.from_ns) / most_bins + 1, length_ns / 4096 + 1);
-    std::vector<double> counts(static_cast<std::size_t>((all.to_ns - all.from_ns - 1) / bin_ns + 1));
-    for_each_run(boot, request, all, [&](RecordRow const& row, BlockRun run) {
-        counts[static_cast<std::size_t>((row.time_ns - all.from_ns) / bin_ns)] += static_cast<double>(run.count);
-    });
-    Span const window =
-        fullest_window(counts, static_cast<std::uint64_t>(std::max<std::int64_t>(length_ns / bin_ns, 1)));
-    std::int64_t const from = all.from_ns + static_cast<std::int64_t>(window.first) * bin_ns;
-    return {.from_ns = from, .to_ns = from + length_ns};
-}
-
 TimeRange choose_time(Boot const& boot, HeatmapRequest const& request, Survey const& survey)
 {
-    TimeRange range = survey.time;
-    if (!request.from.empty())
-        range.from_ns = parse_time(request.from, survey.time.from_ns);
-    if (!request.to.empty())
-        range.to_ns = parse_time(request.to, survey.time.from_ns);
-    if (!request.window.empty()) {
-        std::int64_t const length = parse_duration(request.window);
-        if (!request.to.empty())
-            throw Error{"--window does not go with --to"};
-        if (request.from.empty())
-            range = busiest_window(boot, request, survey.time, length);
-        else
-            range.to_ns = range.from_ns + length;
-    } else if (request.to.empty() && range.to_ns - range.from_ns < second_ns && range.to_ns > range.from_ns) {
-        range.to_ns = range.from_ns + second_ns; // room for an axis
-    }
-    if (range.from_ns >= range.to_ns)
-        throw Error{fmt::format("the time range is empty; the records reach from {} to {} UTC",
-                                format_time(survey.time.from_ns, 6), format_time(survey.time.to_ns, 6))};
-    return range;
+    return choose_time({request.from, request.to, request.window}, survey, [&](auto const& visit) {
+        for_each_run(boot, request, survey.time,
+                     [&](RecordRow const& row, BlockRun run) { visit(row.time_ns, static_cast<double>(run.count)); });
+    });
 }
 
 Span all_blocks(ForEachRun const& for_each)
@@ -181,7 +105,7 @@ void fill(Boot const& boot, HeatmapRequest const& request, Heatmap& map)
 
 Heatmap make_heatmap(Boot const& boot, HeatmapRequest const& request)
 {
-    Survey const survey = make_survey(boot);
+    Survey const survey = make_survey(boot.files, boot.folder);
     TimeRange const time = choose_time(boot, request, survey);
     Span const blocks = choose_blocks(boot, request, time);
     Heatmap map{.shape = GridShape::make(time.from_ns, time.to_ns, blocks.first, blocks.end, request.max_columns,

@@ -17,6 +17,7 @@ constexpr Rgb grid_colour{0.87, 0.87, 0.87};
 constexpr Rgb tick_colour{0.13, 0.13, 0.15};
 constexpr Rgb gap_fill{0.83, 0.83, 0.83};
 constexpr Rgb gap_lines{0.45, 0.45, 0.45};
+constexpr Rgb fold_colour{0.25, 0.25, 0.28};
 
 struct Box {
     double x{};
@@ -49,11 +50,14 @@ public:
     {
         draw_heading();
         canvas_.rectangle(box_.x, box_.y, box_.width, box_.height, zero_colour);
+        draw_unseen();
         std::vector<std::pair<double, double>> const gaps = gap_columns();
         for (auto const& [from, to] : gaps)
             canvas_.rectangle(from, box_.y, to - from, box_.height, gap_fill);
         draw_grid_lines();
         bool const any = draw_cells();
+        for (double const fold : picture_.folds)
+            canvas_.line(box_.x, y_of(fold) + 0.5, box_.x + box_.width, y_of(fold) + 0.5, fold_colour, 1);
         for (auto const& [from, to] : gaps) {
             canvas_.hatch(from, box_.y, to - from, box_.height, gap_lines);
             canvas_.triangle_down((from + to) / 2, box_.y - 1, 7, gap_lines);
@@ -127,7 +131,7 @@ private:
         for (Tick const& tick : time_ticks().ticks)
             canvas_.line(x_of(tick.position) + 0.5, box_.y, x_of(tick.position) + 0.5, box_.y + box_.height,
                          grid_colour, 1);
-        for (Tick const& tick : lba_ticks().ticks)
+        for (Tick const& tick : left_ticks().ticks)
             canvas_.line(box_.x, y_of(tick.position) + 0.5, box_.x + box_.width, y_of(tick.position) + 0.5, grid_colour,
                          1);
     }
@@ -137,24 +141,46 @@ private:
         return std::isnan(share) ? unknown_colour : heat_colour(share);
     }
 
+    void draw_cell(std::uint32_t column, std::uint32_t row, Rgb const& colour)
+    {
+        GridShape const& shape = picture_.shape;
+        double const top = std::round(box_.y + box_.height - box_.height * (row + 1) / shape.rows);
+        double const bottom = std::round(box_.y + box_.height - box_.height * row / shape.rows);
+        double const left = std::round(box_.x + box_.width * column / shape.columns);
+        double const right = std::round(box_.x + box_.width * (column + 1) / shape.columns);
+        canvas_.rectangle(left, top, right - left, bottom - top, colour);
+    }
+
     bool draw_cells()
     {
         bool any = false;
-        GridShape const& shape = picture_.shape;
-        for (std::uint32_t row = 0; row < shape.rows; ++row) {
-            double const top = std::round(box_.y + box_.height - box_.height * (row + 1) / shape.rows);
-            double const bottom = std::round(box_.y + box_.height - box_.height * row / shape.rows);
-            for (std::uint32_t column = 0; column < shape.columns; ++column) {
-                std::optional<double> const share = picture_.share(column, row);
-                if (!share)
-                    continue;
-                any = true;
-                double const left = std::round(box_.x + box_.width * column / shape.columns);
-                double const right = std::round(box_.x + box_.width * (column + 1) / shape.columns);
-                canvas_.rectangle(left, top, right - left, bottom - top, cell_colour(*share));
+        for (std::uint32_t row = 0; row < picture_.shape.rows; ++row) {
+            for (std::uint32_t column = 0; column < picture_.shape.columns; ++column) {
+                if (std::optional<double> const share = picture_.share(column, row)) {
+                    any = true;
+                    draw_cell(column, row, cell_colour(*share));
+                }
             }
         }
         return any;
+    }
+
+    /// The less of a cell was looked at, the more of its background is that of the unseen.
+    void draw_unseen()
+    {
+        if (!picture_.looked_at)
+            return;
+        for (std::uint32_t row = 0; row < picture_.shape.rows; ++row) {
+            for (std::uint32_t column = 0; column < picture_.shape.columns; ++column) {
+                double const seen = picture_.looked_at(column, row);
+                auto const mix = [&](double a, double b) { return a + (b - a) * seen; };
+                if (seen < 1)
+                    draw_cell(column, row,
+                              {.r = mix(unseen_colour.r, zero_colour.r),
+                               .g = mix(unseen_colour.g, zero_colour.g),
+                               .b = mix(unseen_colour.b, zero_colour.b)});
+            }
+        }
     }
 
     [[nodiscard]] Axis time_ticks() const
@@ -162,9 +188,15 @@ private:
         return time_axis(picture_.shape.from_ns, picture_.shape.from_ns + static_cast<std::int64_t>(span_ns_),
                          static_cast<int>(box_.width / 80));
     }
-    [[nodiscard]] Axis lba_ticks() const
+    [[nodiscard]] Axis left_ticks() const
     {
-        return lba_axis(first_lba_, first_lba_ + span_lba_, static_cast<int>(box_.height / 50));
+        int const most = static_cast<int>(box_.height / 50);
+        return picture_.left_axis ? picture_.left_axis(most) : lba_axis(first_lba_, first_lba_ + span_lba_, most);
+    }
+    [[nodiscard]] Axis right_ticks() const
+    {
+        int const most = static_cast<int>(box_.height / 50);
+        return picture_.right_axis ? picture_.right_axis(most) : offset_axis(first_lba_, first_lba_ + span_lba_, most);
     }
 
     void draw_axes()
@@ -178,14 +210,14 @@ private:
             canvas_.text(x, bottom + 15, tick.label, label_size, Align::centre);
         }
         canvas_.text(box_.x + box_.width / 2, bottom + 53, time.title, label_size + 1, Align::centre);
-        Axis const lba = lba_ticks();
-        for (Tick const& tick : lba.ticks) {
+        Axis const left = left_ticks();
+        for (Tick const& tick : left.ticks) {
             double const y = y_of(tick.position) + 0.5;
             canvas_.line(box_.x - 5, y, box_.x, y, tick_colour, 1);
             canvas_.text(box_.x - 9, y, tick.label, label_size, Align::right);
         }
-        canvas_.vertical_text(18, box_.y + box_.height / 2, lba.title, label_size + 1);
-        Axis const offset = offset_axis(first_lba_, first_lba_ + span_lba_, static_cast<int>(box_.height / 50));
+        canvas_.vertical_text(18, box_.y + box_.height / 2, left.title, label_size + 1);
+        Axis const offset = right_ticks();
         double widest = 0;
         for (Tick const& tick : offset.ticks) {
             double const y = y_of(tick.position) + 0.5;
@@ -200,7 +232,8 @@ private:
     {
         double const x = box_.x + box_.width + 135;
         double const bar = 22;
-        double const extras = 30.0 * (1 + (picture_.unknown_in_legend ? 1 : 0) + (picture_.gaps.empty() ? 0 : 1));
+        double const extras = 30.0 * (1 + (picture_.unknown_in_legend ? 1 : 0) + (picture_.gaps.empty() ? 0 : 1) +
+                                      (picture_.looked_at ? 1 : 0));
         double const height = box_.height - extras - 44;
         double const top = box_.y + 44;
         canvas_.text(x, box_.y + 6, picture_.legend_title, label_size, Align::left);
@@ -222,6 +255,8 @@ private:
             y += 28;
         };
         swatch(zero_colour, false, "no access");
+        if (picture_.looked_at)
+            swatch(unseen_colour, false, "not looked at");
         if (picture_.unknown_in_legend)
             swatch(unknown_colour, false, "unknown");
         if (!picture_.gaps.empty())

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "analysis/heatmap/grid.hpp"
+#include "analysis/heatmap/ticks.hpp"
 
 namespace undercroft::analysis {
 
@@ -32,6 +33,12 @@ struct Picture {
     bool unknown_in_legend{};    ///< explain the colour of unknown values
     std::vector<GapSpan> gaps{}; ///< by from_ns
     std::string gap_label{};     ///< in the legend
+    /// Share of a cell that was looked at, 0 to 1; none: everything was.
+    std::function<double(std::uint32_t column, std::uint32_t row)> looked_at{};
+    /// Axes with at most so many ticks, positions in 512-byte units; none: LBA and offset.
+    std::function<Axis(int most)> left_axis{};
+    std::function<Axis(int most)> right_axis{};
+    std::vector<double> folds{}; ///< positions at which something between is left out
     std::string empty_note{};    ///< written across the plot when it has no cell with access
 };
 

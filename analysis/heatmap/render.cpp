@@ -7,58 +7,21 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "analysis/heatmap/scale.hpp"
 #include "analysis/heatmap/ticks.hpp"
 #include "analysis/read/times.hpp"
 
 namespace undercroft::analysis {
 namespace {
 
-std::string format_bytes(double bytes)
-{
-    constexpr std::array<char const*, 5> units{"KiB", "MiB", "GiB", "TiB", "PiB"};
-    std::size_t unit = 0;
-    double value = bytes / 1024;
-    for (; value >= 1024 && unit + 1 < units.size(); ++unit)
-        value /= 1024;
-    return fmt::format("{:.4g} {}", value, units[unit]);
-}
-
 std::string count_unit(CountMode mode)
 {
     return mode == CountMode::blocks ? "4 KiB blocks" : "requests";
 }
 
-double colour_share(double count, double max, bool logarithmic)
-{
-    if (count >= max)
-        return 1;
-    return logarithmic ? std::log(std::max(count, 1.0)) / std::log(max) : count / max;
-}
-
-std::vector<std::pair<double, std::string>> count_legend(double max, bool clamped, bool logarithmic)
-{
-    std::vector<std::pair<double, std::string>> legend;
-    for (Tick const& tick : count_ticks(max, logarithmic, 8)) {
-        double const share = logarithmic && max <= 1 ? 0 : colour_share(tick.position, max, logarithmic);
-        if (share < 0.96)
-            legend.emplace_back(share, tick.label);
-    }
-    legend.emplace_back(1, (clamped ? "≥ " : "") + group_thousands(static_cast<std::uint64_t>(std::llround(max))));
-    return legend;
-}
-
 std::string short_id(std::string const& id)
 {
     return id.substr(0, 8);
-}
-
-std::string time_note(GridShape const& shape)
-{
-    int const decimals = shape.to_ns - shape.from_ns < 600 * second_ns ? 3 : 0;
-    bool const one_day = format_date(shape.from_ns) == format_date(shape.to_ns);
-    return fmt::format("{} to {} UTC ({})", format_time(shape.from_ns, decimals),
-                       one_day ? format_clock(shape.to_ns, decimals) : format_time(shape.to_ns, decimals),
-                       format_span(shape.to_ns - shape.from_ns));
 }
 
 std::string range_note(LbaChoice choice)
@@ -121,23 +84,9 @@ std::optional<double> mean_entropy(Heatmap const& map, std::uint32_t column, std
 void set_entropy_scale(Picture& picture, Heatmap const& map)
 {
     picture.legend_title = "mean entropy\n(bits / 8)";
-    for (int tenth = 0; tenth <= 10; tenth += 2)
-        picture.legend.emplace_back(tenth / 10.0, fmt::format("{:.1f}", tenth / 10.0));
+    picture.legend = entropy_legend();
     picture.share = [&map](std::uint32_t column, std::uint32_t row) { return mean_entropy(map, column, row); };
     picture.unknown_in_legend = map.writes.sum() > 0 && map.entropy_blocks.sum() < map.writes.sum();
-}
-
-template <typename Value>
-nlohmann::json grid_rows(GridShape const& shape, Value value)
-{
-    nlohmann::json rows = nlohmann::json::array();
-    for (std::uint32_t row = 0; row < shape.rows; ++row) {
-        nlohmann::json line = nlohmann::json::array();
-        for (std::uint32_t column = 0; column < shape.columns; ++column)
-            line.push_back(value(column, row));
-        rows.push_back(std::move(line));
-    }
-    return rows;
 }
 
 nlohmann::json describe_totals(Totals const& totals)
@@ -180,9 +129,6 @@ Picture make_picture(Boot const& boot, HeatmapRequest const& request, Heatmap co
 nlohmann::json describe(Boot const& boot, HeatmapRequest const& request, Heatmap const& map)
 {
     GridShape const& shape = map.shape;
-    nlohmann::json gaps = nlohmann::json::array();
-    for (GapSpan const& gap : map.gaps)
-        gaps.push_back({{"from_ns", gap.from_ns}, {"to_ns", gap.to_ns}, {"lost", gap.lost}});
     nlohmann::json off = nlohmann::json::array();
     for (GapSpan const& span : map.off)
         off.push_back({{"from_ns", span.from_ns}, {"to_ns", span.to_ns}});
@@ -192,13 +138,7 @@ nlohmann::json describe(Boot const& boot, HeatmapRequest const& request, Heatmap
             {"boot", boot.id},
             {"source", request.source ? nlohmann::json(*request.source) : nlohmann::json{}},
             {"count", request.count == CountMode::blocks ? "blocks" : "requests"},
-            {"time",
-             {{"from_ns", shape.from_ns},
-              {"to_ns", shape.to_ns},
-              {"from", format_time(shape.from_ns, 9)},
-              {"to", format_time(shape.to_ns, 9)},
-              {"cell_ns", shape.cell_ns},
-              {"columns", shape.columns}}},
+            {"time", time_json(shape)},
             {"lba",
              {{"choice", choices[static_cast<std::size_t>(request.lba)]},
               {"first", shape.first_block * sectors_per_block},
@@ -207,7 +147,7 @@ nlohmann::json describe(Boot const& boot, HeatmapRequest const& request, Heatmap
               {"rows", shape.rows}}},
             {"totals", {{"read", describe_totals(map.read_totals)}, {"write", describe_totals(map.write_totals)}}},
             {"lost", map.lost},
-            {"gaps", std::move(gaps)},
+            {"gaps", gaps_json(map.gaps)},
             {"capture_off", std::move(off)}};
 }
 

@@ -4,6 +4,7 @@
 
 #include "analysis/command.hpp"
 #include "analysis/heatmap/ticks.hpp"
+#include "analysis/info/memory_summary.hpp"
 #include "analysis/info/summary.hpp"
 #include "analysis/read/content.hpp"
 #include "analysis/read/error.hpp"
@@ -49,7 +50,7 @@ void print_counters(nlohmann::json const& status)
         fmt::print("    {:<36} {:>16}\n", printable(name), field(status["counters"], name.c_str()));
 }
 
-void print_boot(Boot const& boot, BootSummary const& summary)
+void print_boot(Boot const& boot, BootSummary const& summary, MemorySummary const& memory)
 {
     fmt::print("machine {}\nboot    {}\n", boot.machine, boot.id);
     print_hello(read_json(boot.folder / "hello.json"));
@@ -71,6 +72,7 @@ void print_boot(Boot const& boot, BootSummary const& summary)
     if (summary.switched_off != 0)
         fmt::print("  capture   was switched off {} times, for {}{}\n", group_thousands(summary.switched_off),
                    format_span(summary.off_ns), summary.off_at_end ? ", and is off at the end" : "");
+    fmt::print("{}", to_text(memory));
     print_counters(read_json(boot.folder / "status.json"));
 }
 
@@ -81,10 +83,13 @@ void run(StoreOptions const& options, bool json)
     nlohmann::json list = nlohmann::json::array();
     for (Boot const& boot : boots) {
         BootSummary const summary = summarise(boot);
-        if (json)
+        MemorySummary const memory = summarise_memory(boot);
+        if (json) {
             list.push_back(to_json(boot, summary));
-        else
-            print_boot(boot, summary);
+            list.back()["memory"] = to_json(memory);
+        } else {
+            print_boot(boot, summary, memory);
+        }
     }
     if (json)
         fmt::print("{}\n", nlohmann::json{{"boots", list}, {"content_blocks", content.blocks()}}.dump(2, ' ', true));

@@ -89,6 +89,12 @@ ContentStore::ContentStore(std::filesystem::path const& store) : files_{list_con
     }
 }
 
+Hash const* ContentStore::find(Hash const& hash) const
+{
+    auto const found = places_.find(hash);
+    return found == places_.end() ? nullptr : &found->first;
+}
+
 Blocks ContentStore::load(HashSet const& hashes) const
 {
     std::map<std::uint32_t, std::set<int>> groups_of_file;
@@ -103,7 +109,8 @@ Blocks ContentStore::load(HashSet const& hashes) const
     return blocks;
 }
 
-ScanResult scan_with_content(Boot const& boot, Columns columns, RecordFilter const& filter, ContentStore const& content,
+ScanResult scan_with_content(std::vector<RecordFile> const& files, Columns columns, RecordFilter const& filter,
+                             ContentStore const& content,
                              std::function<Visit(RecordRow const&, std::string const*)> const& visit)
 {
     struct Waiting {
@@ -127,8 +134,9 @@ ScanResult scan_with_content(Boot const& boot, Columns columns, RecordFilter con
         hashes.clear();
     };
     columns.content = true;
-    ScanResult result = scan_records(boot, columns, filter, [&](RecordRow const& row) {
+    ScanResult result = scan_records(files, columns, filter, [&](RecordRow const& row) {
         waiting.push_back({.row = row, .hash = row.content != nullptr ? *row.content : Hash{}});
+        waiting.back().row.request = {}; // valid during the call only
         if (row.content != nullptr)
             hashes.insert(*row.content);
         if (waiting.size() >= batch_rows || hashes.size() >= batch_blocks)

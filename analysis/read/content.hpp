@@ -37,6 +37,8 @@ public:
     explicit ContentStore(std::filesystem::path const& store);
 
     [[nodiscard]] bool contains(Hash const& hash) const { return places_.contains(hash); }
+    /// The store's own copy of the hash, valid as long as this object; null when the store lacks the block.
+    [[nodiscard]] Hash const* find(Hash const& hash) const;
     [[nodiscard]] std::uint64_t blocks() const { return places_.size(); }
 
     /// The blocks that the store has. Each is checked against its hash; a wrong one throws Error.
@@ -51,8 +53,10 @@ private:
     std::unordered_map<Hash, Place, HashOfHash> places_;
 };
 
-/// scan_records, with the data of each row: null when the row has no content or the store lacks it.
-ScanResult scan_with_content(Boot const& boot, Columns columns, RecordFilter const& filter, ContentStore const& content,
+/// scan_records, with the data of each row (its `request` is not handed on): null when the row has no content or the
+/// store lacks it.
+ScanResult scan_with_content(std::vector<RecordFile> const& files, Columns columns, RecordFilter const& filter,
+                             ContentStore const& content,
                              std::function<Visit(RecordRow const&, std::string const*)> const& visit);
 
 } // namespace undercroft::analysis

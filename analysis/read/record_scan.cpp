@@ -10,8 +10,30 @@
 namespace undercroft::analysis {
 namespace {
 
-constexpr std::array<std::string_view, 7> kind_names{"read", "write",       "flush",     "trim",
-                                                     "gap",  "capture_off", "capture_on"};
+constexpr std::array<std::string_view, record_kinds> kind_names{"read",
+                                                                "write",
+                                                                "flush",
+                                                                "trim",
+                                                                "gap",
+                                                                "capture_off",
+                                                                "capture_on",
+                                                                "memory_read",
+                                                                "memory_write",
+                                                                "memory_read_write",
+                                                                "memory_execute",
+                                                                "memory_page",
+                                                                "memory_mode",
+                                                                "memory_region",
+                                                                "memory_armed",
+                                                                "memory_disarmed",
+                                                                "memory_sweep_begin",
+                                                                "memory_sweep_end",
+                                                                "memory_scanned"};
+
+bool belongs_to(RecordKind kind, StreamName stream)
+{
+    return kind == RecordKind::gap || (kind >= RecordKind::memory_read) == (stream == StreamName::memory);
+}
 
 bool is_kind_type(arrow::DataType const& type)
 {
@@ -48,6 +70,8 @@ struct Arrays {
     arrow::FloatArray const* entropy{};
     arrow::UInt16Array const* flags{};
     arrow::FixedSizeBinaryArray const* content{};
+    arrow::UInt8Array const* page_class{};
+    arrow::StringArray const* request{};
 };
 
 /// The last sequence number that the row accounts for.
@@ -78,6 +102,8 @@ public:
         add(columns_.entropy, "entropy");
         add(columns_.flags, "flags");
         add(columns_.content, "content");
+        add(columns_.page_class, "page_class");
+        add(columns_.request, "request");
         file_.read(names, {}, [&](arrow::RecordBatch const& batch) { return visit_batch(batch, visit); });
         // A file that ends with a gap row may be named after the gap's first or its last missing number.
         if (!stopped_ && (rows_ == 0 || (last_ != name_.last_sequence && last_used_ != name_.last_sequence)))
@@ -102,6 +128,10 @@ private:
             file_.require("flags", "uint16", is(arrow::Type::UINT16));
         if (columns_.content)
             file_.require("content", "fixed_size_binary[32]", is_hash_type);
+        if (columns_.page_class)
+            file_.require("page_class", "uint8", is(arrow::Type::UINT8));
+        if (columns_.request)
+            file_.require("request", "string", is(arrow::Type::STRING));
     }
 
     template <typename Array>
@@ -127,13 +157,15 @@ private:
         take(batch, "entropy", arrays.entropy, true);
         take(batch, "flags", arrays.flags);
         take(batch, "content", arrays.content, true);
+        take(batch, "page_class", arrays.page_class);
+        take(batch, "request", arrays.request, true);
         return arrays;
     }
 
     [[nodiscard]] RecordKind parse_kind(std::string_view text) const
     {
         for (std::size_t i = 0; i < kind_names.size(); ++i) {
-            if (text == kind_names[i])
+            if (text == kind_names[i] && belongs_to(static_cast<RecordKind>(i), name_.stream))
                 return static_cast<RecordKind>(i);
         }
         file_.fail(fmt::format("column 'kind' holds '{}', which this version does not know", text.substr(0, 40)));
@@ -187,6 +219,10 @@ private:
             row.entropy = arrays.entropy->Value(i);
         if (arrays.content != nullptr && arrays.content->IsValid(i))
             row.content = reinterpret_cast<Hash const*>(arrays.content->GetValue(i));
+        if (arrays.page_class != nullptr)
+            row.page_class = arrays.page_class->Value(i);
+        if (arrays.request != nullptr && arrays.request->IsValid(i))
+            row.request = arrays.request->GetView(i);
     }
 
     void check_order(RecordRow const& row)
@@ -234,6 +270,12 @@ std::string_view to_string(RecordKind kind)
 ScanResult scan_records(Boot const& boot, Columns columns, RecordFilter const& filter,
                         std::function<Visit(RecordRow const&)> const& visit)
 {
+    return scan_records(boot.files, columns, filter, visit);
+}
+
+ScanResult scan_records(std::vector<RecordFile> const& files, Columns columns, RecordFilter const& filter,
+                        std::function<Visit(RecordRow const&)> const& visit)
+{
     bool const by_lba = filter.first_lba != 0 || filter.end_lba != std::numeric_limits<std::uint64_t>::max();
     columns.address = columns.address || by_lba;
     columns.source = columns.source || filter.source.has_value();
@@ -241,7 +283,7 @@ ScanResult scan_records(Boot const& boot, Columns columns, RecordFilter const& f
     ScanResult result;
     std::uint64_t expected = 0;
     bool stopped = false;
-    for (RecordFile const& file : boot.files) {
+    for (RecordFile const& file : files) {
         FileScan scan{file, columns};
         scan.run([&](RecordRow const& row) {
             if (row.sequence > expected)

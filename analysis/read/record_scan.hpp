@@ -8,19 +8,48 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "analysis/read/store.hpp"
 
 namespace undercroft::analysis {
 
-enum class RecordKind : std::uint8_t { read, write, flush, trim, gap, capture_off, capture_on };
+enum class RecordKind : std::uint8_t {
+    // storage stream
+    read,
+    write,
+    flush,
+    trim,
+    gap, ///< in every stream
+    capture_off,
+    capture_on,
+    // memory stream
+    memory_read,
+    memory_write,
+    memory_read_write,
+    memory_execute,
+    memory_page,
+    memory_mode,
+    memory_region,
+    memory_armed,
+    memory_disarmed,
+    memory_sweep_begin,
+    memory_sweep_end,
+    memory_scanned,
+};
+inline constexpr std::size_t record_kinds = 19;
 
 [[nodiscard]] std::string_view to_string(RecordKind kind);
 /// Not an access: rows that no disk and no range of LBAs owns.
 [[nodiscard]] constexpr bool is_note(RecordKind kind)
 {
-    return kind >= RecordKind::gap;
+    return kind >= RecordKind::gap && kind <= RecordKind::capture_on;
+}
+/// A page that was read, written or executed.
+[[nodiscard]] constexpr bool is_memory_access(RecordKind kind)
+{
+    return kind >= RecordKind::memory_read && kind <= RecordKind::memory_execute;
 }
 
 /// Bit 15 of `flags` of a gap row: lost between sensor and store, not in the sensor's buffer.
@@ -31,14 +60,16 @@ using Hash = std::array<std::uint8_t, 32>;
 /// One row. Fields whose column was not asked for keep their initial values.
 struct RecordRow {
     std::uint64_t sequence{};
-    std::int64_t time_ns{}; ///< UTC since 1970, never negative
-    std::uint64_t address{};
+    std::int64_t time_ns{};  ///< UTC since 1970, never negative
+    std::uint64_t address{}; ///< storage: LBA of 512 bytes; memory: guest-physical
     std::uint32_t length{};
     std::uint16_t source{};
     std::uint16_t flags{};
     RecordKind kind{};
+    std::uint8_t page_class{};                              ///< memory
     float entropy{std::numeric_limits<float>::quiet_NaN()}; ///< NaN: none
     Hash const* content{};                                  ///< null: none; valid during the call only
+    std::string_view request{};                             ///< memory_mode: JSON; valid during the call only
 
     /// First sector after the access; saturates, because a guest may ask for any address.
     [[nodiscard]] std::uint64_t end_lba() const
@@ -56,6 +87,8 @@ struct Columns {
     bool entropy{};
     bool flags{};
     bool content{};
+    bool page_class{}; ///< memory stream only
+    bool request{};    ///< memory stream only
 };
 
 /// Rows that do not match are not handed out. Notes (gaps, capture switched) always are, whatever their source.
@@ -81,8 +114,11 @@ struct ScanResult {
 /// What the visitor wants next.
 enum class Visit { next, stop };
 
-/// Calls `visit` for each matching row in sequence order. Throws Error, naming file and
+/// Calls `visit` for each matching row of one stream's files in sequence order. Throws Error, naming file and
 /// column, when a file is damaged or is not what docs/formats/store.md says.
+ScanResult scan_records(std::vector<RecordFile> const& files, Columns columns, RecordFilter const& filter,
+                        std::function<Visit(RecordRow const&)> const& visit);
+/// The same for the storage stream of a boot.
 ScanResult scan_records(Boot const& boot, Columns columns, RecordFilter const& filter,
                         std::function<Visit(RecordRow const&)> const& visit);
 

@@ -14,6 +14,8 @@ namespace undercroft::analysis {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr char store_marker[] = "undercroft-store.json";
+
 bool is_id(std::string_view text)
 {
     return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
@@ -33,10 +35,10 @@ std::vector<std::pair<std::string, fs::path>> partitions(fs::path const& folder,
 }
 
 /// "<20 digits>-<20 digits>.parquet"
-RecordFile parse_name(fs::path const& path)
+RecordFile parse_name(fs::path const& path, StreamName stream)
 {
     std::string const name = path.stem().string();
-    RecordFile file{.path = path, .bytes = fs::file_size(path)};
+    RecordFile file{.stream = stream, .path = path, .bytes = fs::file_size(path)};
     auto const parse = [&](std::size_t at, std::uint64_t& value) {
         auto const [end, error] = std::from_chars(name.data() + at, name.data() + at + 20, value);
         return error == std::errc{} && end == name.data() + at + 20;
@@ -47,39 +49,55 @@ RecordFile parse_name(fs::path const& path)
     return file;
 }
 
-void list_record_files(Boot& boot)
+std::vector<RecordFile> list_record_files(Boot& boot, StreamName stream)
 {
-    fs::path const stream = boot.folder / "stream=storage";
-    if (!fs::is_directory(stream))
-        return;
-    for (auto const& [date, folder] : partitions(stream, "date=")) {
+    std::vector<RecordFile> files;
+    fs::path const parent = boot.folder / (stream == StreamName::memory ? "stream=memory" : "stream=storage");
+    if (!fs::is_directory(parent))
+        return files;
+    for (auto const& [date, folder] : partitions(parent, "date=")) {
         for (fs::directory_entry const& entry : fs::directory_iterator{folder}) {
             if (entry.path().extension() == ".part")
                 ++boot.unfinished_files;
             else if (entry.path().extension() == ".parquet" && entry.is_regular_file())
-                boot.files.push_back(parse_name(entry.path()));
+                files.push_back(parse_name(entry.path(), stream));
         }
     }
-    std::ranges::sort(boot.files, {}, &RecordFile::first_sequence);
-    for (std::size_t i = 1; i < boot.files.size(); ++i) {
-        if (boot.files[i].first_sequence <= boot.files[i - 1].last_sequence)
-            throw Error{fmt::format("{} and {} overlap", boot.files[i - 1].path.string(), boot.files[i].path.string())};
+    // What lies within a larger file was merged into it and is about to be deleted (docs/formats/store.md).
+    std::ranges::sort(files, [](RecordFile const& a, RecordFile const& b) {
+        return a.first_sequence != b.first_sequence ? a.first_sequence < b.first_sequence
+                                                    : a.last_sequence > b.last_sequence;
+    });
+    std::vector<RecordFile> kept;
+    for (RecordFile& file : files)
+        if (kept.empty() || file.last_sequence > kept.back().last_sequence)
+            kept.push_back(std::move(file));
+    for (std::size_t i = 1; i < kept.size(); ++i) {
+        if (kept[i].first_sequence <= kept[i - 1].last_sequence)
+            throw Error{fmt::format("{} and {} overlap", kept[i - 1].path.string(), kept[i].path.string())};
     }
+    return kept;
 }
 
 void check_store(fs::path const& store)
 {
     if (!fs::is_directory(store))
         throw Error{fmt::format("{}: there is no such folder", store.string())};
-    fs::path const marker = store / "undercroft-store.json";
+    fs::path const marker = store / store_marker;
     nlohmann::json const content = read_json(marker);
     if (content.is_null())
-        throw Error{fmt::format("{} is not a store: it has no undercroft-store.json", store.string())};
+        throw Error{fmt::format("{} is not a store: it has no {}", store.string(), store_marker)};
     if (!content.is_object() || content.value("format", nlohmann::json{}) != 1)
         throw Error{fmt::format("{}: not store format 1, the only one this program reads", marker.string())};
 }
 
 } // namespace
+
+bool is_store(fs::path const& folder)
+{
+    std::error_code error;
+    return fs::exists(folder / store_marker, error);
+}
 
 nlohmann::json read_json(fs::path const& file)
 {
@@ -103,7 +121,8 @@ std::vector<Boot> list_boots(fs::path const& store, std::string const& machine_p
             if (!is_id(id) || !id.starts_with(boot_prefix))
                 continue;
             Boot boot{.machine = machine, .id = id, .folder = folder};
-            list_record_files(boot);
+            boot.files = list_record_files(boot, StreamName::storage);
+            boot.memory_files = list_record_files(boot, StreamName::memory);
             result.push_back(std::move(boot));
         }
     }
@@ -122,7 +141,8 @@ Boot select_boot(fs::path const& store, std::string const& machine_prefix, std::
         throw Error{fmt::format("{}: the store holds no boots yet", store.string())};
     std::string list;
     for (Boot const& boot : boots)
-        list += fmt::format("\n  --machine {} --boot {}  ({} files)", boot.machine, boot.id, boot.files.size());
+        list += fmt::format("\n  --machine {} --boot {}  ({} files)", boot.machine, boot.id,
+                            boot.files.size() + boot.memory_files.size());
     throw Error{fmt::format("{}: {}:{}", store.string(),
                             none ? "no boot matches --machine/--boot; there are"
                                  : "several boots match; choose one with --machine/--boot (a prefix is enough)",

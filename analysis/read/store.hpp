@@ -10,8 +10,12 @@
 
 namespace undercroft::analysis {
 
+/// The folders stream=* of a boot; each has sequence numbers of its own.
+enum class StreamName : std::uint8_t { storage, memory };
+
 /// One closed Parquet file of a stream; the numbers come from its name.
 struct RecordFile {
+    StreamName stream{};
     std::filesystem::path path;
     std::uint64_t first_sequence{};
     std::uint64_t last_sequence{};
@@ -23,9 +27,13 @@ struct Boot {
     std::string machine; ///< 32 hex digits
     std::string id;      ///< 32 hex digits
     std::filesystem::path folder;
-    std::vector<RecordFile> files{};  ///< of the storage stream, in sequence order, not overlapping
-    std::uint64_t unfinished_files{}; ///< *.part, ignored
+    std::vector<RecordFile> files{};        ///< of the storage stream, in sequence order, not overlapping
+    std::vector<RecordFile> memory_files{}; ///< of the memory stream, likewise
+    std::uint64_t unfinished_files{};       ///< *.part, ignored
 };
+
+/// Whether the folder says that it is a store, of whatever format.
+[[nodiscard]] bool is_store(std::filesystem::path const& folder);
 
 /// Every boot of the store that matches, ordered by machine and boot. Empty prefixes match all.
 [[nodiscard]] std::vector<Boot> list_boots(std::filesystem::path const& store, std::string const& machine_prefix,

@@ -147,7 +147,7 @@ ReplayResult replay(std::filesystem::path const& store, Boot const& boot, Replay
     Image image{request.base, request.out};
     RecordFilter filter;
     filter.source = request.source;
-    scan_with_content(boot, replay_columns, filter, content, [&](RecordRow const& row, std::string const* data) {
+    scan_with_content(boot.files, replay_columns, filter, content, [&](RecordRow const& row, std::string const* data) {
         if (is_past_end(row, request))
             return Visit::stop;
         if (row.kind == RecordKind::trim && request.zero_trimmed)

@@ -119,7 +119,7 @@ def direction(prefix: str, pieces: list[Piece], start: int, begin: int, end: int
         return ratio(sum(r for r in runs if low <= r <= high), rows)
 
     return {
-        f"{prefix}_throughput": sum(p.size for p in inside) / seconds,
+        f"{prefix}_bytes_per_s": sum(p.size for p in inside) / seconds,
         f"{prefix}_lba_variance": variance([p.lba for p in inside]),
         f"{prefix}_rate": n / seconds,
         f"{prefix}_single_runs": ratio(runs.count(1), len(runs)),
@@ -152,8 +152,7 @@ def entropies(facts: list[Fact], seconds: float) -> dict[str, Value]:
     shares = [ratio(sum(low <= e < top for e in known), len(known)) for low, top in pairwise(edges)]
     names = ["entropy_below_03", "entropy_03_to_07", "entropy_07_to_09", "entropy_09_to_098", "entropy_from_098"]
     return {
-        "write_entropy_mean": -1.0 if mean is None else mean,
-        "entropy_mean": mean,
+        "write_entropy": mean,
         "entropy_deviation": None if mean is None else math.sqrt(max(sum(e * e for e in known) / len(known) - mean**2, 0)),
         **dict(zip(names, shares)),
         "high_overwrites": ratio(high, len(known)),

@@ -1,120 +1,159 @@
 # Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
-"""undercroft windows: every feature against its formula, computed independently, from folders and from a store."""
+"""undercroft features against the definitions, computed here with exact fractions from every piece of every window."""
 from __future__ import annotations
 
 import csv
-import io
-import math
 import random
+import struct
 import tempfile
 import unittest
+from fractions import Fraction
 from pathlib import Path
 
-import features_by_hand
+import pyarrow.parquet as pq
+
 import run_program
-from features_by_hand import Piece, single
-from run_program import good
+from run_program import bad, good
+from store_writer import BOOT, MACHINE, Row, requests, write_records
 
+START = 1_700_000_000 * 10**9 + 123_456_789
 SECOND = 10**9
-START = 1_586_220_958
 
 
-def make_pieces(seed: int, seconds: float, rows: int) -> list[Piece]:
-    """Reads and writes that come back to the same blocks, in runs and alone, with silences."""
+def as_float32(value: float) -> float:
+    return struct.unpack("<f", struct.pack("<f", value))[0]
+
+
+def random_rows(seed: int, count: int, far: int = 0) -> list[Row]:
+    """Times that go back now and then, pauses, gaps, unknown entropies; `far` is where the disk's used part begins."""
     rng = random.Random(seed)
-    pieces: list[Piece] = []
-    ticks = sorted(rng.randrange(int(seconds * 2**30)) for _ in range(rows // 4))
-    for tick in [0, *ticks]:
-        if 4.2 * 2**30 < tick < 6.9 * 2**30:
-            continue
-        time = START * SECOND + (tick * SECOND + 2**29 >> 30)
-        write, lba = rng.random() < 0.4, rng.choice([rng.randrange(4000) * 3, rng.randrange(2_000_000), rng.randrange(60) * 8])
-        for i in range(rng.choice([1, 1, 1, 2, 5, 9, 20, 70])):
-            size = rng.choice([4096, 4096, 4096, 512, 1536]) if i == 0 else 4096
-            entropy = single(rng.choice([0.0, rng.random(), 0.994])) if write else None
-            pieces.append(Piece(time, write, lba + 8 * i, size, entropy))
-    # As the reader orders them: by time, reads before writes, then by address.
-    return sorted(pieces, key=lambda p: (p.time, p.write, p.lba))
+    rows: list[Row] = []
+    time = START
+    for _ in range(count):
+        time += rng.choice([10**6, 10**7, 10**8, 10**9]) if rng.random() < 0.97 else rng.choice([-3 * SECOND, 40 * SECOND])
+        time = max(time, START)
+        seq = rows[-1].seq + (rows[-1].length if rows[-1].kind == "gap" else 1) if rows else 0
+        kind = rng.choices(["read", "write", "flush", "trim", "gap"], [40, 50, 4, 4, 2])[0]
+        if kind == "gap":
+            rows.append(Row(seq, time, "gap", seq, rng.randrange(1, 30), flags=0))
+        elif kind == "flush":
+            rows.append(Row(seq, time, "flush", 0, 0))
+        else:
+            entropy = as_float32(rng.random()) if kind == "write" and rng.random() < 0.9 else None
+            size = 512 * rng.choice([1, 3, 8, 8, 9, 16, 64, 2048])
+            rows += requests(kind, time, far + rng.randrange(1 << 20), size, seq, rng.choice([0, 258]), entropy)
+    return rows
 
 
-def write_run(folder: Path, pieces: list[Piece]) -> None:
-    """As published: text order, sub-seconds of 2^30."""
-    folder.mkdir(parents=True)
-    lines: dict[bool, list[str]] = {False: [], True: []}
-    for p in pieces:
-        sub = -(-(p.time % SECOND) * 2**30 // SECOND) if p.time % SECOND else 0
-        tail = f",{p.entropy!r},0.0" if p.write else ""
-        lines[p.write].append(f"{p.time // SECOND},{sub},{p.lba},{p.size}{tail}\n")
-    for write, name in ((False, "ata_read.csv"), (True, "ata_write.csv")):
-        (folder / name).write_text("".join(sorted(lines[write])))
+def variance(values: list[int]) -> float:
+    if not values:
+        return 0.0
+    mean = Fraction(sum(values), len(values))
+    return float(sum((value - mean) ** 2 for value in values) / len(values))
 
 
-def snapped(pieces: list[Piece]) -> list[Piece]:
-    """Times as the reader gets them back from the file."""
+def expected(rows: list[Row], window: int, step: int, source: int | None = None) -> list[dict[str, float | int | None]]:
+    first = min(row.time for row in rows)
+    last_step = (max(row.time for row in rows) - first) // step
     result = []
-    for p in pieces:
-        sub = -(-(p.time % SECOND) * 2**30 // SECOND) if p.time % SECOND else 0
-        result.append(Piece(p.time // SECOND * SECOND + (sub * SECOND + 2**29 >> 30), p.write, p.lba, p.size, p.entropy))
-    return sorted(result, key=lambda p: (p.time, p.write, p.lba))
+    for number in range(last_step - window // step + 2):
+        start = first + number * step
+        inside = [row for row in rows if start <= row.time < start + window and (row.kind == "gap" or source in (None, row.source))]
+        inside = [row for row in inside if row.kind in ("read", "write", "gap")]
+        if not inside:
+            continue
+        pieces = {kind: [row.address + 8 * at for row in inside if row.kind == kind for at in range(-(-row.length // 4096))]
+                  for kind in ("read", "write")}
+        size = {kind: sum(row.length for row in inside if row.kind == kind) for kind in ("read", "write")}
+        entropies = [row.entropy for row in inside if row.kind == "write" and row.entropy is not None]
+        result.append({
+            "window_start_ns": start, "read_bytes_per_s": size["read"] / (window / SECOND),
+            "write_bytes_per_s": size["write"] / (window / SECOND), "read_lba_variance": variance(pieces["read"]),
+            "write_lba_variance": variance(pieces["write"]),
+            "write_entropy": float(sum(map(Fraction, entropies)) / len(entropies)) if entropies else None,
+            "read_pieces": len(pieces["read"]), "write_pieces": len(pieces["write"]),
+            "lost_records": sum(row.length for row in inside if row.kind == "gap")})
+    return result
 
 
 class Features(unittest.TestCase):
     def setUp(self) -> None:
-        self.temporary = tempfile.TemporaryDirectory()
-        self.path = Path(self.temporary.name)
-        self.pieces = snapped(make_pieces(7, 24, 700))
-        self.tree = self.path / "dataset/original/win7/Zip"
-        write_run(self.tree / "Zip-1", make_pieces(7, 24, 700))
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name)
+        self.store = self.path / "store"
 
     def tearDown(self) -> None:
-        self.temporary.cleanup()
+        self.folder.cleanup()
 
-    def table(self, source: Path, *options: object) -> list[dict[str, str]]:
-        return list(csv.DictReader(io.StringIO(good("windows", source, *options))))
+    def features(self, *options: object) -> list[dict[str, str]]:
+        good("features", self.store, "--out", self.path / "features.csv", *options)
+        with open(self.path / "features.csv", newline="") as file:
+            return list(csv.DictReader(file))
 
-    def compare(self, rows: list[dict[str, str]], windows: dict[str, float]) -> int:
-        compared = 0
-        for row in rows:
-            for label, seconds in windows.items():
-                expected = features_by_hand.features(self.pieces, round(seconds * SECOND), int(row["end_ns"]))
-                for name, value in expected.items():
-                    if f"{name}@{label}" not in row:
-                        continue
-                    got = float(row[f"{name}@{label}"])
-                    where = f"{name}@{label} at {row['end_ns']}"
-                    if value is None:
-                        self.assertTrue(math.isnan(got), where)
-                    else:
-                        self.assertTrue(math.isclose(got, value, rel_tol=1e-6, abs_tol=1e-7), f"{where}: {got}, by hand {value}")
-                    compared += 1
-        return compared
+    def compare(self, got: list[dict[str, str]], wanted: list[dict[str, float | int | None]]) -> None:
+        self.assertEqual([int(row["window_start_ns"]) for row in got], [row["window_start_ns"] for row in wanted])
+        for row, want in zip(got, wanted):
+            self.assertEqual((row["machine"], row["boot"]), (MACHINE, BOOT))
+            for name, value in want.items():
+                if value is None:
+                    self.assertEqual(row[name], "")
+                elif isinstance(value, int):
+                    self.assertEqual(int(row[name]), value)
+                else:
+                    self.assertAlmostEqual(float(row[name]), value, delta=1e-9 * abs(value), msg=name)
 
-    def test_every_feature_in_several_windows(self) -> None:
-        rows = self.table(self.tree, "--windows", "3s,10s,2500ms", "--step", "1500ms", "--set", "rich")
-        self.assertGreater(len(rows), 14)
-        self.assertGreater(self.compare(rows, {"3s": 3, "10s": 10, "2500ms": 2.5}), 15 * 3 * 50)
-        rows = self.table(self.tree, "--windows", "5s", "--step", "5s", "--set", "ransap")
-        self.assertEqual(self.compare(rows, {"5s": 5}), len(rows) * 5)
+    def test_against_the_definitions(self) -> None:
+        # The second disk is so large that squares of LBAs do not fit a double's 53 bits.
+        for seed, far in ((1, 0), (2, 1 << 46)):
+            rows = random_rows(seed, 600, far)
+            write_records(self.store, rows, per_file=150)
+            for window, step in ((10, 1), (5, 5), (60, 20)):
+                wanted = expected(rows, window * SECOND, step * SECOND)
+                self.assertGreater(len(wanted), 3)
+                self.compare(self.features("--window", f"{window}s", "--step", f"{step}s"), wanted)
+            self.compare(self.features("--source", "1:2"), expected(rows, 10 * SECOND, SECOND, 258))
+            for file in self.store.rglob("*.parquet"):
+                file.unlink()
 
-    def test_a_store_gives_the_same_rows(self) -> None:
-        good("import", "--format", "ransap", self.path, self.path / "store")
-        options = ("--windows", "2s,10s", "--step", "1s", "--set", "rich")
-        direct, stored = self.table(self.tree, *options), self.table(self.path / "store", *options)
-        self.assertEqual(len(direct), len(stored))
-        for one, other in zip(direct, stored):
-            self.assertEqual({k: v for k, v in one.items() if k != "trace"}, {k: v for k, v in other.items() if k != "trace"})
+    def test_one_window_by_hand(self) -> None:
+        rows = [*requests("read", START, 100, 8192, 0), *requests("write", START + SECOND, 1000, 4096, 1, entropy=0.5),
+                *requests("write", START + SECOND, 1020, 4096, 2, entropy=1.0), Row(3, START + 2 * SECOND - 1, "flush", 0, 0)]
+        write_records(self.store, rows)
+        self.assertEqual(self.features("--window", "2s", "--step", "1s"), [{
+            "machine": MACHINE, "boot": BOOT, "window_start_ns": str(START), "read_bytes_per_s": "4096",
+            "write_bytes_per_s": "4096", "read_lba_variance": "16", "write_lba_variance": "100", "write_entropy": "0.75",
+            "read_pieces": "2", "write_pieces": "2", "lost_records": "0"}])
 
-    def test_ransmap_memory(self) -> None:
-        folder = self.path / "map/dataset/original/i3/ddr4/Idle/Idle-1"
-        folder.mkdir(parents=True)
-        (folder / "mem_write.csv").write_text("5,         0,4096,4096,0.25,2\n5,       100,12288,4096,0.75,2\n6,         0,0,4096,0.5,1\n")
-        (folder / "mem_exec.csv").write_text("5,         5,100,0,-1,4\n7,         0,300,0,-1,1\n")
-        row = self.table(folder, "--windows", "1s", "--step", "1s", "--set", "ransmap")[0]
-        got = {name.removesuffix("@1s"): float(value) for name, value in row.items() if name not in ("trace", "end_ns")}
-        self.assertEqual(len(got), 23)
-        self.assertEqual({name: value for name, value in got.items() if value != 0},
-                         {"write_entropy_mean": -1, "memory_write_entropy": 0.5, "memory_readwrite_entropy": -1, "memory_write_2m": 2,
-                          "memory_exec_mmio": 1, "memory_write_variance": 4096.0**2})
+    def test_parquet_has_the_same(self) -> None:
+        rows = random_rows(3, 300)
+        write_records(self.store, rows)
+        text = self.features()
+        good("features", self.store, "--format", "parquet", "--out", self.path / "features.parquet")
+        table = pq.read_table(self.path / "features.parquet").to_pylist()
+        self.assertEqual(len(table), len(text))
+        for row, line in zip(table, text):
+            self.assertEqual({name: "" if value is None else float(value) if isinstance(value, float) else str(value) for name, value in row.items()},
+                             {name: float(value) if isinstance(row[name], float) else value for name, value in line.items()})
+
+    def test_several_boots(self) -> None:
+        rows = random_rows(4, 100)
+        write_records(self.store, rows)
+        write_records(self.store, rows, boot="0" * 32)
+        lines = self.features()
+        self.assertEqual({line["boot"] for line in lines}, {BOOT, "0" * 32})
+        self.assertEqual(len(self.features("--boot", "0")), len(lines) // 2)
+
+    def test_refusals(self) -> None:
+        write_records(self.store, random_rows(5, 10))
+        for options in (("--window", "0s"), ("--step", "1ms", "--window", "100s"), ("--boot", "77"), ("--set", "none")):
+            bad("features", self.store, "--out", self.path / "x.csv", *options)
+        bad("features", self.store, "--out", self.path / "no/such/folder.csv")
+        bad("features", self.store, "--format", "parquet", "--out", self.path / "no/such/folder.parquet")
+
+    def test_a_far_jump_of_the_clock_is_no_burden(self) -> None:
+        rows = [*requests("read", START, 0, 4096, 0), *requests("read", START + 80 * 365 * 86400 * SECOND, 0, 4096, 1)]
+        write_records(self.store, rows)
+        self.assertEqual(len(self.features()), 2)  # nothing in between, where there is nothing
 
 
 if __name__ == "__main__":

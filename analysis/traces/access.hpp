@@ -11,6 +11,8 @@ enum class AccessKind : std::uint8_t {
     write,
     flush,
     trim,
+    gap,  ///< `bytes`: how many records are missing
+    note, ///< nothing but a time
     memory_read,
     memory_write,
     memory_read_write,
@@ -32,6 +34,7 @@ struct Access {
     float entropy{std::numeric_limits<float>::quiet_NaN()}; ///< Shannon bits / 8; NaN: unknown
     AccessKind kind{};
     MappingClass mapping{};
+    std::uint16_t source{}; ///< disk
 };
 
 } // namespace undercroft::analysis

@@ -19,7 +19,7 @@ public:
     bool append(BootKey const&, Slot const& slot) override
     {
         bool const ordered = first_ || (slot.number > last_.number && slot.first_sequence > last_.first_sequence);
-        bool const whole = slot.bytes.empty() || slot_adds_up(slot.bytes, slot.count);
+        bool const whole = slot.bytes.empty() || slot_adds_up(slot.bytes, slot.count, slot.stream);
         if (!ordered || !whole)
             std::abort();
         first_ = false;
@@ -82,7 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* input, std::size_t siz
 {
     std::span<std::uint8_t const> rest{input, size};
     Counters counters;
-    MemoryBudget budget{1 << 20, 0};
+    MemoryBudget budget{1 << 20};
     {
         CheckingSink sink;
         StreamAssembly assembly{

@@ -17,6 +17,23 @@ constexpr std::uint64_t bit(unsigned index)
 
 } // namespace
 
+WaitingSlots::node_type MemoryBudget::take_spare()
+{
+    std::lock_guard const guard{mutex_};
+    if (spares_.empty())
+        return {};
+    auto slot = std::move(spares_.back());
+    spares_.pop_back();
+    return slot;
+}
+
+void MemoryBudget::give_back(WaitingSlots::node_type slot)
+{
+    std::lock_guard const guard{mutex_};
+    if (spares_.size() < max_spares)
+        spares_.push_back(std::move(slot));
+}
+
 StreamAssembly::StreamAssembly(BootKey const& boot, wire::Stream stream, StreamPosition start, AssemblyLimits limits,
                                MemoryBudget& budget, Counters& counters)
     : boot_{boot}, stream_{stream}, limits_{limits}, budget_{budget}, counters_{counters}, position_{start},
@@ -77,15 +94,27 @@ StreamAssembly::Partial* StreamAssembly::find_or_make(DataFragment const& data)
         counters_.add(Counter::data_without_memory);
         return nullptr;
     }
-    Partial& made = partials_[data.slot];
+    return &make(data);
+}
+
+StreamAssembly::Partial& StreamAssembly::make(DataFragment const& data)
+{
+    auto node = budget_.take_spare();
+    if (node.empty()) {
+        partials_.try_emplace(data.slot);
+        node = partials_.extract(data.slot);
+    }
+    node.key() = data.slot;
+    Partial& made = partials_.insert(std::move(node)).position->second;
     made.first_sequence = data.first_sequence;
     made.count = data.count;
     made.fragments = data.fragments;
     made.newest_counter = data.counter;
+    made.received = 0;
     made.bytes.resize(data.slot_bytes);
     bytes_ += data.slot_bytes + slot_overhead_bytes;
     budget_.used += data.slot_bytes + slot_overhead_bytes;
-    return &made;
+    return made;
 }
 
 bool StreamAssembly::same_shape(Partial const& partial, DataFragment const& data)
@@ -126,7 +155,7 @@ void StreamAssembly::erase(Partials::iterator partial)
     std::size_t const cost = partial->second.bytes.size() + slot_overhead_bytes;
     bytes_ -= cost;
     budget_.used -= cost;
-    partials_.erase(partial);
+    budget_.give_back(partials_.extract(partial));
 }
 
 void StreamAssembly::deliver(SlotSink& sink, std::uint64_t received_utc_ns)
@@ -163,7 +192,7 @@ bool StreamAssembly::hand_over(SlotSink& sink, Partials::iterator partial, std::
     if (!gap) {
         counters_.add(Counter::slots_bad_sequence);
     } else {
-        bool const adds_up = slot_adds_up(waiting.bytes, waiting.count);
+        bool const adds_up = slot_adds_up(waiting.bytes, waiting.count, stream_);
         Slot slot{stream_, partial->first, waiting.first_sequence, waiting.count, received_utc_ns, waiting.bytes};
         if (!adds_up)
             slot.bytes = {};
@@ -199,6 +228,16 @@ void StreamAssembly::commit_finished()
     durable_slot_ = committing_slot_;
     while (!handed_over_.empty() && handed_over_.front().slot.get() < durable_slot_)
         handed_over_.pop_front();
+}
+
+std::uint64_t StreamAssembly::slots_welcome() const
+{
+    std::size_t const used = budget_.used;
+    std::size_t const free = used < budget_.limit ? budget_.limit - used : 0;
+    std::size_t const own = bytes_ < limits_.stream_bytes ? limits_.stream_bytes - bytes_ : 0;
+    // No stream may count on more than an eighth of what is left for all.
+    std::uint64_t const slots = std::min(free / 8, own) / (wire::max_slot_bytes + slot_overhead_bytes);
+    return std::clamp<std::uint64_t>(slots, 1, limits_.window_slots);
 }
 
 std::vector<wire::AckEntry> StreamAssembly::ack_entries() const

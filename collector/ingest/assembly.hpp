@@ -2,10 +2,12 @@
 #pragma once
 // One stream: fragments in any order in, whole slots in slot order out.
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <mutex>
 #include <vector>
 
 #include "collector/ingest/counters.hpp"
@@ -15,10 +17,36 @@
 
 namespace undercroft::collector {
 
-/// Memory of waiting slots, all streams together.
-struct MemoryBudget {
-    std::size_t limit{};
-    std::size_t used{};
+/// A slot that is not whole, or whole and not yet its turn.
+struct WaitingSlot {
+    std::uint64_t first_sequence{};
+    std::uint32_t count{};
+    std::uint16_t fragments{};
+    std::uint64_t newest_counter{};
+    std::uint64_t received{};                               ///< bit i = fragment i
+    std::array<std::uint16_t, wire::max_fragments> start{}; ///< offset of fragment i, valid when received
+    std::array<std::uint16_t, wire::max_fragments> length{};
+    std::vector<std::uint8_t> bytes;
+};
+using WaitingSlots = std::map<std::uint64_t, WaitingSlot>;
+
+/// Memory of waiting slots, all streams together; shared by the threads that receive. Freed slots are kept for the
+/// next, so that a steady stream allocates nothing.
+class MemoryBudget {
+public:
+    explicit MemoryBudget(std::size_t limit_bytes) : limit{limit_bytes} {}
+
+    std::size_t const limit;
+    std::atomic<std::size_t> used{0};
+
+    /// A spare slot, with its counts of the last use; empty when there is none.
+    [[nodiscard]] WaitingSlots::node_type take_spare();
+    void give_back(WaitingSlots::node_type slot);
+
+private:
+    static constexpr std::size_t max_spares = 512;
+    std::mutex mutex_;
+    std::vector<WaitingSlots::node_type> spares_;
 };
 
 struct AssemblyLimits {
@@ -54,28 +82,25 @@ public:
     /// All slots below are durable or will never come.
     [[nodiscard]] std::uint64_t durable_slot() const { return durable_slot_; }
     [[nodiscard]] StreamPosition position() const { return position_; }
+    /// The first slot that is still missing.
+    [[nodiscard]] std::uint64_t next_slot() const { return next_slot_; }
+    [[nodiscard]] wire::Stream stream() const { return stream_; }
     [[nodiscard]] std::size_t waiting_bytes() const { return bytes_; }
     /// Fragment bitmaps of slots that have arrived in whole or in part but are not durable, lowest first.
     [[nodiscard]] std::vector<wire::AckEntry> ack_entries() const;
+    /// How many slots past the durable ones may come before memory is short; the sensor is told.
+    [[nodiscard]] std::uint64_t slots_welcome() const;
 
 private:
-    struct Partial {
-        std::uint64_t first_sequence{};
-        std::uint32_t count{};
-        std::uint16_t fragments{};
-        std::uint64_t newest_counter{};
-        std::uint64_t received{};                               ///< bit i = fragment i
-        std::array<std::uint16_t, wire::max_fragments> start{}; ///< offset of fragment i, valid when received
-        std::array<std::uint16_t, wire::max_fragments> length{};
-        std::vector<std::uint8_t> bytes;
-    };
-    using Partials = std::map<std::uint64_t, Partial>;
+    using Partial = WaitingSlot;
+    using Partials = WaitingSlots;
 
     [[nodiscard]] Partial* find_or_make(DataFragment const& data);
     [[nodiscard]] static bool same_shape(Partial const& partial, DataFragment const& data);
     [[nodiscard]] static bool fits_neighbours(Partial const& partial, DataFragment const& data);
     [[nodiscard]] static bool complete(Partial const& partial);
     [[nodiscard]] bool room_for(DataFragment const& data);
+    [[nodiscard]] Partial& make(DataFragment const& data);
     void erase(Partials::iterator partial);
     [[nodiscard]] bool hand_over(SlotSink& sink, Partials::iterator partial, std::uint64_t received_utc_ns);
     void skip_to(std::uint64_t slot);

@@ -2,6 +2,7 @@
 #pragma once
 // The collector's own counters: every datagram, slot and record that is not stored has a name here.
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -39,6 +40,9 @@ namespace undercroft::collector {
     X(boots_refused, true, "more starts of sensors than one run of the collector keeps apart")                         \
     X(hello_malformed, true, "hello with bad fields")                                                                  \
     X(hello_stale, true, "hello older than one already seen")                                                          \
+    X(commands_sent, false, "command datagrams sent to sensors, repeated ones included")                               \
+    X(answers_received, false, "authentic answers to commands")                                                        \
+    X(answer_malformed, true, "answer with bad fields")                                                                \
     X(status_malformed, true, "status with bad fields")                                                                \
     X(status_stale, true, "status older than one already seen")                                                        \
     X(data_malformed, true, "data with bad fields")                                                                    \
@@ -71,14 +75,23 @@ inline constexpr std::array<CounterInfo, counter_count> counter_infos{{
 #undef X
 }};
 
-class Counters {
+/// One thread counts (others may add now and then), any thread reads.
+class alignas(64) Counters {
 public:
-    void add(Counter id, std::uint64_t amount = 1) { values_[static_cast<std::size_t>(id)] += amount; }
-    [[nodiscard]] std::uint64_t get(Counter id) const { return values_[static_cast<std::size_t>(id)]; }
-    [[nodiscard]] std::uint64_t at(std::size_t index) const { return values_.at(index); }
+    void add(Counter id, std::uint64_t amount = 1)
+    {
+        values_[static_cast<std::size_t>(id)].fetch_add(amount, std::memory_order_relaxed);
+    }
+    [[nodiscard]] std::uint64_t get(Counter id) const { return at(static_cast<std::size_t>(id)); }
+    [[nodiscard]] std::uint64_t at(std::size_t index) const
+    {
+        return values_.at(index).load(std::memory_order_relaxed);
+    }
 
 private:
-    std::array<std::uint64_t, counter_count> values_{};
+    std::array<std::atomic<std::uint64_t>, counter_count> values_{};
 };
+
+using CounterValues = std::array<std::uint64_t, counter_count>;
 
 } // namespace undercroft::collector

@@ -36,7 +36,7 @@ bool data_fields_valid(DataFragment const& data)
 std::expected<Message, Counter> decode_data(wire::DatagramHeader const& header, Bytes plaintext)
 {
     auto const stream = static_cast<wire::Stream>(header.stream.get());
-    if (stream != wire::Stream::storage)
+    if (stream != wire::Stream::storage && stream != wire::Stream::memory)
         return std::unexpected{Counter::stream_unsupported};
     if (plaintext.size() < sizeof(wire::DataBody))
         return std::unexpected{Counter::data_malformed};
@@ -82,6 +82,17 @@ std::expected<Message, Counter> decode_status(wire::DatagramHeader const& header
     return status;
 }
 
+std::expected<Message, Counter> decode_answer(Bytes plaintext)
+{
+    if (plaintext.size() < sizeof(wire::AnswerBody))
+        return std::unexpected{Counter::answer_malformed};
+    AnswerMessage const answer{load<wire::AnswerBody>(plaintext), plaintext.subspan(sizeof(wire::AnswerBody))};
+    if (answer.states.size() % sizeof(wire::MemoryStatus) != 0 ||
+        answer.states.size() > wire::memory_modes * sizeof(wire::MemoryStatus))
+        return std::unexpected{Counter::answer_malformed};
+    return answer;
+}
+
 } // namespace
 
 std::expected<wire::DatagramHeader, Counter> check_header(Bytes datagram)
@@ -96,7 +107,8 @@ std::expected<wire::DatagramHeader, Counter> check_header(Bytes datagram)
     if (header.sealed_bytes.get() != datagram.size() - wire::datagram_overhead)
         return std::unexpected{Counter::wrong_size};
     auto const type = static_cast<wire::Type>(header.type.get());
-    if (type != wire::Type::hello && type != wire::Type::data && type != wire::Type::status)
+    if (type != wire::Type::hello && type != wire::Type::data && type != wire::Type::status &&
+        type != wire::Type::answer)
         return std::unexpected{Counter::wrong_type};
     if (header.instance.get() != 0)
         return std::unexpected{Counter::wrong_instance};
@@ -116,9 +128,10 @@ std::expected<Message, Counter> decode(Bytes datagram)
         return decode_hello(*header, plaintext);
     case wire::Type::status:
         return decode_status(*header, plaintext);
+    case wire::Type::answer:
+        return decode_answer(plaintext);
     case wire::Type::ack:
     case wire::Type::command:
-    case wire::Type::answer:
         break;
     }
     return std::unexpected{Counter::wrong_type};

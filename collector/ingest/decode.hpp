@@ -9,6 +9,7 @@
 #include "collector/ingest/counters.hpp"
 #include "collector/ingest/identity.hpp"
 #include "wire/datagram.hpp"
+#include "wire/memory.hpp"
 
 namespace undercroft::collector {
 
@@ -39,7 +40,12 @@ struct StatusMessage {
     std::span<std::uint8_t const> counters; ///< whole Counter entries
 };
 
-using Message = std::variant<DataFragment, HelloMessage, StatusMessage>;
+struct AnswerMessage {
+    wire::AnswerBody body;
+    std::span<std::uint8_t const> states; ///< whole MemoryStatus entries, at most memory_modes
+};
+
+using Message = std::variant<DataFragment, HelloMessage, StatusMessage, AnswerMessage>;
 
 /// What can be said before the seal is verified: sizes, magic, version, type.
 [[nodiscard]] std::expected<wire::DatagramHeader, Counter> check_header(std::span<std::uint8_t const> datagram);

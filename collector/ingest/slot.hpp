@@ -39,7 +39,8 @@ private:
     std::span<std::uint8_t const> rest_;
 };
 
-/// True when the slot holds exactly `count` valid storage records and nothing else.
-[[nodiscard]] bool slot_adds_up(std::span<std::uint8_t const> bytes, std::uint32_t count);
+/// True when the slot holds exactly `count` valid records of the stream and nothing else.
+[[nodiscard]] bool slot_adds_up(std::span<std::uint8_t const> bytes, std::uint32_t count,
+                                wire::Stream stream = wire::Stream::storage);
 
 } // namespace undercroft::collector

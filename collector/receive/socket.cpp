@@ -2,9 +2,12 @@
 #include "collector/receive/socket.hpp"
 
 #include <arpa/inet.h>
+#include <linux/sock_diag.h>
 #include <netdb.h>
+#include <netinet/udp.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -13,7 +16,8 @@
 namespace undercroft::collector {
 namespace {
 
-constexpr std::size_t batch = 64;
+constexpr std::size_t batch = 32;
+constexpr std::size_t max_joined = 64;      ///< datagrams that the kernel joins into one message, at most
 constexpr std::size_t buffer_bytes = 65536; ///< larger than any UDP payload
 
 struct AddressList {
@@ -60,22 +64,42 @@ std::string Peer::text() const
 }
 
 struct Socket::Buffers {
+    struct Piece {
+        std::uint32_t message;
+        std::uint32_t offset;
+        std::uint32_t length;
+    };
     std::array<mmsghdr, batch> messages{};
     std::array<iovec, batch> vectors{};
     std::array<Peer, batch> peers{};
-    std::array<std::array<std::uint8_t, CMSG_SPACE(sizeof(std::uint32_t))>, batch> control{};
+    alignas(cmsghdr) std::array<std::array<std::uint8_t, CMSG_SPACE(sizeof(int))>, batch> control{};
     std::vector<std::uint8_t> bytes = std::vector<std::uint8_t>(batch * buffer_bytes);
+    std::array<Piece, batch * max_joined> pieces{};
+    std::size_t count = 0; ///< pieces in use
+
+    Buffers()
+    {
+        for (std::size_t i = 0; i < batch; ++i) {
+            vectors[i] = {bytes.data() + i * buffer_bytes, buffer_bytes};
+            msghdr& header = messages[i].msg_hdr;
+            header.msg_name = &peers[i].address;
+            header.msg_iov = &vectors[i];
+            header.msg_iovlen = 1;
+            header.msg_control = control[i].data();
+        }
+    }
 };
 
-Socket::Socket(std::string const& listen, int receive_buffer_bytes) : buffers_{std::make_unique<Buffers>()}
+Socket::Socket(std::string const& listen, SocketOptions options) : buffers_{std::make_unique<Buffers>()}
 {
-    bind_to(listen);
+    bind_to(listen, options.share_port);
+    int const bytes = options.receive_buffer_bytes;
     // The forced form may exceed net.core.rmem_max but needs CAP_NET_ADMIN.
-    if (::setsockopt(fd_, SOL_SOCKET, SO_RCVBUFFORCE, &receive_buffer_bytes, sizeof(receive_buffer_bytes)) != 0)
-        static_cast<void>(
-            ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes, sizeof(receive_buffer_bytes)));
+    if (::setsockopt(fd_, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) != 0)
+        static_cast<void>(::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)));
+    // An older kernel without it delivers every datagram by itself, as ever.
     int const on = 1;
-    static_cast<void>(::setsockopt(fd_, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on)));
+    static_cast<void>(::setsockopt(fd_, SOL_UDP, UDP_GRO, &on, sizeof(on)));
 }
 
 Socket::~Socket()
@@ -84,7 +108,7 @@ Socket::~Socket()
         ::close(fd_);
 }
 
-void Socket::bind_to(std::string const& listen)
+void Socket::bind_to(std::string const& listen, bool share_port)
 {
     std::string host;
     std::string port;
@@ -99,6 +123,9 @@ void Socket::bind_to(std::string const& listen)
     fd_ = ::socket(list.first->ai_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd_ < 0)
         throw SocketError{"cannot make a UDP socket: " + std::string{std::strerror(errno)}};
+    int const on = 1;
+    if (share_port && ::setsockopt(fd_, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0)
+        throw SocketError{"cannot share a UDP port between sockets: " + std::string{std::strerror(errno)}};
     if (::bind(fd_, list.first->ai_addr, list.first->ai_addrlen) == 0)
         return;
     int const error = errno;
@@ -114,45 +141,48 @@ void Socket::bind_to(std::string const& listen)
 
 std::size_t Socket::receive()
 {
+    buffers_->count = 0;
     for (std::size_t i = 0; i < batch; ++i) {
-        buffers_->vectors[i] = {buffers_->bytes.data() + i * buffer_bytes, buffer_bytes};
         msghdr& header = buffers_->messages[i].msg_hdr;
-        header = {};
-        header.msg_name = &buffers_->peers[i].address;
         header.msg_namelen = sizeof(buffers_->peers[i].address);
-        header.msg_iov = &buffers_->vectors[i];
-        header.msg_iovlen = 1;
-        header.msg_control = buffers_->control[i].data();
         header.msg_controllen = buffers_->control[i].size();
     }
     int const count = ::recvmmsg(fd_, buffers_->messages.data(), batch, MSG_DONTWAIT, nullptr);
-    if (count <= 0)
-        return 0;
-    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
-        buffers_->peers[i].length = buffers_->messages[i].msg_hdr.msg_namelen;
-        note_kernel_drops(buffers_->messages[i].msg_hdr);
-    }
-    return static_cast<std::size_t>(count);
+    for (int i = 0; i < count; ++i)
+        cut(static_cast<std::size_t>(i));
+    return buffers_->count;
 }
 
-/// The kernel reports a running 32-bit total with each datagram.
-void Socket::note_kernel_drops(msghdr& message)
+/// All joined datagrams but the last are as long as the kernel says.
+void Socket::cut(std::size_t message)
 {
-    for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = CMSG_NXTHDR(&message, control)) {
-        if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SO_RXQ_OVFL)
+    msghdr& header = buffers_->messages[message].msg_hdr;
+    buffers_->peers[message].length = header.msg_namelen;
+    std::uint32_t const total = buffers_->messages[message].msg_len;
+    std::uint32_t length = total;
+    for (cmsghdr* control = CMSG_FIRSTHDR(&header); control != nullptr; control = CMSG_NXTHDR(&header, control)) {
+        if (control->cmsg_level != SOL_UDP || control->cmsg_type != UDP_GRO)
             continue;
-        std::uint32_t total = 0;
-        std::memcpy(&total, CMSG_DATA(control), sizeof(total));
-        kernel_drops_new_ += static_cast<std::uint32_t>(total - kernel_drops_seen_);
-        kernel_drops_seen_ = total;
+        int joined = 0;
+        std::memcpy(&joined, CMSG_DATA(control), sizeof(joined));
+        if (joined > 0)
+            length = static_cast<std::uint32_t>(joined);
     }
+    std::uint32_t offset = 0;
+    do {
+        std::uint32_t const piece = std::min(length, total - offset);
+        buffers_->pieces[buffers_->count++] = {static_cast<std::uint32_t>(message), offset, piece};
+        offset += piece;
+    } while (offset < total && buffers_->count < buffers_->pieces.size());
 }
 
 Socket::Datagram Socket::datagram(std::size_t index)
 {
-    mmsghdr const& message = buffers_->messages.at(index);
-    bool const truncated = (message.msg_hdr.msg_flags & MSG_TRUNC) != 0;
-    return {{buffers_->bytes.data() + index * buffer_bytes, message.msg_len}, buffers_->peers[index], truncated};
+    Buffers::Piece const& piece = buffers_->pieces.at(index);
+    bool const truncated = (buffers_->messages[piece.message].msg_hdr.msg_flags & MSG_TRUNC) != 0;
+    return {{buffers_->bytes.data() + piece.message * buffer_bytes + piece.offset, piece.length},
+            buffers_->peers[piece.message],
+            truncated};
 }
 
 bool Socket::send(Peer const& to, std::span<std::uint8_t const> bytes) const
@@ -164,7 +194,13 @@ bool Socket::send(Peer const& to, std::span<std::uint8_t const> bytes) const
 
 std::uint64_t Socket::take_kernel_dropped()
 {
-    return std::exchange(kernel_drops_new_, 0);
+    std::array<std::uint32_t, SK_MEMINFO_VARS> figures{};
+    socklen_t length = sizeof(figures);
+    if (::getsockopt(fd_, SOL_SOCKET, SO_MEMINFO, figures.data(), &length) != 0)
+        return 0;
+    // A running 32-bit total.
+    std::uint32_t const total = figures[SK_MEMINFO_DROPS];
+    return static_cast<std::uint32_t>(total - std::exchange(kernel_drops_seen_, total));
 }
 
 std::string Socket::local_address() const

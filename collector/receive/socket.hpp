@@ -28,10 +28,21 @@ struct Peer {
     [[nodiscard]] std::string text() const;
 };
 
+/// How a socket is set up.
+struct SocketOptions {
+    int receive_buffer_bytes = 32 << 20;
+    bool share_port =
+        false; ///< with other sockets of this process (SO_REUSEPORT); the kernel spreads senders over them
+};
+
 class Socket {
 public:
     /// `listen` is ADDRESS:PORT ([ADDRESS]:PORT for IPv6). Throws SocketError.
-    Socket(std::string const& listen, int receive_buffer_bytes);
+    Socket(std::string const& listen, SocketOptions options);
+    Socket(std::string const& listen, int receive_buffer_bytes)
+        : Socket{listen, SocketOptions{.receive_buffer_bytes = receive_buffer_bytes}}
+    {
+    }
     ~Socket();
     Socket(Socket const&) = delete;
     Socket& operator=(Socket const&) = delete;
@@ -42,10 +53,11 @@ public:
         bool truncated;
     };
 
-    /// Takes what has arrived, without waiting; the number of datagrams, valid until the next call.
+    /// Takes what has arrived, without waiting; the number of datagrams, valid until the next call. Datagrams that
+    /// the kernel had joined (UDP GRO) are cut apart again.
     [[nodiscard]] std::size_t receive();
     [[nodiscard]] Datagram datagram(std::size_t index);
-    /// False: the kernel would not take it now.
+    /// False: the kernel would not take it now. From any thread.
     [[nodiscard]] bool send(Peer const& to, std::span<std::uint8_t const> bytes) const;
     /// Datagrams the kernel dropped since the last call.
     [[nodiscard]] std::uint64_t take_kernel_dropped();
@@ -57,13 +69,12 @@ public:
 
 private:
     struct Buffers;
-    void bind_to(std::string const& listen);
-    void note_kernel_drops(msghdr& message);
+    void bind_to(std::string const& listen, bool share_port);
+    void cut(std::size_t message);
 
     int fd_ = -1;
     std::unique_ptr<Buffers> buffers_;
     std::uint32_t kernel_drops_seen_ = 0;
-    std::uint64_t kernel_drops_new_ = 0;
 };
 
 } // namespace undercroft::collector

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include <fmt/format.h>
+#include <parquet/properties.h>
 
 namespace undercroft::collector {
 namespace {
@@ -17,6 +18,17 @@ std::shared_ptr<arrow::Schema> content_schema()
         arrow::field("hash", arrow::fixed_size_binary(32), false),
         arrow::field("data", arrow::binary(), false),
     });
+}
+
+std::shared_ptr<parquet::WriterProperties> content_properties()
+{
+    parquet::WriterProperties::Builder builder;
+    return builder.compression(parquet::Compression::ZSTD)
+        ->compression_level(1)
+        ->created_by("undercroft")
+        ->disable_dictionary()
+        ->disable_statistics("data")
+        ->build();
 }
 
 void load_hashes(fs::path const& path, HashIndex& known)
@@ -47,19 +59,20 @@ ContentFile::ContentFile(fs::path const& store, std::uint64_t segment, HashIndex
 
 ContentFile::~ContentFile() = default;
 
-ContentHash ContentFile::add(std::span<std::uint8_t const> block)
+ContentFile::Added ContentFile::add(std::span<std::uint8_t const> block)
 {
     ContentHash const hash = sha256(block.data(), block.size());
+    std::lock_guard const guard{mutex_};
     if (known_.contains(hash) || !new_.insert(hash).second)
-        return hash;
+        return {hash, false};
     if (!file_)
         file_ = std::make_unique<ParquetFile>(path_.string() + std::string{part_suffix}, content_schema(),
-                                              std::vector<std::string>{"hash", "data"});
+                                              content_properties());
     check(columns_->hash.Append(hash.data()), path_);
     check(columns_->data.Append(block.data(), static_cast<std::int32_t>(block.size())), path_);
     if (columns_->data.value_data_length() >= row_group_bytes)
         flush();
-    return hash;
+    return {hash, true};
 }
 
 void ContentFile::flush()
@@ -68,18 +81,19 @@ void ContentFile::flush()
     check(hashes.status(), path_);
     auto data = columns_->data.Finish();
     check(data.status(), path_);
-    file_->write({*hashes, *data});
+    file_->write(*arrow::Table::Make(content_schema(), {*hashes, *data}));
 }
 
-void ContentFile::publish()
+std::optional<fs::path> ContentFile::publish()
 {
     if (!file_)
-        return;
+        return std::nullopt;
     if (columns_->hash.length() > 0)
         flush();
     file_->publish(path_);
     for (ContentHash const& hash : new_)
         known_.insert(hash);
+    return path_;
 }
 
 std::uint64_t load_content_index(fs::path const& store, HashIndex& known)

@@ -2,6 +2,8 @@
 #pragma once
 // Content blocks, each distinct block once. A journal segment gives at most one content file, named by its number.
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <span>
 #include <unordered_set>
 
@@ -15,10 +17,14 @@ public:
     ContentFile(fs::path const& store, std::uint64_t segment, HashIndex& known);
     ~ContentFile();
 
-    /// Takes the block unless the store has it already; the hash either way.
-    [[nodiscard]] ContentHash add(std::span<std::uint8_t const> block);
+    struct Added {
+        ContentHash hash;
+        bool is_new;
+    };
+    /// Takes the block unless the store has it already; the hash either way. From any thread.
+    [[nodiscard]] Added add(std::span<std::uint8_t const> block);
     /// Makes the file final, if there is one; only now the index learns its hashes.
-    void publish();
+    std::optional<fs::path> publish();
     [[nodiscard]] std::uint64_t new_blocks() const { return new_.size(); }
 
 private:
@@ -26,6 +32,7 @@ private:
     void flush();
 
     fs::path path_;
+    std::mutex mutex_;
     HashIndex& known_;
     std::unordered_set<ContentHash, ContentHashFold> new_;
     std::unique_ptr<Columns> columns_;

@@ -152,14 +152,20 @@ void replace_file(fs::path const& path, std::string_view text, bool durable)
 {
     fs::path part = path;
     part += ".part";
-    {
-        File file{part, O_WRONLY | O_CREAT | O_TRUNC};
-        file.write_at(0, std::span{reinterpret_cast<std::uint8_t const*>(text.data()), text.size()});
+    try {
+        {
+            File file{part, O_WRONLY | O_CREAT | O_TRUNC};
+            file.write_at(0, std::span{reinterpret_cast<std::uint8_t const*>(text.data()), text.size()});
+        }
+        if (durable)
+            publish(part, path);
+        else if (::rename(part.c_str(), path.c_str()) != 0)
+            throw_errno("cannot rename", part);
+    } catch (...) { // a full disk: what was begun is of no use to anybody
+        std::error_code ignored;
+        fs::remove(part, ignored);
+        throw;
     }
-    if (durable)
-        publish(part, path);
-    else if (::rename(part.c_str(), path.c_str()) != 0)
-        throw_errno("cannot rename", part);
 }
 
 } // namespace undercroft::collector

@@ -32,15 +32,38 @@ HashIndex::HashIndex(std::size_t limit_bytes)
     seed_ = (std::uint64_t{random()} << 32 | random()) | 1;
 }
 
+std::size_t HashIndex::home(ContentHash const& hash) const
+{
+    std::uint64_t const mixed = (word(hash, 0) ^ std::rotl(word(hash, 1) * seed_, 32)) * seed_;
+    return static_cast<std::size_t>(mixed >> 20) & (table_.size() - 1);
+}
+
 /// The entry that holds the hash, or the empty one where it belongs.
 std::size_t HashIndex::find(ContentHash const& hash) const
 {
     std::size_t const mask = table_.size() - 1;
-    std::uint64_t const mixed = (word(hash, 0) ^ std::rotl(word(hash, 1) * seed_, 32)) * seed_;
-    std::size_t at = static_cast<std::size_t>(mixed >> 20) & mask;
+    std::size_t at = home(hash);
     while (table_[at] != empty_entry && table_[at] != hash)
         at = (at + 1) & mask;
     return at;
+}
+
+/// The entries behind it move up where their search would stop at the hole.
+void HashIndex::erase(ContentHash const& hash)
+{
+    std::size_t const mask = table_.size() - 1;
+    std::size_t hole = find(hash);
+    if (table_[hole] == empty_entry)
+        return;
+    for (std::size_t at = (hole + 1) & mask; table_[at] != empty_entry; at = (at + 1) & mask) {
+        std::size_t const wanted = home(table_[at]);
+        if (((at - wanted) & mask) < ((at - hole) & mask))
+            continue;
+        table_[hole] = table_[at];
+        hole = at;
+    }
+    table_[hole] = empty_entry;
+    --size_;
 }
 
 bool HashIndex::contains(ContentHash const& hash) const
@@ -78,8 +101,10 @@ std::size_t ContentHashFold::operator()(ContentHash const& hash) const
 
 ContentHash sha256(std::uint8_t const* bytes, std::size_t count)
 {
+    // Looked up once: finding the algorithm by name costs as much as hashing a block.
+    static EVP_MD const* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
     ContentHash hash;
-    if (EVP_Digest(bytes, count, hash.data(), nullptr, EVP_sha256(), nullptr) != 1)
+    if (algorithm == nullptr || EVP_Digest(bytes, count, hash.data(), nullptr, algorithm, nullptr) != 1)
         throw std::runtime_error{"SHA-256 is not available in this OpenSSL"};
     return hash;
 }

@@ -18,9 +18,12 @@ public:
     [[nodiscard]] bool contains(ContentHash const& hash) const;
     /// False when there was no room to remember it.
     bool insert(ContentHash const& hash);
+    /// Forgets it, if it is known.
+    void erase(ContentHash const& hash);
     [[nodiscard]] std::size_t size() const { return size_; }
 
 private:
+    [[nodiscard]] std::size_t home(ContentHash const& hash) const;
     [[nodiscard]] std::size_t find(ContentHash const& hash) const;
     void grow();
 

@@ -2,7 +2,6 @@
 #include "collector/store/journal.hpp"
 
 #include <fcntl.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <charconv>
@@ -11,11 +10,12 @@
 #include <fmt/format.h>
 
 #include "base/le.hpp"
+#include "collector/store/crc32c.hpp"
 
 namespace undercroft::collector {
 namespace {
 
-constexpr std::uint32_t frame_magic = 0x314A4355; // "UCJ1"
+constexpr std::uint32_t frame_magic = 0x324A4355; // "UCJ2"
 
 struct FrameHeader {
     Le<std::uint32_t> magic;
@@ -38,10 +38,7 @@ constexpr std::string_view segment_suffix = ".journal";
 
 std::uint32_t crc_of(std::span<std::uint8_t const> header, std::span<std::uint8_t const> bytes)
 {
-    uLong crc = ::crc32(0, header.data(), static_cast<uInt>(header.size()));
-    if (!bytes.empty()) // crc32 of a null pointer starts over
-        crc = ::crc32(crc, bytes.data(), static_cast<uInt>(bytes.size()));
-    return static_cast<std::uint32_t>(crc);
+    return crc32c(crc32c(0, header), bytes);
 }
 
 SlotHeader slot_header_of(BootKey const& boot, Slot const& slot)
@@ -100,29 +97,34 @@ void JournalWriter::append(BootKey const& boot, Slot const& slot)
 {
     SlotHeader const header = slot_header_of(boot, slot);
     FrameHeader const frame{frame_magic, crc_of(bytes_of(header), slot.bytes)};
+    std::lock_guard const guard{mutex_};
     auto const put = [this](std::span<std::uint8_t const> bytes) {
         pending_.insert(pending_.end(), bytes.begin(), bytes.end());
     };
     put(bytes_of(frame));
     put(bytes_of(header));
     put(slot.bytes);
+    pending_bytes_.store(pending_.size(), std::memory_order_relaxed);
 }
 
 bool JournalWriter::stage()
 {
+    std::lock_guard const guard{mutex_};
     if (pending_.empty() || !staged_.empty())
         return false;
     staged_.swap(pending_);
+    pending_bytes_.store(0, std::memory_order_relaxed);
     return true;
 }
 
-void JournalWriter::commit()
+void JournalWriter::commit(bool sync)
 {
     if (staged_.empty())
         return;
     try {
         file_.write_at(durable_bytes_, staged_);
-        file_.sync_data();
+        if (sync)
+            file_.sync_data();
     } catch (StoreError const&) {
         // A cut frame at the end would be harmless, but its blocks may be what the disk lacks.
         file_.truncate(durable_bytes_);
@@ -132,7 +134,25 @@ void JournalWriter::commit()
     staged_.clear();
 }
 
-JournalReader::JournalReader(fs::path const& segment) : file_{segment, O_RDONLY}, size_{file_.size()} {}
+void JournalWriter::close_segment()
+{
+    file_ = File{};
+}
+
+JournalReader::JournalReader(fs::path const& segment) : file_{segment, O_RDONLY} {}
+
+bool JournalReader::is_damaged() const
+{
+    struct {
+        FrameHeader frame;
+        SlotHeader slot;
+    } head;
+    if (file_.read_at(offset_, {reinterpret_cast<std::uint8_t*>(&head), sizeof(head)}) != sizeof(head))
+        return false;
+    std::size_t const slot_bytes = head.slot.slot_bytes.get();
+    return head.frame.magic.get() != frame_magic || slot_bytes > wire::max_slot_bytes ||
+           torn_bytes() >= headers_bytes + slot_bytes;
+}
 
 bool JournalReader::next(JournalEntry& entry)
 {

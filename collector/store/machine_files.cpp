@@ -73,7 +73,7 @@ std::uint64_t counter_in(fs::path const& path)
 
 } // namespace
 
-void write_hello(fs::path const& store, BootKey const& boot, HelloMessage const& hello)
+fs::path write_hello(fs::path const& store, BootKey const& boot, HelloMessage const& hello)
 {
     Json const document{
         {"machine", to_hex(boot.machine)},
@@ -90,9 +90,10 @@ void write_hello(fs::path const& store, BootKey const& boot, HelloMessage const&
     fs::path const folder = boot_folder(store, boot);
     create_directories_durably(folder);
     replace_file(folder / "hello.json", dump(document), true);
+    return folder / "hello.json";
 }
 
-void write_status(fs::path const& store, BootKey const& boot, StatusMessage const& status)
+fs::path write_status(fs::path const& store, BootKey const& boot, StatusMessage const& status)
 {
     std::map<std::string, std::uint64_t> totals;
     std::map<std::string, std::map<std::string, std::uint64_t>> by_index;
@@ -119,6 +120,7 @@ void write_status(fs::path const& store, BootKey const& boot, StatusMessage cons
     fs::path const folder = boot_folder(store, boot);
     create_directories_durably(folder);
     replace_file(folder / "status.json", dump(document), false);
+    return folder / "status.json";
 }
 
 StoredCounters read_stored_counters(fs::path const& store, BootKey const& boot)

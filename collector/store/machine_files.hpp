@@ -6,10 +6,10 @@
 
 namespace undercroft::collector {
 
-/// Durable when it returns. Throws StoreError.
-void write_hello(fs::path const& store, BootKey const& boot, HelloMessage const& hello);
-/// Replaced in one step, but not synced: the next one follows within a second. Throws StoreError.
-void write_status(fs::path const& store, BootKey const& boot, StatusMessage const& status);
+/// Durable when it returns. The file. Throws StoreError.
+fs::path write_hello(fs::path const& store, BootKey const& boot, HelloMessage const& hello);
+/// Replaced in one step, but not synced: the next one follows within a second. The file. Throws StoreError.
+fs::path write_status(fs::path const& store, BootKey const& boot, StatusMessage const& status);
 
 /// Header counters of the files that are there, 0 if none: older datagrams are replays.
 struct StoredCounters {

@@ -9,37 +9,22 @@
 #include <parquet/properties.h>
 
 namespace undercroft::collector {
-namespace {
-
-std::shared_ptr<parquet::WriterProperties> writer_properties(std::vector<std::string> const& plain_columns)
-{
-    parquet::WriterProperties::Builder builder;
-    builder.compression(parquet::Compression::ZSTD)->compression_level(1)->created_by("undercroft");
-    for (std::string const& column : plain_columns)
-        builder.disable_dictionary(column);
-    return builder.build();
-}
-
-} // namespace
-
 void check(arrow::Status const& status, fs::path const& path)
 {
     if (!status.ok())
         throw StoreError{path.string() + ": " + status.ToString(), errno};
 }
 
-ParquetFile::ParquetFile(fs::path part, std::shared_ptr<arrow::Schema> schema,
-                         std::vector<std::string> const& plain_columns)
-    : part_{std::move(part)}, schema_{std::move(schema)}
+ParquetFile::ParquetFile(fs::path part, std::shared_ptr<arrow::Schema> const& schema,
+                         std::shared_ptr<parquet::WriterProperties> const& properties)
+    : part_{std::move(part)}
 {
     create_directories_durably(part_.parent_path());
     failpoint("before part");
     auto stream = arrow::io::FileOutputStream::Open(part_.string());
     check(stream.status(), part_);
     stream_ = *stream;
-    auto const arrow_properties = parquet::ArrowWriterProperties::Builder().store_schema()->build();
-    auto writer = parquet::arrow::FileWriter::Open(*schema_, arrow::default_memory_pool(), stream_,
-                                                   writer_properties(plain_columns), arrow_properties);
+    auto writer = parquet::arrow::FileWriter::Open(*schema, arrow::default_memory_pool(), stream_, properties);
     check(writer.status(), part_);
     writer_ = std::move(*writer);
     failpoint("after part");
@@ -56,11 +41,10 @@ ParquetFile::~ParquetFile()
     ::unlink(part_.c_str());
 }
 
-void ParquetFile::write(arrow::ArrayVector const& columns)
+void ParquetFile::write(arrow::Table const& rows)
 {
     failpoint("before row group");
-    auto const table = arrow::Table::Make(schema_, columns);
-    check(writer_->WriteTable(*table, std::max<std::int64_t>(table->num_rows(), 1)), part_);
+    check(writer_->WriteTable(rows, std::max<std::int64_t>(rows.num_rows(), 1)), part_);
     failpoint("after row group");
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 // A Parquet file on its way: written as `.part`, closed, synced, then given its final name.
 #include <memory>
-#include <vector>
 
 #include <arrow/api.h>
 
@@ -11,9 +10,12 @@
 namespace arrow::io {
 class FileOutputStream;
 }
-namespace parquet::arrow {
+namespace parquet {
+class WriterProperties;
+namespace arrow {
 class FileWriter;
 }
+} // namespace parquet
 
 namespace undercroft::collector {
 
@@ -24,19 +26,19 @@ void check(arrow::Status const& status, fs::path const& path);
 
 class ParquetFile {
 public:
-    ParquetFile(fs::path part, std::shared_ptr<arrow::Schema> schema, std::vector<std::string> const& plain_columns);
+    ParquetFile(fs::path part, std::shared_ptr<arrow::Schema> const& schema,
+                std::shared_ptr<parquet::WriterProperties> const& properties);
     /// Removes the `.part` unless it was published.
     ~ParquetFile();
     ParquetFile(ParquetFile const&) = delete;
     ParquetFile& operator=(ParquetFile const&) = delete;
 
     /// One row group.
-    void write(arrow::ArrayVector const& columns);
+    void write(arrow::Table const& rows);
     void publish(fs::path const& final_path);
 
 private:
     fs::path part_;
-    std::shared_ptr<arrow::Schema> schema_;
     std::shared_ptr<arrow::io::FileOutputStream> stream_;
     std::unique_ptr<parquet::arrow::FileWriter> writer_;
 };

@@ -4,30 +4,18 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <fstream>
 #include <limits>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace undercroft::collector {
 namespace {
 
-constexpr std::int64_t row_group_rows = 65536;
-
-std::shared_ptr<arrow::Schema> record_schema()
-{
-    return arrow::schema({
-        arrow::field("seq", arrow::uint64(), false),
-        arrow::field("time", arrow::timestamp(arrow::TimeUnit::NANO, "UTC"), false),
-        arrow::field("kind", arrow::utf8(), false),
-        arrow::field("address", arrow::uint64(), false),
-        arrow::field("length", arrow::uint32(), false),
-        arrow::field("source", arrow::uint16(), false),
-        arrow::field("entropy", arrow::float32(), true),
-        arrow::field("flags", arrow::uint16(), false),
-        arrow::field("content", arrow::fixed_size_binary(32), true),
-        arrow::field("slot", arrow::uint64(), false),
-    });
-}
+/// Small enough that a reader of one minute skips most of a day, large enough that dictionaries pay.
+constexpr std::size_t row_group_rows = std::size_t{256} * 1024;
+constexpr char const* position_name = "position.json";
 
 std::string date_of(std::int64_t time_utc_ns)
 {
@@ -36,32 +24,90 @@ std::string date_of(std::int64_t time_utc_ns)
     return fmt::format("{:04}-{:02}-{:02}", int{date.year()}, unsigned{date.month()}, unsigned{date.day()});
 }
 
-std::string_view kind_name(std::uint8_t kind)
+StreamPosition read_position(fs::path const& stream_folder)
 {
-    switch (static_cast<wire::Kind>(kind)) {
-    case wire::Kind::storage_read:
-        return "read";
-    case wire::Kind::storage_write:
-        return "write";
-    case wire::Kind::storage_flush:
-        return "flush";
-    case wire::Kind::storage_trim:
-        return "trim";
-    case wire::Kind::capture_off:
-        return "capture_off";
-    case wire::Kind::capture_on:
-        return "capture_on";
-    default:
-        return "unknown"; // slots with other kinds are refused before they get here
-    }
+    std::ifstream stream{stream_folder / position_name};
+    auto const document = stream ? nlohmann::json::parse(stream, nullptr, false) : nlohmann::json{};
+    if (!document.is_object())
+        return {};
+    auto const number = [&](char const* name) {
+        auto const found = document.find(name);
+        return found != document.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+    };
+    return {number("next_slot"), number("next_sequence")};
 }
 
-struct FileRange {
-    std::uint64_t first;
-    std::uint64_t last;
-};
+} // namespace
 
-/// From "<20 digits>-<20 digits>.parquet".
+fs::path boot_folder(fs::path const& store, BootKey const& boot)
+{
+    return store / ("machine=" + to_hex(boot.machine)) / ("boot=" + to_hex(boot.boot));
+}
+
+fs::path stream_folder(fs::path const& store, BootKey const& boot, wire::Stream stream)
+{
+    return boot_folder(store, boot) / (stream == wire::Stream::memory ? "stream=memory" : "stream=storage");
+}
+
+RecordFile::RecordFile(fs::path stream_folder, wire::Stream stream)
+    : folder_{std::move(stream_folder)}, stream_{stream}, rows_{stream}
+{
+}
+
+RecordFile::~RecordFile() = default;
+
+void RecordFile::begin(std::uint64_t sequence, std::int64_t time_utc_ns)
+{
+    if (file_)
+        return;
+    first_sequence_ = sequence;
+    date_folder_ = folder_ / ("date=" + date_of(time_utc_ns));
+    file_ = std::make_unique<ParquetFile>(date_folder_ / fmt::format("{:020}.parquet{}", sequence, part_suffix),
+                                          record_schema(stream_), record_properties());
+}
+
+void RecordFile::add(wire::Record const& record, std::uint64_t sequence, std::uint64_t slot,
+                     std::optional<ContentHash> const& content, std::string_view request)
+{
+    begin(sequence, static_cast<std::int64_t>(record.time_utc_ns.get()));
+    rows_.add(record, sequence, slot, content, request);
+    last_sequence_ = sequence;
+    if (rows_.size() >= row_group_rows)
+        flush();
+}
+
+void RecordFile::add_gap(Gap const& gap, std::int64_t time_utc_ns, std::uint64_t slot)
+{
+    std::uint64_t first = gap.first_sequence;
+    std::uint64_t missing = gap.missing;
+    begin(first, time_utc_ns);
+    while (missing > 0) {
+        auto const part =
+            static_cast<std::uint32_t>(std::min<std::uint64_t>(missing, std::numeric_limits<std::uint32_t>::max()));
+        rows_.add_gap(first, part, gap.in_transit, time_utc_ns, slot);
+        first += part;
+        missing -= part;
+        last_sequence_ = first - 1;
+    }
+    if (rows_.size() >= row_group_rows)
+        flush();
+}
+
+void RecordFile::flush()
+{
+    file_->write(*rows_.table());
+    rows_.clear();
+}
+
+fs::path RecordFile::publish()
+{
+    if (rows_.size() > 0)
+        flush();
+    fs::path const path = date_folder_ / file_name({*first_sequence_, last_sequence_});
+    file_->publish(path);
+    return path;
+}
+
 std::optional<FileRange> range_of(std::string const& name)
 {
     if (name.size() != 49 || name[20] != '-' || name.substr(41) != ".parquet")
@@ -74,137 +120,18 @@ std::optional<FileRange> range_of(std::string const& name)
     return range;
 }
 
-} // namespace
-
-struct RecordFile::Columns {
-    arrow::UInt64Builder sequence;
-    arrow::TimestampBuilder time{arrow::timestamp(arrow::TimeUnit::NANO, "UTC"), arrow::default_memory_pool()};
-    arrow::StringBuilder kind;
-    arrow::UInt64Builder address;
-    arrow::UInt32Builder length;
-    arrow::UInt16Builder source;
-    arrow::FloatBuilder entropy;
-    arrow::UInt16Builder flags;
-    arrow::FixedSizeBinaryBuilder content{arrow::fixed_size_binary(32)};
-    arrow::UInt64Builder slot;
-
-    arrow::Status append(RecordRow const& row)
-    {
-        ARROW_RETURN_NOT_OK(sequence.Append(row.sequence));
-        ARROW_RETURN_NOT_OK(time.Append(row.time_utc_ns));
-        ARROW_RETURN_NOT_OK(kind.Append(row.kind));
-        ARROW_RETURN_NOT_OK(address.Append(row.address));
-        ARROW_RETURN_NOT_OK(length.Append(row.length));
-        ARROW_RETURN_NOT_OK(source.Append(row.source));
-        ARROW_RETURN_NOT_OK(row.entropy ? entropy.Append(*row.entropy) : entropy.AppendNull());
-        ARROW_RETURN_NOT_OK(flags.Append(row.flags));
-        ARROW_RETURN_NOT_OK(row.content ? content.Append(row.content->data()) : content.AppendNull());
-        return slot.Append(row.slot);
-    }
-
-    arrow::Result<arrow::ArrayVector> finish()
-    {
-        arrow::ArrayVector arrays;
-        for (arrow::ArrayBuilder* builder :
-             {static_cast<arrow::ArrayBuilder*>(&sequence), static_cast<arrow::ArrayBuilder*>(&time),
-              static_cast<arrow::ArrayBuilder*>(&kind), static_cast<arrow::ArrayBuilder*>(&address),
-              static_cast<arrow::ArrayBuilder*>(&length), static_cast<arrow::ArrayBuilder*>(&source),
-              static_cast<arrow::ArrayBuilder*>(&entropy), static_cast<arrow::ArrayBuilder*>(&flags),
-              static_cast<arrow::ArrayBuilder*>(&content), static_cast<arrow::ArrayBuilder*>(&slot)}) {
-            ARROW_ASSIGN_OR_RAISE(auto array, builder->Finish());
-            arrays.push_back(std::move(array));
-        }
-        return arrays;
-    }
-};
-
-fs::path boot_folder(fs::path const& store, BootKey const& boot)
+std::string file_name(FileRange range)
 {
-    return store / ("machine=" + to_hex(boot.machine)) / ("boot=" + to_hex(boot.boot));
-}
-
-fs::path stream_folder(fs::path const& store, BootKey const& boot)
-{
-    return boot_folder(store, boot) / "stream=storage";
-}
-
-RecordFile::RecordFile(fs::path stream_folder)
-    : folder_{std::move(stream_folder)}, columns_{std::make_unique<Columns>()}
-{
-}
-
-RecordFile::~RecordFile() = default;
-
-void RecordFile::add(RecordRow const& row)
-{
-    if (!file_) {
-        first_sequence_ = row.sequence;
-        date_folder_ = folder_ / ("date=" + date_of(row.time_utc_ns));
-        file_ = std::make_unique<ParquetFile>(date_folder_ / fmt::format("{:020}.parquet{}", row.sequence, part_suffix),
-                                              record_schema(), std::vector<std::string>{"seq", "time", "content"});
-    }
-    check(columns_->append(row), date_folder_);
-    last_sequence_ = row.kind == "gap" ? row.sequence + row.length - 1 : row.sequence;
-    if (columns_->sequence.length() >= row_group_rows)
-        flush();
-}
-
-void RecordFile::add_gap(Gap const& gap, std::int64_t time_utc_ns, std::uint64_t slot)
-{
-    std::uint64_t first = gap.first_sequence;
-    std::uint64_t missing = gap.missing;
-    while (missing > 0) {
-        auto const part =
-            static_cast<std::uint32_t>(std::min<std::uint64_t>(missing, std::numeric_limits<std::uint32_t>::max()));
-        RecordRow row;
-        row.sequence = row.address = first;
-        row.time_utc_ns = time_utc_ns;
-        row.kind = "gap";
-        row.length = part;
-        row.flags = gap.in_transit ? flag_lost_in_transit : std::uint16_t{0};
-        row.slot = slot;
-        add(row);
-        first += part;
-        missing -= part;
-    }
-}
-
-void RecordFile::flush()
-{
-    auto arrays = columns_->finish();
-    check(arrays.status(), date_folder_);
-    file_->write(*arrays);
-}
-
-void RecordFile::publish()
-{
-    if (columns_->sequence.length() > 0)
-        flush();
-    file_->publish(date_folder_ / fmt::format("{:020}-{:020}.parquet", *first_sequence_, last_sequence_));
-}
-
-RecordRow row_of(wire::Record const& record, std::uint64_t sequence, std::uint64_t slot)
-{
-    RecordRow row;
-    row.sequence = sequence;
-    row.time_utc_ns = static_cast<std::int64_t>(record.time_utc_ns.get());
-    row.kind = kind_name(record.kind.get());
-    row.address = record.address.get();
-    row.length = record.length.get();
-    row.source = record.source.get();
-    row.flags = static_cast<std::uint16_t>(record.flags.get() & ~flag_lost_in_transit);
-    if ((row.flags & wire::record_flag::has_entropy) != 0)
-        row.entropy = static_cast<float>(record.entropy.get()) / 65535.0F;
-    row.slot = slot;
-    return row;
+    return fmt::format("{:020}-{:020}.parquet", range.first, range.last);
 }
 
 StreamPosition position_from_files(fs::path const& stream_folder)
 {
-    std::optional<FileRange> newest;
-    fs::path newest_path;
     if (!fs::exists(stream_folder))
         return {};
+    StreamPosition const kept = read_position(stream_folder);
+    std::optional<FileRange> newest;
+    fs::path newest_path;
     for (auto const& entry : fs::recursive_directory_iterator{stream_folder}) {
         auto const range = range_of(entry.path().filename());
         if (range && (!newest || range->last > newest->last)) {
@@ -212,8 +139,8 @@ StreamPosition position_from_files(fs::path const& stream_folder)
             newest_path = entry.path();
         }
     }
-    if (!newest)
-        return {};
+    if (!newest || newest->last < kept.next_sequence)
+        return kept;
     std::uint64_t highest_slot = 0;
     auto const slots = read_column(newest_path, "slot");
     for (auto const& chunk : slots->chunks()) {
@@ -221,7 +148,13 @@ StreamPosition position_from_files(fs::path const& stream_folder)
         for (std::int64_t i = 0; i < values.length(); ++i)
             highest_slot = std::max(highest_slot, values.Value(i));
     }
-    return {highest_slot + 1, newest->last + 1};
+    return {std::max(highest_slot + 1, kept.next_slot), newest->last + 1};
+}
+
+void write_position(fs::path const& stream_folder, StreamPosition const& position)
+{
+    nlohmann::ordered_json const document{{"next_slot", position.next_slot}, {"next_sequence", position.next_sequence}};
+    replace_file(stream_folder / position_name, document.dump() + "\n", true);
 }
 
 } // namespace undercroft::collector

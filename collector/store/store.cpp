@@ -1,32 +1,36 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "collector/store/store.hpp"
 
-#include <fcntl.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
 namespace undercroft::collector {
 namespace {
 
-constexpr int store_format = 1;
-/// Slots held in memory while the disk refuses them; beyond, they are left to the sensor.
-constexpr std::size_t max_pending_bytes = std::size_t{16} << 20;
+/// Segments that wait for conversion before sensors are asked to hold back.
+constexpr std::size_t large_backlog = 32;
+constexpr std::chrono::seconds sync_interval{1};
+constexpr int conversion_niceness = 10; // receiving comes first
 constexpr std::chrono::seconds retry_interval{1};
 constexpr int attempts_when_stopping = 3;
 
 } // namespace
 
 Store::Store(StoreOptions options)
-    : options_{std::move(options)}, known_{options_.content_index_bytes}, converter_{options_.folder, known_, totals_},
-      journal_{options_.folder / "journal"}
+    : options_{std::move(options)}, known_{options_.content_index_bytes},
+      converter_{options_.folder,
+                 known_,
+                 totals_,
+                 std::max(1U, options_.convert_jobs),
+                 [this](StreamKey const& key) { return resume(key.boot, key.stream); },
+                 [this](fs::path const& path, ClosedKind kind) { announce(path, kind); }},
+      journal_{options_.folder / "journal"},
+      upkeep_{options_.folder, options_.upkeep, known_, totals_, options_.observer}
 {
     create_directories_durably(options_.folder / "journal");
     lock();
@@ -36,8 +40,11 @@ Store::Store(StoreOptions options)
     commit_event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (commit_event_ < 0)
         throw_errno("cannot make an event for", options_.folder);
+    announce_existing();
     convert_thread_ = std::thread{[this] { convert_loop(); }};
     commit_thread_ = std::thread{[this] { commit_loop(); }};
+    if (upkeep_.wanted())
+        upkeep_thread_ = std::thread{[this] { upkeep_loop(); }};
 }
 
 Store::~Store()
@@ -53,71 +60,19 @@ void Store::stop_threads()
         stopping_ = true;
     }
     wake_.notify_all();
-    for (std::thread* const thread : {&commit_thread_, &convert_thread_})
+    for (std::thread* const thread : {&commit_thread_, &convert_thread_, &upkeep_thread_})
         if (thread->joinable())
             thread->join();
 }
 
-void Store::lock()
-{
-    lock_ = File{options_.folder / "journal" / "lock", O_RDWR | O_CREAT};
-    if (::flock(lock_.fd(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK)
-            throw_errno("cannot lock", lock_.path());
-        std::array<std::uint8_t, 32> owner{};
-        std::size_t const length = lock_.read_at(0, owner);
-        throw StoreError{fmt::format("the store {} is in use by another collector (process {}); stop it first or "
-                                     "choose another folder with --store",
-                                     options_.folder.string(),
-                                     std::string{reinterpret_cast<char const*>(owner.data()), length}),
-                         EWOULDBLOCK};
-    }
-    std::string const owner = std::to_string(::getpid());
-    lock_.truncate(0);
-    lock_.write_at(0, std::span{reinterpret_cast<std::uint8_t const*>(owner.data()), owner.size()});
-}
-
-void Store::check_format() const
-{
-    fs::path const path = options_.folder / "undercroft-store.json";
-    if (!fs::exists(path)) {
-        replace_file(path, nlohmann::json{{"format", store_format}}.dump() + "\n", true);
-        return;
-    }
-    std::ifstream stream{path};
-    auto const document = nlohmann::json::parse(stream, nullptr, false);
-    if (!document.is_object() || !document.contains("format") || !document["format"].is_number_integer())
-        throw StoreError{path.string() + " is not what a store has there; is --store the right folder?", 0};
-    if (document["format"] != store_format)
-        throw StoreError{fmt::format("{} says format {}, this program knows format {}", path.string(),
-                                     document["format"].dump(), store_format),
-                         0};
-}
-
-void Store::remove_parts() const
-{
-    auto const options = fs::directory_options::skip_permission_denied;
-    for (auto const& entry : fs::recursive_directory_iterator{options_.folder, options})
-        if (entry.is_regular_file() && entry.path().extension() == part_suffix)
-            ::unlink(entry.path().c_str());
-}
-
-void Store::recover()
-{
-    std::uint64_t const highest_content = load_content_index(options_.folder, known_);
-    auto const segments = list_segments(options_.folder / "journal");
-    next_segment_ = std::max(highest_content, segments.empty() ? 0 : segments.back()) + 1;
-    for (std::uint64_t const segment : segments) {
-        spdlog::info("journal: finishing segment {} of an earlier run", segment);
-        converter_.convert(segment, segment == segments.back());
-    }
-}
-
 bool Store::append(BootKey const& boot, Slot const& slot)
 {
-    if (journal_.pending_bytes() >= max_pending_bytes)
+    if (journal_.pending_bytes() >= options_.pending_bytes)
         return false;
     journal_.append(boot, slot);
+    Clock::rep none = 0;
+    if (pending_since_.load(std::memory_order_relaxed) == none)
+        pending_since_.compare_exchange_strong(none, Clock::now().time_since_epoch().count());
     segment_rows_ += slot.count;
     return true;
 }
@@ -129,7 +84,10 @@ bool Store::start_commit()
         std::lock_guard const guard{mutex_};
         if (commit_state_ != CommitState::idle)
             return false;
+        Clock::rep const since = pending_since_.exchange(0);
         fresh = journal_.stage();
+        if (fresh)
+            staged_since_ = since;
         if (journal_.staged_bytes() == 0)
             return false;
         commit_state_ = CommitState::running;
@@ -146,6 +104,7 @@ Store::CommitState Store::take_commit_state()
     std::uint64_t events = 0;
     static_cast<void>(::read(commit_event_, &events, sizeof(events)));
     error_ = commit_error_;
+    failing_ = commit_state_ == CommitState::failed;
     return std::exchange(commit_state_, CommitState::idle);
 }
 
@@ -176,37 +135,65 @@ std::string Store::commit_staged()
             ++next_segment_;
             segment_start_ = Clock::now();
         }
-        journal_.commit();
+        std::size_t const bytes = journal_.staged_bytes();
+        bool const sync = options_.durability == Durability::synced || Clock::now() - last_sync_ >= sync_interval;
+        journal_.commit(sync);
+        if (sync)
+            last_sync_ = Clock::now();
+        totals_.journal_bytes += bytes;
+        staged_since_ = 0;
     } catch (StoreError const& error) {
         return error.what();
     }
     return {};
 }
 
+bool Store::is_committing() const
+{
+    std::lock_guard const guard{mutex_};
+    return commit_state_ == CommitState::running;
+}
+
+bool Store::commit_running()
+{
+    static_cast<void>(take_commit_state());
+    if (batch_failed())
+        start_commit();
+    {
+        std::unique_lock guard{mutex_};
+        committed_.wait(guard, [this] { return commit_state_ != CommitState::running; });
+    }
+    return take_commit_state() != CommitState::failed;
+}
+
 bool Store::commit()
 {
-    // Twice, because a batch may be on its way already.
-    for (int round = 0; round < 2; ++round) {
-        static_cast<void>(take_commit_state());
-        start_commit();
-        {
-            std::unique_lock guard{mutex_};
-            committed_.wait(guard, [this] { return commit_state_ != CommitState::running; });
-        }
-        if (take_commit_state() == CommitState::failed)
-            return false;
-    }
-    return true;
+    if (!commit_running())
+        return false;
+    start_commit();
+    return commit_running();
 }
 
 void Store::roll_if_due(Clock::time_point now)
 {
     // A batch on its way belongs to the present segment.
-    if (journal_busy() || !journal_.is_open())
+    if (journal_busy() || !journal_.is_open() || now < next_close_)
         return;
     if (now - segment_start_ >= options_.roll_time || segment_rows_ >= options_.roll_rows ||
-        journal_.durable_bytes() >= options_.roll_bytes)
-        close_segment();
+        journal_.durable_bytes() >= options_.roll_bytes) {
+        try {
+            close_segment();
+        } catch (StoreError const& error) {
+            ++totals_.errors;
+            next_close_ = now + retry_interval;
+            spdlog::error("{}; the journal's segment stays open", error.what());
+        }
+    }
+}
+
+bool Store::pending_full() const
+{
+    return journal_.pending_bytes() >= options_.pending_bytes / 2 || backlog_ > large_backlog;
 }
 
 /// While a commit runs, its thread owns the journal's file.
@@ -218,40 +205,45 @@ bool Store::journal_busy() const
 
 void Store::close_segment()
 {
+    if (options_.durability == Durability::written)
+        journal_.sync();
     {
         std::lock_guard const guard{mutex_};
-        closed_.push_back(journal_.number());
+        closed_.push_back({journal_.number(), Clock::now()});
+        backlog_ = closed_.size();
     }
     journal_.close_segment();
     segment_rows_ = 0;
     wake_.notify_all();
 }
 
-StreamPosition Store::resume(BootKey const& boot) const
+StreamPosition Store::resume(BootKey const& boot, wire::Stream stream) const
 {
-    return position_from_files(stream_folder(options_.folder, boot));
+    auto const guard = upkeep_.keep_files();
+    return position_from_files(stream_folder(options_.folder, boot, stream));
 }
 
 std::size_t Store::backlog() const
 {
-    std::lock_guard const guard{mutex_};
-    return closed_.size();
+    return backlog_;
 }
 
 void Store::convert_loop()
 {
     int failures = 0;
+    static_cast<void>(::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), conversion_niceness));
     std::unique_lock guard{mutex_};
     for (;;) {
         wake_.wait(guard, [this] { return stopping_ || !closed_.empty(); });
         if (closed_.empty() || (stopping_ && failures >= attempts_when_stopping))
             return;
-        std::uint64_t const segment = closed_.front();
+        std::uint64_t const segment = closed_.front().number;
         guard.unlock();
         bool const done = convert_one(segment);
         guard.lock();
         if (done) {
             closed_.pop_front();
+            backlog_ = closed_.size();
             failures = 0;
         } else {
             ++failures;
@@ -262,6 +254,7 @@ void Store::convert_loop()
 
 bool Store::convert_one(std::uint64_t segment)
 {
+    auto const guard = upkeep_.keep_content();
     try {
         converter_.convert(segment, false);
     } catch (std::exception const& error) {
@@ -269,7 +262,7 @@ bool Store::convert_one(std::uint64_t segment)
         spdlog::error("cannot turn journal segment {} into Parquet: {}. Nothing is lost: it stays in the journal "
                       "and is tried again",
                       segment, error.what());
-        std::lock_guard const guard{mutex_};
+        std::lock_guard const error_guard{mutex_};
         convert_error_ = error.what();
         return false;
     }

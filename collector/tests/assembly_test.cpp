@@ -45,7 +45,7 @@ protected:
         }
     }
 
-    MemoryBudget budget{1 << 20, 0};
+    MemoryBudget budget{1 << 20};
     Counters counters;
     RecordingSink sink;
     AssemblyLimits limits{.window_slots = 16, .stream_bytes = 1 << 19};
@@ -58,7 +58,7 @@ TEST_F(AssemblyTest, EveryOrderOfFourFragmentsGivesTheSameSlot)
     auto const pieces = test::cut(bytes, 0, 0, 9, 4);
     std::array<std::size_t, 4> order{0, 1, 2, 3};
     do {
-        MemoryBudget own_budget{1 << 20, 0};
+        MemoryBudget own_budget{1 << 20};
         StreamAssembly one{boot_a, wire::Stream::storage, {}, limits, own_budget, counters};
         RecordingSink own;
         for (std::size_t const i : order) {
@@ -155,7 +155,7 @@ TEST_F(AssemblyTest, WindowAndMemoryBoundWhatWaits)
 {
     feed_slot(16, 100, 2);
     EXPECT_EQ(counters.get(Counter::data_beyond_window), 2U);
-    MemoryBudget tight{4096, 0};
+    MemoryBudget tight{4096};
     StreamAssembly one{boot_a, wire::Stream::storage, {}, limits, tight, counters};
     auto const bytes = test::slot_bytes(0, 60);
     for (std::uint64_t slot = 1; slot < 16; ++slot)

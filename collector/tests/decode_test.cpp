@@ -80,7 +80,7 @@ TEST(Decode, EachBadFieldOfDataHasItsCounter)
     EXPECT_EQ(error_of([&](D& d) { d.header.sealed_bytes = u32(131); }), Counter::wrong_size);
     EXPECT_EQ(error_of([&](D& d) { d.header.sealed_bytes = u32(0xFFFFFFFF); }), Counter::wrong_size);
     EXPECT_EQ(error_of([&](D& d) { d.header.stream = u16(0); }), Counter::stream_unsupported);
-    EXPECT_EQ(error_of([&](D& d) { d.header.stream = u16(2); }), Counter::stream_unsupported);
+    EXPECT_EQ(error_of([&](D& d) { d.header.stream = u16(3); }), Counter::stream_unsupported);
     EXPECT_EQ(error_of([&](D& d) { d.header.count = u32(0); }), Counter::data_malformed);
     EXPECT_EQ(error_of([&](D& d) { d.header.first_sequence = u64(~std::uint64_t{1}); }), Counter::data_malformed);
     EXPECT_EQ(error_of([&](D& d) { d.body.slot_bytes = u32(0); }), Counter::data_malformed);
@@ -138,15 +138,15 @@ TEST(Decode, HelloAndStatusMustHoldTheEntriesTheyAnnounce)
 TEST(Slot, HostileRecordsDoNotAddUp)
 {
     auto const good = test::slot_bytes(0, 4);
-    EXPECT_TRUE(slot_adds_up(good, 4));
-    EXPECT_FALSE(slot_adds_up(good, 3));
-    EXPECT_FALSE(slot_adds_up(good, 5));
+    EXPECT_TRUE(slot_adds_up(good, 4, wire::Stream::storage));
+    EXPECT_FALSE(slot_adds_up(good, 3, wire::Stream::storage));
+    EXPECT_FALSE(slot_adds_up(good, 5, wire::Stream::storage));
     for (std::size_t size = 0; size < good.size(); ++size)
-        EXPECT_FALSE(slot_adds_up(std::span{good}.first(size), 4)) << size;
+        EXPECT_FALSE(slot_adds_up(std::span{good}.first(size), 4, wire::Stream::storage)) << size;
     auto const spoilt = [&](std::size_t at, std::uint8_t value) {
         auto bytes = good;
         bytes[at] = value;
-        return slot_adds_up(bytes, 4);
+        return slot_adds_up(bytes, 4, wire::Stream::storage);
     };
     EXPECT_FALSE(spoilt(offsetof(wire::Record, content_bytes) + 3, 0xFF)); // content far beyond the slot
     EXPECT_FALSE(spoilt(offsetof(wire::Record, content_bytes) + 1, 4));    // more than `length`
@@ -154,6 +154,34 @@ TEST(Slot, HostileRecordsDoNotAddUp)
     EXPECT_FALSE(spoilt(offsetof(wire::Record, kind), 34));                // not known
     EXPECT_FALSE(spoilt(offsetof(wire::Record, time_utc_ns) + 7, 0x80));   // past the time column
     EXPECT_FALSE(spoilt(offsetof(wire::Record, flags), 0));                // content without its flag
+}
+
+TEST(Slot, KindsBelongToTheirStream)
+{
+    auto const memory = test::memory_slot_bytes();
+    EXPECT_TRUE(slot_adds_up(memory, 5, wire::Stream::memory));
+    EXPECT_FALSE(slot_adds_up(memory, 5, wire::Stream::storage));
+    EXPECT_FALSE(slot_adds_up(test::slot_bytes(0, 4), 4, wire::Stream::memory));
+    EXPECT_FALSE(slot_adds_up(memory, 5, wire::Stream::log));
+    for (unsigned kind = 0; kind < 256; ++kind) {
+        auto bytes = test::slot_bytes(1, 1); // a read
+        bytes[offsetof(wire::Record, kind)] = static_cast<std::uint8_t>(kind);
+        EXPECT_EQ(slot_adds_up(bytes, 1, wire::Stream::storage), (kind >= 1 && kind <= 4) || kind == 32 || kind == 33);
+        // 48, memory_mode, needs its request.
+        EXPECT_EQ(slot_adds_up(bytes, 1, wire::Stream::memory),
+                  (kind >= 16 && kind <= 20) || (kind > 48 && kind <= 54));
+    }
+}
+
+TEST(Slot, AModeCarriesAWholeRequest)
+{
+    for (std::size_t const size : {std::size_t{0}, sizeof(wire::MemoryRequest) - 1, sizeof(wire::MemoryRequest) + 1}) {
+        std::vector<std::uint8_t> bytes;
+        std::vector<std::uint8_t> const content(size);
+        test::append_record(bytes, test::memory_record(wire::Kind::memory_mode, 0, static_cast<std::uint32_t>(size)),
+                            content);
+        EXPECT_FALSE(slot_adds_up(bytes, 1, wire::Stream::memory)) << size;
+    }
 }
 
 } // namespace

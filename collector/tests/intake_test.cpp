@@ -6,6 +6,8 @@
 
 #include <poll.h>
 
+#include <thread>
+
 #include "collector/report.hpp"
 #include "collector/tests/slots.hpp"
 #include "collector/tests/store_folder.hpp"
@@ -53,28 +55,35 @@ protected:
 
     Intake::Verdict take(std::vector<std::uint8_t> datagram, Peer const& from)
     {
-        return intake.take(datagram, from, 1);
+        return intake.take(lane, datagram, from, 1);
     }
     Intake::Verdict take(std::vector<std::uint8_t> datagram) { return take(std::move(datagram), sensor_peer); }
 
-    /// The next acknowledgement that the sensor's socket gets: header fields and body.
+    /// An acknowledgement that the sensor's socket gets: header fields and body.
     struct Ack {
         wire::DatagramHeader header;
         wire::AckBody body;
     };
+    std::vector<Ack> next_acks(Socket& at)
+    {
+        std::vector<Ack> acks;
+        pollfd descriptor{at.fd(), POLLIN, 0};
+        std::size_t const count = ::poll(&descriptor, 1, 200) <= 0 ? 0 : at.receive();
+        for (std::size_t i = 0; i < count; ++i) {
+            auto const datagram = at.datagram(i).bytes;
+            Ack& ack = acks.emplace_back();
+            std::memcpy(&ack.header, datagram.data(), sizeof(ack.header));
+            EXPECT_TRUE(wire::open(wire::derive_key(key, wire::Direction::from_collector, boot_a.machine, boot_a.boot,
+                                                    ack.header.instance.get()),
+                                   datagram));
+            std::memcpy(&ack.body, datagram.data() + sizeof(ack.header), sizeof(ack.body));
+        }
+        return acks;
+    }
     std::optional<Ack> next_ack(Socket& at)
     {
-        pollfd descriptor{at.fd(), POLLIN, 0};
-        if (::poll(&descriptor, 1, 200) <= 0 || at.receive() == 0)
-            return std::nullopt;
-        auto const datagram = at.datagram(0).bytes;
-        Ack ack;
-        std::memcpy(&ack.header, datagram.data(), sizeof(ack.header));
-        EXPECT_TRUE(wire::open(wire::derive_key(key, wire::Direction::from_collector, boot_a.machine, boot_a.boot,
-                                                ack.header.instance.get()),
-                               datagram));
-        std::memcpy(&ack.body, datagram.data() + sizeof(ack.header), sizeof(ack.body));
-        return ack;
+        auto const acks = next_acks(at);
+        return acks.empty() ? std::nullopt : std::optional{acks.front()};
     }
 
     static Peer peer_of(Socket const& socket)
@@ -89,7 +98,7 @@ protected:
     {
         intake.commit_started();
         ASSERT_TRUE(store.commit());
-        intake.commit_finished();
+        intake.commit_finished(lane);
     }
 
     test::StoreFolder folder;
@@ -98,7 +107,8 @@ protected:
     Counters counters;
     Store store{{.folder = folder.path()}};
     KeyRing ring = KeyRing::parse(to_hex(key), "key");
-    Intake intake{ring, {}, store, counters};
+    Intake intake{ring, {}, store};
+    Intake::Lane lane{counters};
     Socket collector_socket{"127.0.0.1:0", 1 << 16};
     Socket sensor_socket{"127.0.0.1:0", 1 << 16};
     Peer sensor_peer = peer_of(sensor_socket);
@@ -107,13 +117,13 @@ protected:
 TEST_F(IntakeTest, NothingIsAcknowledgedBeforeTheCommit)
 {
     ASSERT_EQ(take(data_datagram(0, 0, 3)), Intake::Verdict::accepted);
-    intake.acknowledge(collector_socket);
+    intake.acknowledge(lane, collector_socket);
     auto const before = next_ack(sensor_socket);
     ASSERT_TRUE(before);
     EXPECT_EQ(before->body.next_slot.get(), 0U);
     EXPECT_EQ(before->header.count.get(), 1U); // it has arrived, but is not durable
     commit();
-    intake.acknowledge(collector_socket);
+    intake.acknowledge(lane, collector_socket);
     auto const after = next_ack(sensor_socket);
     ASSERT_TRUE(after);
     EXPECT_EQ(after->body.next_slot.get(), 1U);
@@ -123,15 +133,119 @@ TEST_F(IntakeTest, NothingIsAcknowledgedBeforeTheCommit)
     EXPECT_NE(after->header.instance.get(), 0U);
 }
 
+TEST_F(IntakeTest, SensorIsToldHowFarItMayGo)
+{
+    ASSERT_EQ(take(data_datagram(0, 0, 3)), Intake::Verdict::accepted);
+    intake.acknowledge(lane, collector_socket);
+    auto const ack = next_ack(sensor_socket);
+    ASSERT_TRUE(ack);
+    // An eighth of 256 MiB, in slots of 32 KiB and their overhead.
+    EXPECT_EQ(ack->header.first_sequence.get(), 1U + 1008U);
+}
+
+TEST_F(IntakeTest, StreamsOfOneSensorAreKeptApart)
+{
+    auto memory = data_datagram(0, 0, 3);
+    wire::DatagramHeader header;
+    auto const key_in = wire::derive_key(key, wire::Direction::from_sensor, boot_a.machine, boot_a.boot, 0);
+    ASSERT_TRUE(wire::open(key_in, memory));
+    std::memcpy(&header, memory.data(), sizeof(header));
+    header.stream = static_cast<std::uint16_t>(wire::Stream::memory);
+    std::memcpy(memory.data(), &header, sizeof(header));
+    for (std::size_t at = sizeof(header) + sizeof(wire::DataBody); at + sizeof(wire::Record) <= memory.size() - 16;) {
+        wire::Record record;
+        std::memcpy(&record, memory.data() + at, sizeof(record));
+        record.kind = static_cast<std::uint8_t>(wire::Kind::memory_write);
+        std::memcpy(memory.data() + at, &record, sizeof(record));
+        at += sizeof(record) + record.content_bytes.get();
+    }
+    wire::seal(key_in, memory);
+    ASSERT_EQ(take(memory), Intake::Verdict::accepted);
+    ASSERT_EQ(take(data_datagram(0, 0, 4)), Intake::Verdict::accepted);
+    commit();
+    intake.acknowledge(lane, collector_socket);
+    std::set<std::uint16_t> acknowledged;
+    for (auto const& ack : next_acks(sensor_socket)) {
+        EXPECT_EQ(ack.body.next_slot.get(), 1U);
+        acknowledged.insert(ack.header.stream.get());
+    }
+    EXPECT_EQ(acknowledged, (std::set<std::uint16_t>{1, 2}));
+    ASSERT_TRUE(store.close());
+    EXPECT_EQ(position_from_files(stream_folder(folder.path(), boot_a, wire::Stream::storage)), (StreamPosition{1, 4}));
+    EXPECT_EQ(position_from_files(stream_folder(folder.path(), boot_a, wire::Stream::memory)), (StreamPosition{1, 3}));
+}
+
+TEST_F(IntakeTest, ACommandIsRepeatedUntilItsAnswerComes)
+{
+    ASSERT_EQ(take(data_datagram(0, 0, 3)), Intake::Verdict::accepted);
+    wire::MemoryRequest request{};
+    request.mode = std::uint16_t{4};
+    auto const* const raw = reinterpret_cast<std::uint8_t const*>(&request);
+    Counters own;
+    Intake::Lane own_lane{own};
+    std::expected<Intake::Answer, Intake::CommandFailure> answer = std::unexpected{Intake::CommandFailure::no_answer};
+    std::thread asking{[&] {
+        answer = intake.command(own_lane, collector_socket, boot_a.machine, wire::ControlCommand::memory,
+                                {raw, sizeof(request)}, std::chrono::seconds{20});
+    }};
+    wire::CommandBody body{};
+    for (int sent = 0; sent < 3; ++sent) { // the first two get lost
+        pollfd descriptor{sensor_socket.fd(), POLLIN, 0};
+        ASSERT_EQ(::poll(&descriptor, 1, 5000), 1);
+        ASSERT_EQ(sensor_socket.receive(), 1U);
+        auto const datagram = sensor_socket.datagram(0).bytes;
+        ASSERT_EQ(datagram.size(), wire::datagram_overhead + sizeof(body) + sizeof(request));
+        wire::DatagramHeader header;
+        std::memcpy(&header, datagram.data(), sizeof(header));
+        ASSERT_EQ(header.type.get(), static_cast<std::uint8_t>(wire::Type::command));
+        ASSERT_TRUE(wire::open(
+            wire::derive_key(key, wire::Direction::from_collector, boot_a.machine, boot_a.boot, header.instance.get()),
+            datagram));
+        std::uint64_t const number = body.number.get();
+        std::memcpy(&body, datagram.data() + sizeof(header), sizeof(body));
+        if (sent > 0) {
+            EXPECT_EQ(body.number.get(), number);
+        }
+        EXPECT_EQ(std::memcmp(datagram.data() + sizeof(header) + sizeof(body), raw, sizeof(request)), 0);
+    }
+    wire::AnswerBody said{};
+    said.number = body.number.get() - 1; // of another command
+    said.result = std::uint16_t{5};
+    std::vector<std::uint8_t> plaintext(sizeof(said) + 4 * sizeof(wire::MemoryStatus));
+    std::memcpy(plaintext.data(), &said, sizeof(said));
+    EXPECT_EQ(take(sealed(wire::Type::answer, plaintext)), Intake::Verdict::accepted);
+    said.number = body.number;
+    std::memcpy(plaintext.data(), &said, sizeof(said));
+    EXPECT_EQ(take(sealed(wire::Type::answer, plaintext)), Intake::Verdict::accepted);
+    asking.join();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->body.result.get(), 5U);
+    EXPECT_EQ(answer->states.size(), 4U);
+    plaintext.push_back(0);
+    EXPECT_EQ(take(sealed(wire::Type::answer, plaintext)), Intake::Verdict::rejected);
+}
+
+TEST_F(IntakeTest, ACommandForNobodyOrWithoutAnswerFails)
+{
+    using Failure = Intake::CommandFailure;
+    auto const ask = [&] {
+        return intake.command(lane, collector_socket, boot_a.machine, wire::ControlCommand::stop, {},
+                              std::chrono::milliseconds{50});
+    };
+    EXPECT_EQ(ask().error(), Failure::machine_unknown);
+    take(data_datagram(0, 0, 3));
+    EXPECT_EQ(ask().error(), Failure::no_answer);
+}
+
 TEST_F(IntakeTest, DuplicateIsAcknowledgedAgain)
 {
     auto const datagram = data_datagram(0, 0, 3);
     take(datagram);
     commit();
-    intake.acknowledge(collector_socket);
+    intake.acknowledge(lane, collector_socket);
     ASSERT_TRUE(next_ack(sensor_socket));
     take(datagram);
-    intake.acknowledge(collector_socket);
+    intake.acknowledge(lane, collector_socket);
     auto const ack = next_ack(sensor_socket);
     ASSERT_TRUE(ack);
     EXPECT_EQ(ack->body.next_slot.get(), 1U);
@@ -143,21 +257,45 @@ TEST_F(IntakeTest, WrongKeyLeavesNoTrace)
     auto datagram = data_datagram(0, 0, 3);
     datagram[200] ^= 1;
     EXPECT_EQ(take(datagram), Intake::Verdict::rejected);
-    EXPECT_EQ(intake.reject(), Counter::bad_tag);
-    EXPECT_FALSE(intake.acks_due());
+    EXPECT_EQ(lane.reject(), Counter::bad_tag);
+    EXPECT_FALSE(lane.acks_due());
     EXPECT_EQ(intake.waiting_bytes(), 0U);
     EXPECT_FALSE(fs::exists(boot_folder(folder.path(), boot_a)));
 }
 
+TEST_F(IntakeTest, KeysAreReplacedWhileItRuns)
+{
+    ASSERT_EQ(take(data_datagram(0, 0, 3)), Intake::Verdict::accepted);
+    wire::Key const other{8, 8, 8};
+    intake.replace_keys(KeyRing::parse(to_hex(boot_a.machine) + " " + to_hex(other), "key"));
+    EXPECT_EQ(take(data_datagram(1, 3, 3)), Intake::Verdict::rejected);
+    EXPECT_EQ(lane.reject(), Counter::bad_tag);
+    key = other;
+    EXPECT_EQ(take(data_datagram(1, 3, 3)), Intake::Verdict::accepted);
+    commit();
+    intake.acknowledge(lane, collector_socket);
+    auto const ack = next_ack(sensor_socket); // next_ack opens it with the new key
+    ASSERT_TRUE(ack);
+
+    Id stranger = boot_a.machine;
+    stranger[0] ^= 1;
+    intake.replace_keys(KeyRing::parse(to_hex(stranger) + " " + to_hex(other), "key"));
+    EXPECT_EQ(take(data_datagram(2, 6, 3)), Intake::Verdict::rejected);
+    EXPECT_EQ(lane.reject(), Counter::machine_without_key);
+    intake.replace_keys(KeyRing::parse(to_hex(other), "key"));
+    EXPECT_EQ(take(data_datagram(2, 6, 3)), Intake::Verdict::accepted);
+}
+
 TEST_F(IntakeTest, OtherMachinesAreKeptOut)
 {
-    Intake restricted{ring, {Id{1}}, store, counters};
+    Intake restricted{ring, {Id{1}}, store};
+    Intake::Lane other{counters};
     auto datagram = data_datagram(0, 0, 3);
-    EXPECT_EQ(restricted.take(datagram, sensor_peer, 1), Intake::Verdict::rejected);
-    EXPECT_EQ(restricted.reject(), Counter::machine_not_wanted);
-    Intake keyless{KeyRing::parse(to_hex(Id{1}) + " " + to_hex(key), "key"), {}, store, counters};
-    EXPECT_EQ(keyless.take(datagram, sensor_peer, 1), Intake::Verdict::rejected);
-    EXPECT_EQ(keyless.reject(), Counter::machine_without_key);
+    EXPECT_EQ(restricted.take(other, datagram, sensor_peer, 1), Intake::Verdict::rejected);
+    EXPECT_EQ(other.reject(), Counter::machine_not_wanted);
+    Intake keyless{KeyRing::parse(to_hex(Id{1}) + " " + to_hex(key), "key"), {}, store};
+    EXPECT_EQ(keyless.take(other, datagram, sensor_peer, 1), Intake::Verdict::rejected);
+    EXPECT_EQ(other.reject(), Counter::machine_without_key);
 }
 
 TEST_F(IntakeTest, ReplayFromElsewhereDivertsNothing)
@@ -168,7 +306,7 @@ TEST_F(IntakeTest, ReplayFromElsewhereDivertsNothing)
     Socket attacker{"127.0.0.1:0", 1 << 16};
     take(old, peer_of(attacker));
     commit();
-    intake.acknowledge(collector_socket);
+    intake.acknowledge(lane, collector_socket);
     EXPECT_TRUE(next_ack(sensor_socket));
     EXPECT_FALSE(next_ack(attacker));
 }
@@ -180,23 +318,24 @@ TEST_F(IntakeTest, HelloIsStoredAcknowledgedAndNotReplacedByAnOlderOne)
     std::memcpy(body.data() + offsetof(wire::HelloBody, sensor_version), "newer", 5);
     ASSERT_EQ(take(sealed(wire::Type::hello, body)), Intake::Verdict::accepted);
     EXPECT_EQ(take(old), Intake::Verdict::rejected);
-    EXPECT_EQ(intake.reject(), Counter::hello_stale);
-    intake.acknowledge(collector_socket);
+    EXPECT_EQ(lane.reject(), Counter::hello_stale);
+    intake.acknowledge(lane, collector_socket);
     auto const ack = next_ack(sensor_socket);
     ASSERT_TRUE(ack);
     EXPECT_EQ(ack->header.stream.get(), static_cast<std::uint16_t>(wire::Stream::control));
     // The guard outlives the collector.
-    Intake restarted{ring, {}, store, counters};
+    Intake restarted{ring, {}, store};
+    Intake::Lane fresh{counters};
     auto again = old;
-    EXPECT_EQ(restarted.take(again, sensor_peer, 1), Intake::Verdict::rejected);
-    EXPECT_EQ(restarted.reject(), Counter::hello_stale);
+    EXPECT_EQ(restarted.take(fresh, again, sensor_peer, 1), Intake::Verdict::rejected);
+    EXPECT_EQ(fresh.reject(), Counter::hello_stale);
 }
 
 TEST_F(IntakeTest, StatusIsAnsweredSoThatAnIdleSensorLearnsOfARestart)
 {
     std::vector<std::uint8_t> const body(sizeof(wire::StatusBody));
     ASSERT_EQ(take(sealed(wire::Type::status, body)), Intake::Verdict::accepted);
-    intake.acknowledge(collector_socket);
+    intake.acknowledge(lane, collector_socket);
     auto const ack = next_ack(sensor_socket);
     ASSERT_TRUE(ack);
     EXPECT_EQ(ack->header.stream.get(), static_cast<std::uint16_t>(wire::Stream::storage));

@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <numeric>
 
+#include "collector/store/crc32c.hpp"
 #include "collector/tests/slots.hpp"
 #include "collector/tests/store_folder.hpp"
 
@@ -82,6 +84,22 @@ TEST_F(JournalTest, ZeroFilledTailOfAPowerCutIsNotAFrame)
     auto bytes = whole;
     bytes.resize(bytes.size() + 4096);
     EXPECT_EQ(readable(bytes), frames);
+}
+
+TEST(Crc32c, IsThatOfRfc3720)
+{
+    // RFC 3720, appendix B.4
+    std::vector<std::uint8_t> bytes(32);
+    EXPECT_EQ(crc32c(0, bytes), 0x8A9136AAU);
+    std::ranges::fill(bytes, std::uint8_t{0xFF});
+    EXPECT_EQ(crc32c(0, bytes), 0x62A8AB43U);
+    std::iota(bytes.begin(), bytes.end(), std::uint8_t{0});
+    EXPECT_EQ(crc32c(0, bytes), 0x46DD794EU);
+    for (std::size_t cut = 0; cut <= bytes.size(); ++cut) {
+        auto const halves = crc32c(crc32c(0, std::span{bytes}.first(cut)), std::span{bytes}.subspan(cut));
+        EXPECT_EQ(halves, 0x46DD794EU) << cut;
+        EXPECT_EQ(crc32c_by_table(0, std::span{bytes}.first(cut)), crc32c(0, std::span{bytes}.first(cut))) << cut;
+    }
 }
 
 TEST_F(JournalTest, SegmentsAreListedInOrderAndStrangersAreLeftAlone)

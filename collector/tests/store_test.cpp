@@ -49,7 +49,8 @@ TEST(Store, RowsComeBackAsTheStoreDocumentSays)
     EXPECT_TRUE(fs::exists(folder.path() / "machine=aa010000000000000000000000000000" /
                            "boot=b0070000000000000000000000000000" / "stream=storage" / "date=2023-11-14" /
                            "00000000000000000000-00000000000000000017.parquet"));
-    EXPECT_EQ(position_from_files(stream_folder(folder.path(), boot_a)), (StreamPosition{5, 18}));
+    EXPECT_EQ(position_from_files(stream_folder(folder.path(), boot_a, wire::Stream::storage)),
+              (StreamPosition{5, 18}));
 }
 
 TEST(Store, SwitchingCaptureIsKept)
@@ -58,7 +59,7 @@ TEST(Store, SwitchingCaptureIsKept)
     auto bytes = test::slot_bytes(1, 2); // two reads
     bytes[offsetof(wire::Record, kind)] = 32;
     bytes[sizeof(wire::Record) + offsetof(wire::Record, kind)] = 33;
-    ASSERT_TRUE(slot_adds_up(bytes, 2));
+    ASSERT_TRUE(slot_adds_up(bytes, 2, wire::Stream::storage));
     {
         Store store{{.folder = folder.path()}};
         ASSERT_TRUE(store.append(boot_a, {wire::Stream::storage, 0, 0, 2, 42, bytes}));
@@ -68,6 +69,56 @@ TEST(Store, SwitchingCaptureIsKept)
     ASSERT_EQ(contents.rows.size(), 2U);
     EXPECT_EQ(contents.rows.find(0)->second.kind, "capture_off");
     EXPECT_EQ(contents.rows.find(1)->second.kind, "capture_on");
+}
+
+TEST(Store, MemoryStreamHasAFolderAndColumnsOfItsOwn)
+{
+    test::StoreFolder const folder;
+    auto const bytes = test::memory_slot_bytes();
+    {
+        Store store{{.folder = folder.path()}};
+        ASSERT_TRUE(put(store, 0, 0, 4)); // the same slot and sequence numbers in the other stream
+        ASSERT_TRUE(store.append(boot_a, {wire::Stream::memory, 0, 0, 5, 42, bytes}));
+        ASSERT_TRUE(store.close());
+        EXPECT_EQ(store.resume(boot_a, wire::Stream::memory), (StreamPosition{1, 5}));
+        EXPECT_EQ(store.resume(boot_a, wire::Stream::storage), (StreamPosition{1, 4}));
+    }
+    fs::path const file = stream_folder(folder.path(), boot_a, wire::Stream::memory) / "date=2023-11-14" /
+                          "00000000000000000000-00000000000000000004.parquet";
+    ASSERT_TRUE(file.string().contains("/stream=memory/"));
+    auto const column = [&](char const* name) { return read_column(file, name)->chunk(0); };
+    auto const kinds = std::static_pointer_cast<arrow::StringArray>(column("kind"));
+    std::vector<std::string> const expected{"memory_mode", "memory_region", "memory_page", "memory_page",
+                                            "memory_write"};
+    for (std::int64_t i = 0; i < 5; ++i)
+        EXPECT_EQ(kinds->GetString(i), expected.at(static_cast<std::size_t>(i)));
+    auto const classes = std::static_pointer_cast<arrow::UInt8Array>(column("page_class"));
+    EXPECT_EQ((std::vector{classes->Value(2), classes->Value(4)}), (std::vector<std::uint8_t>{1, 2}));
+    auto const requests = std::static_pointer_cast<arrow::StringArray>(column("request"));
+    EXPECT_EQ(requests->null_count(), 4);
+    auto const request = nlohmann::json::parse(requests->GetString(0));
+    EXPECT_EQ(request["mode"], "snapshot");
+    EXPECT_EQ(request["action"], "start");
+    EXPECT_EQ(request["flags"], (std::vector<std::string>{"consistent", "16384"}));
+    EXPECT_EQ(request["range_begin"], std::uint64_t{1} << 40);
+    EXPECT_EQ(request["rate_kib_per_s"], 4096);
+    EXPECT_EQ(column("content")->null_count(), 4);                // the page's; a request is no content block
+    EXPECT_EQ(test::read_store(folder.path()).blocks.size(), 3U); // two distinct writes of the storage slot besides
+}
+
+TEST(Store, StorageFilesHaveNoColumnsOfMemory)
+{
+    test::StoreFolder const folder;
+    {
+        Store store{{.folder = folder.path()}};
+        ASSERT_TRUE(put(store, 0, 0, 4));
+        ASSERT_TRUE(store.close());
+    }
+    fs::path const file = stream_folder(folder.path(), boot_a, wire::Stream::storage) / "date=2023-11-14" /
+                          "00000000000000000000-00000000000000000003.parquet";
+    EXPECT_EQ(read_column(file, "slot")->length(), 4);
+    EXPECT_THROW((void)read_column(file, "page_class"), StoreError);
+    EXPECT_THROW((void)read_column(file, "request"), StoreError);
 }
 
 TEST(Store, GapLongerThanItsColumnIsSplit)
@@ -184,11 +235,36 @@ TEST(Store, FailedConversionStaysInTheJournalForTheNextStart)
         EXPECT_FALSE(store.error().empty());
     }
     Store store{{.folder = folder.path()}};
-    EXPECT_EQ(store.resume(boot_a), (StreamPosition{1, 20}));
+    EXPECT_EQ(store.resume(boot_a, wire::Stream::storage), (StreamPosition{1, 20}));
     ASSERT_TRUE(store.close());
     auto const contents = test::read_store(folder.path());
     EXPECT_EQ(contents.rows.size(), 20U);
     EXPECT_EQ(contents.parts, 0U);
+}
+
+std::atomic<int> renames_until_failure{-1};
+
+void fail_after_a_rename(char const* step)
+{
+    if (std::string_view{step} == "after rename" && renames_until_failure.fetch_sub(1) == 1)
+        throw StoreError{"the folder cannot be synced", EIO};
+}
+
+TEST(Store, FileThatHadItsNameWhenPublishingFailedIsNotStoredTwice)
+{
+    test::StoreFolder const folder;
+    Store store{{.folder = folder.path(), .roll_rows = 1}};
+    ASSERT_TRUE(put(store, 0, 0, 20));
+    ASSERT_TRUE(store.commit());
+    renames_until_failure = 2; // the content file, then the record file
+    set_failpoint_hook(fail_after_a_rename);
+    store.roll_if_due(Store::Clock::now());
+    while (store.totals().errors == 0)
+        std::this_thread::yield();
+    set_failpoint_hook(nullptr);
+    ASSERT_TRUE(store.close());
+    EXPECT_EQ(store.totals().errors, 1U);
+    EXPECT_EQ(test::read_store(folder.path()).rows.size(), 20U);
 }
 
 nlohmann::json read_json(fs::path const& path)
@@ -244,6 +320,20 @@ TEST(HashIndex, RemembersUntilItsMemoryIsUsedUp)
     EXPECT_EQ(remembered, 24'576U); // three quarters
     for (std::uint32_t i = 0; i < 40'000; ++i)
         EXPECT_EQ(index.contains(sha256(reinterpret_cast<std::uint8_t const*>(&i), sizeof(i))), i < remembered);
+}
+
+TEST(HashIndex, ForgetsOneAndKeepsTheOthers)
+{
+    HashIndex index{1 << 20};
+    auto const hash = [](std::uint32_t i) { return sha256(reinterpret_cast<std::uint8_t const*>(&i), sizeof(i)); };
+    for (std::uint32_t i = 0; i < 700; ++i) // nearly three quarters of 1,024: long runs
+        ASSERT_TRUE(index.insert(hash(i)));
+    for (std::uint32_t i = 0; i < 700; i += 3)
+        index.erase(hash(i));
+    index.erase(hash(5000));
+    for (std::uint32_t i = 0; i < 700; ++i)
+        EXPECT_EQ(index.contains(hash(i)), i % 3 != 0) << i;
+    EXPECT_EQ(index.size(), 466U);
 }
 
 TEST(HashIndex, Sha256IsFips180)

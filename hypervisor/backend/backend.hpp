@@ -11,7 +11,7 @@
 namespace undercroft::backend {
 
 enum class ExitKind : std::uint8_t {
-    nested_fault, ///< gpa, is_write, is_fetch valid
+    nested_fault, ///< gpa, is_read, is_write, is_fetch, by_page_walk, during_event valid
     port,         ///< port, width, is_write, string, rep valid
     msr_read,
     msr_write,
@@ -27,6 +27,7 @@ enum class ExitKind : std::uint8_t {
     debug_trap,       ///< #DB while a single step is in progress
     shutdown,         ///< triple fault
     timer,            ///< what arm_timer() asked for
+    interruptible,    ///< what exit_when_interruptible() asked for
     cpuid,            ///< the backend has answered it
     handled,          ///< so it has this: XSETBV, control registers, windows
     unknown,
@@ -38,8 +39,9 @@ struct Exit {
     Gpa gpa{};
     std::uint16_t port = 0;
     std::uint8_t width = 0;
-    bool is_write = false, is_fetch = false, string = false, rep = false;
+    bool is_read = false, is_write = false, is_fetch = false, string = false, rep = false;
     bool by_page_walk = false;  ///< nested_fault: the CPU was reading or marking the guest's own page tables
+    bool during_event = false;  ///< nested_fault: it came while an event was delivered, which run() delivers again
     std::uint64_t next_rip = 0; ///< behind the instruction that exited; 0: not known (I/O: always known)
 };
 
@@ -88,10 +90,13 @@ concept VirtualCpu = requires(C cpu, C const& ccpu, Exit exit, std::uint64_t v, 
     { cpu.inject_page_fault(v, v) };     // CR2, error code
     { cpu.intercept_halt(on) };
     { cpu.intercept_interrupts(on) };
+    // Exit once when the guest can take an interrupt, after those that wait already; false: cannot be asked for.
+    { cpu.exit_when_interruptible() } -> std::same_as<bool>;
     { cpu.arm_timer(v) } -> std::same_as<bool>; // exit after that many TSC ticks (0: never); false: there is no timer
     { cpu.single_step(on) };                    // #DB after one instruction, guest's TF kept apart
-    { cpu.flush_nested() };                     // drop this CPU's cached nested translations
-    { cpu.consume_nmi() };                      // take the pending NMI in the sensor
+    // Drop this CPU's cached nested translations; it runs on the view chosen last (Vendor::choose_view) from then on.
+    { cpu.flush_nested() };
+    { cpu.consume_nmi() }; // take the pending NMI in the sensor
     { cpu.inject_nmi() };
 };
 

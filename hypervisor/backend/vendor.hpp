@@ -37,6 +37,13 @@ struct MissingList {
     }
 };
 
+/// What the guest's CPUs run on.
+enum class GuestView : std::uint8_t {
+    plain,
+    monitored,          ///< on Intel without accessed and dirty bits
+    monitored_with_bits ///< with them
+};
+
 /// What a vendor works with.
 struct VendorParts {
     core::Region* region;
@@ -58,6 +65,16 @@ public:
     /// The guest's memory, [0, bytes) mapped to itself. nullptr: out of memory.
     [[nodiscard]] virtual core::GuestMap* make_guest_map(core::Region& region, paging::PagePool& pool,
                                                          core::TlbShootdown& shootdown, std::uint64_t bytes) = 0;
+    /// After the map, before anything is taken from it: the monitored view. False: out of memory; there is none then.
+    [[nodiscard]] virtual bool make_monitored_view(core::Region& region, paging::PagePool& pool,
+                                                   core::TlbShootdown& shootdown, std::uint64_t bytes,
+                                                   memory::ViewMemory const& memory) = 0;
+    /// The processor can set accessed and dirty bits in nested entries.
+    [[nodiscard]] virtual bool has_nested_access_bits() const = 0;
+    /// CPUs can be made to exit after a given time (VirtualCpu::arm_timer).
+    [[nodiscard]] virtual bool has_timer() const = 0;
+    /// Holds for each CPU from its next flush_nested() on. Not plain: only with a monitored view.
+    virtual void choose_view(GuestView view) = 0;
     /// After the map: the bitmaps, with what this vendor must always intercept. False: out of memory.
     [[nodiscard]] virtual bool build(VendorParts const& parts) = 0;
     virtual void intercept_port(std::uint16_t port, bool on) = 0;

@@ -66,6 +66,21 @@ enum class StartResult : std::uint32_t {
     too_many_memory_ranges, ///< of RAM (max_memory_ranges), or windows of the sensor's card
 };
 
+/// How much RAM there is, and where it ends; before the sensor's region is taken from it.
+struct RamExtent {
+    std::uint64_t bytes, end;
+};
+inline RamExtent ram_extent(MemoryRange const* ranges, std::size_t count)
+{
+    RamExtent extent{0, 0};
+    for (std::size_t i = 0; i < count; ++i) {
+        extent.bytes += ranges[i].bytes;
+        if (std::uint64_t const end = ranges[i].start + ranges[i].bytes; end > extent.end)
+            extent.end = end;
+    }
+    return extent;
+}
+
 /// What is wrong with the configuration file.
 struct ConfigProblem {
     std::uint32_t line; ///< 1-based; 0: the file as a whole
@@ -78,13 +93,13 @@ struct CoreHeader {
     /// Size of the region that this configuration needs, a multiple of 2 MiB; 0: the file is
     /// refused and *problem says why. May be called on a copy of the core anywhere in memory.
     std::uint64_t(UC_SYSVABI* required_bytes)(char const* config, std::uint32_t config_bytes, std::uint32_t cpus,
-                                              ConfigProblem* problem);
+                                              RamExtent const* ram, ConfigProblem* problem);
     /// Once, on the boot CPU, before any CPU is started. Prepares everything; changes no CPU state.
     StartResult(UC_SYSVABI* prepare)(BootInfo const* info);
     /// On each CPU: puts the caller under the sensor and returns to it as a guest.
     StartResult(UC_SYSVABI* enter)(std::uint32_t cpu_index);
 };
-inline constexpr std::uint64_t core_header_magic = 0x31657243666355; // "UcfCre1"
+inline constexpr std::uint64_t core_header_magic = 0x32657243666355; // "UcfCre2"
 
 /// RAX of the loader's hypercalls before the OS starts; RBX = boot_secret.
 inline constexpr std::uint64_t hypercall_boot_services_ended = 0x3153424566635500;

@@ -50,6 +50,16 @@ ControlResult put_log(ControlTarget& target, std::uint64_t cursor, std::span<std
     return ControlResult::done;
 }
 
+ControlResult put_memory(ControlTarget& target, wire::MemoryRequest const& request, std::span<std::uint8_t> room,
+                         std::size_t& body_bytes)
+{
+    std::array<wire::MemoryStatus, wire::memory_modes> states{};
+    if (room.size() < sizeof(states))
+        return ControlResult::buffer_too_small;
+    ControlResult const result = target.memory(request, states);
+    return result == ControlResult::done ? put_body(states, room, body_bytes) : result;
+}
+
 } // namespace
 
 void ControlServer::set_up(ControlIdentity const& identity, ControlTarget& target)
@@ -84,17 +94,18 @@ bool ControlServer::serve(Gva buffer, std::size_t buffer_bytes, GuestVirtualMemo
     if (!memory.read(buffer, std::as_writable_bytes(std::span{request_})))
         return false;
     ControlHeader header;
-    ControlRequest request;
-    if (!accept(request_, header, request))
+    Question question{};
+    if (!accept(request_, header, question))
         return false;
-    std::size_t const bytes = compose(header, request, buffer_bytes);
+    std::size_t const bytes = compose(header, question, buffer_bytes);
     return memory.write(buffer, std::as_bytes(std::span{answer_}.first(bytes)));
 }
 
-bool ControlServer::accept(std::span<std::uint8_t> copy, ControlHeader& header, ControlRequest& request)
+bool ControlServer::accept(std::span<std::uint8_t> copy, ControlHeader& header, Question& question)
 {
+    constexpr std::size_t plain_bytes = wire::control_overhead + sizeof(ControlRequest);
     std::size_t const bytes = wire::control_message_bytes(copy, ControlKind::request);
-    if (bytes != wire::control_overhead + sizeof(ControlRequest))
+    if (bytes != plain_bytes && bytes != plain_bytes + sizeof(wire::MemoryRequest))
         return false;
     __builtin_memcpy(&header, copy.data(), sizeof(header));
     wire::BootId boot_id;
@@ -103,8 +114,12 @@ bool ControlServer::accept(std::span<std::uint8_t> copy, ControlHeader& header, 
     // A wrong boot id fails at the tag like a wrong key: the derived keys differ.
     if (!wire::open_control(is_hello ? hello_key_ : request_key_, copy.first(bytes)))
         return false;
-    __builtin_memcpy(&request, copy.data() + sizeof(header), sizeof(request));
-    bool const asks_hello = request.command.get() == static_cast<std::uint16_t>(ControlCommand::hello);
+    std::uint8_t const* const body = copy.data() + sizeof(header);
+    __builtin_memcpy(&question.request, body, sizeof(question.request));
+    question.has_memory = bytes != plain_bytes;
+    if (question.has_memory)
+        __builtin_memcpy(&question.memory, body + sizeof(question.request), sizeof(question.memory));
+    bool const asks_hello = question.request.command.get() == static_cast<std::uint16_t>(ControlCommand::hello);
     bool const right_boot = is_hello ? asks_hello : !asks_hello && boot_id == boot_id_;
     if (!right_boot || header.counter.get() <= last_counter_)
         return false;
@@ -112,14 +127,14 @@ bool ControlServer::accept(std::span<std::uint8_t> copy, ControlHeader& header, 
     return true;
 }
 
-std::size_t ControlServer::compose(ControlHeader const& header, ControlRequest const& request, std::size_t buffer_bytes)
+std::size_t ControlServer::compose(ControlHeader const& header, Question const& question, std::size_t buffer_bytes)
 {
     std::size_t const body_at = sizeof(ControlHeader) + sizeof(ControlAnswer);
     std::size_t const room = buffer_bytes - body_at - wire::tag_bytes;
     std::size_t body_bytes = 0;
     ControlAnswer answer{};
-    answer.command = request.command.get();
-    ControlResult const result = compose_body(request, std::span{answer_}.subspan(body_at, room), body_bytes);
+    answer.command = question.request.command.get();
+    ControlResult const result = compose_body(question, std::span{answer_}.subspan(body_at, room), body_bytes);
     answer.result = static_cast<std::uint16_t>(result);
     answer.body_bytes = static_cast<std::uint32_t>(body_bytes);
 
@@ -136,12 +151,14 @@ std::size_t ControlServer::compose(ControlHeader const& header, ControlRequest c
     return bytes;
 }
 
-ControlResult ControlServer::compose_body(ControlRequest const& request, std::span<std::uint8_t> room,
+ControlResult ControlServer::compose_body(Question const& question, std::span<std::uint8_t> room,
                                           std::size_t& body_bytes)
 {
+    ControlRequest const& request = question.request;
     bool const takes_argument = request.command.get() == static_cast<std::uint16_t>(ControlCommand::log);
+    bool const takes_memory = request.command.get() == static_cast<std::uint16_t>(ControlCommand::memory);
     if (request.reserved0.get() != 0 || request.reserved1.get() != 0 ||
-        (request.argument.get() != 0 && !takes_argument))
+        (request.argument.get() != 0 && !takes_argument) || question.has_memory != takes_memory)
         return ControlResult::bad_request;
     wire::ControlStatus status{};
     switch (static_cast<ControlCommand>(request.command.get())) {
@@ -163,8 +180,8 @@ ControlResult ControlServer::compose_body(ControlRequest const& request, std::sp
         body_bytes = (count < list.size() ? count : list.size()) * sizeof(wire::Counter);
         return ControlResult::done;
     }
-    case ControlCommand::memory: // not yet
-        break;
+    case ControlCommand::memory:
+        return put_memory(*target_, question.memory, room, body_bytes);
     }
     return ControlResult::unknown_command;
 }

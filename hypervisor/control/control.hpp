@@ -11,6 +11,7 @@
 #include "hypervisor/core/log_ring.hpp"
 #include "hypervisor/core/spinlock.hpp"
 #include "wire/control_seal.hpp"
+#include "wire/memory.hpp"
 
 namespace undercroft::control {
 
@@ -34,6 +35,9 @@ public:
     virtual void set_capture(bool on) = 0;
     /// Counters into `into`; how many (those that do not fit are left out).
     [[nodiscard]] virtual std::size_t counters(std::span<wire::Counter> into) = 0;
+    /// Carries out a request to the memory monitor, which judges it, and fills in the modes' states in any case.
+    [[nodiscard]] virtual wire::ControlResult memory(wire::MemoryRequest const& request,
+                                                     std::span<wire::MemoryStatus, wire::memory_modes> states) = 0;
     /// As core::read_log.
     [[nodiscard]] virtual core::LogRead log(std::uint64_t cursor, std::span<char> into) = 0;
 
@@ -65,10 +69,16 @@ public:
 
 private:
     [[nodiscard]] bool serve(Gva buffer, std::size_t buffer_bytes, GuestVirtualMemory& memory);
-    [[nodiscard]] bool accept(std::span<std::uint8_t> copy, wire::ControlHeader& header, wire::ControlRequest& request);
-    [[nodiscard]] std::size_t compose(wire::ControlHeader const& header, wire::ControlRequest const& request,
+    /// What was asked, in the sensor's own memory.
+    struct Question {
+        wire::ControlRequest request;
+        wire::MemoryRequest memory; ///< with has_memory
+        bool has_memory = false;
+    };
+    [[nodiscard]] bool accept(std::span<std::uint8_t> copy, wire::ControlHeader& header, Question& question);
+    [[nodiscard]] std::size_t compose(wire::ControlHeader const& header, Question const& question,
                                       std::size_t buffer_bytes);
-    [[nodiscard]] wire::ControlResult compose_body(wire::ControlRequest const& request, std::span<std::uint8_t> room,
+    [[nodiscard]] wire::ControlResult compose_body(Question const& question, std::span<std::uint8_t> room,
                                                    std::size_t& body_bytes);
 
     wire::Key hello_key_{}, request_key_{}, answer_key_{};

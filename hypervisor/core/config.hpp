@@ -41,9 +41,11 @@ struct Config {
     std::uint16_t mtu = 1500;             ///< mtu = 576 ... 9000
     NicChoice nic = NicChoice::automatic; ///< nic = auto | first | e1000 | e1000e | virtio | pci:BB:DD.F
     std::uint8_t nic_bus = 0, nic_device = 0, nic_function = 0;
-    std::uint16_t log_port = 0;       ///< log_serial = off | 0x3e8 (I/O port of a 16550)
-    std::uint8_t log_level = 2;       ///< log_level = error | warning | info | debug
-    std::uint32_t send_delay_ms = 10; ///< send_delay_ms = 1 ... 100, longest time a record waits for company
+    std::uint16_t log_port = 0;             ///< log_serial = off | 0x3e8 (I/O port of a 16550)
+    std::uint8_t log_level = 2;             ///< log_level = error | warning | info | debug
+    bool memory = true;                     ///< memory = on | off: tables for the memory monitor are set aside
+    std::uint32_t memory_buffer_kib = 8192; ///< memory_buffer_kib = 256 ... 4194304, of the memory stream
+    std::uint32_t send_delay_ms = 10;       ///< send_delay_ms = 1 ... 100, longest time a record waits for company
 };
 
 struct ConfigError {

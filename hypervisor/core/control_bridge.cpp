@@ -32,8 +32,10 @@ constexpr unsigned rax = 0, rsi = 6, rdi = 7;
 
 } // namespace
 
-ControlBridge::ControlBridge(Config const& config, boot::BootInfo const& info, Devices& devices, Counters& counters)
-    : config_{&config}, info_{&info}, devices_{&devices}, counters_{&counters}, capturing_{config.capture_at_start}
+ControlBridge::ControlBridge(Config const& config, boot::BootInfo const& info, Devices& devices,
+                             MemoryWatch& memory_watch, Counters& counters)
+    : config_{&config}, info_{&info}, devices_{&devices}, memory_watch_{&memory_watch}, counters_{&counters},
+      capturing_{config.capture_at_start}
 {
     control::ControlIdentity identity{};
     identity.control_key = config.control_key;
@@ -43,6 +45,7 @@ ControlBridge::ControlBridge(Config const& config, boot::BootInfo const& info, D
     identity.cpu_backend = backend::find_vendor()->name();
     identity.start = UtcNs{info.firmware_utc_ns};
     server_.set_up(identity, *this);
+    devices.set_command_target(*this);
 }
 
 bool ControlBridge::hypercall(backend::Registers& registers, backend::PagingState const& paging, GuestMemory& memory)
@@ -77,11 +80,39 @@ void ControlBridge::status(wire::ControlStatus& status)
     status.collector_port = config_->collector_port;
 }
 
-void ControlBridge::set_capture(bool on)
+void ControlBridge::switch_capture(bool on, std::string_view by)
 {
     if (capturing_.exchange(on) != on)
         devices_->set_capture(on);
-    core::log(LogLevel::info, str(on ? "capture started by ucctl" : "capture stopped by ucctl"));
+    core::log(LogLevel::info, str(on ? "capture started by " : "capture stopped by "), str(by));
+}
+
+wire::ControlResult ControlBridge::memory(wire::MemoryRequest const& request,
+                                          std::span<wire::MemoryStatus, wire::memory_modes> states)
+{
+    wire::ControlResult const result = memory_watch_->request(request, states);
+    if (request.action.get() != static_cast<std::uint16_t>(wire::MemoryAction::status))
+        core::log(LogLevel::info, str("memory monitor: action "), dec(request.action.get()), str(" mode "),
+                  dec(request.mode.get()), str(" result "), dec(static_cast<std::uint64_t>(result)));
+    return result;
+}
+
+wire::ControlResult ControlBridge::carry_out(net::Command const& command,
+                                             std::span<wire::MemoryStatus, wire::memory_modes> states)
+{
+    wire::MemoryRequest status{};
+    switch (command.command) {
+    case wire::ControlCommand::start:
+    case wire::ControlCommand::stop:
+        switch_capture(command.command == wire::ControlCommand::start, "the collector");
+        (void)memory_watch_->request(status, states);
+        return wire::ControlResult::done;
+    case wire::ControlCommand::memory:
+        return memory(command.memory, states);
+    default:
+        (void)memory_watch_->request(status, states);
+        return wire::ControlResult::unknown_command;
+    }
 }
 
 std::size_t ControlBridge::counters(std::span<wire::Counter> into)

@@ -25,7 +25,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t capacity = 128;
+    static constexpr std::size_t capacity = 192;
 #define X(id, name, text) static_assert((id) < capacity);
     UNDERCROFT_COUNTERS(X)
 #undef X

@@ -32,6 +32,7 @@ protected:
 
 /// What a CPU works with, whatever its vendor.
 struct CpuParts {
+    std::uint16_t index;
     Mailbox* mailbox;
     ExitServices* services;
     DeliveryWork* work;
@@ -43,7 +44,8 @@ template <backend::VirtualCpu C>
 class CpuDriverOf final : public CpuDriver {
 public:
     CpuDriverOf(CpuParts const& parts, WaitForRequest wait)
-        : mailbox_{parts.mailbox}, loop_{cpu_, *parts.mailbox, *parts.services, wait},
+        : index_{parts.index}, mailbox_{parts.mailbox}, services_{parts.services},
+          loop_{cpu_, parts.index, *parts.mailbox, *parts.services, wait},
           delivery_{cpu_, *parts.work, *parts.host, parts.timing}
     {
     }
@@ -64,13 +66,17 @@ public:
                 loop_.serve_mailbox();
                 continue;
             }
-            delivery_.after_exit(loop_.step().kind);
+            backend::ExitKind const kind = loop_.step().kind;
+            services_->after_exit(index_);
+            delivery_.after_exit(kind);
         }
     }
 
 private:
     C cpu_;
+    std::uint16_t index_;
     Mailbox* mailbox_;
+    ExitServices* services_;
     ExitLoop<C> loop_;
     Delivery<C> delivery_;
 };

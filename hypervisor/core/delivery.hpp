@@ -7,8 +7,11 @@
 // Without a timer:
 //   - while disk commands are outstanding nothing is armed: their completion exits anyway
 //   - when the last command has completed and something waits, HLT and interrupts are armed
+//   - while the memory monitor wants exits at certain times, interrupts are armed at every exit; the one that is let
+//     through is followed by an exit as soon as the guest can take another
 //   - at HLT the guest idles: everything is sent and acknowledgements are awaited, until a
 //     physical interrupt is pending or nothing has moved for a while; then the guest halts natively
+#include <algorithm>
 #include <cstdint>
 
 #include "base/units.hpp"
@@ -35,6 +38,8 @@ protected:
     ~DeliveryWork() = default;
 };
 
+inline constexpr Tsc no_time{~0ULL};
+
 /// The CPU and machine around it.
 class DeliveryHost {
 public:
@@ -43,6 +48,9 @@ public:
     [[nodiscard]] virtual bool interrupt_waits() const = 0;
     /// Disk commands that have been issued and whose completion the guest has not acknowledged.
     [[nodiscard]] virtual bool commands_outstanding() const = 0;
+    /// The memory monitor wants to be called by then, at an exit or from an idle CPU. no_time: it wants nothing.
+    [[nodiscard]] virtual Tsc monitor_due() const { return no_time; }
+    virtual void run_monitor(Tsc now) { (void)now; }
 
 protected:
     ~DeliveryHost() = default;
@@ -68,34 +76,46 @@ public:
     /// After each exit, before the guest goes on.
     void after_exit(backend::ExitKind kind)
     {
-        bool const waiting = work_->unsent();
-        if (!waiting && !work_->unacknowledged()) {
-            arm(false, false);
-            disarm_timer();
+        bool const sending = work_->unsent() || work_->unacknowledged();
+        bool const monitoring = host_->monitor_due() != no_time;
+        if (!sending)
             keep_alive();
+        if (!sending && !monitoring) {
+            if (!work_->unacknowledged()) { // as keep_alive has left it
+                arm(false, false);
+                disarm_timer();
+            }
             return;
         }
         if (kind == backend::ExitKind::halt) {
             serve_idle();
-            arm(false, work_->unsent() || work_->unacknowledged());
+            bool const timer = monitoring && wait_by_timer(true, work_->unsent(), host_->now());
+            arm(false, !timer && (monitoring || work_->unsent() || work_->unacknowledged()));
             return;
         }
         Tsc const now = host_->now();
         if (kind == backend::ExitKind::interrupt) {
             // Let this interrupt through; what was unsent is sent now.
-            work_->poll(now, true);
-            last_poll_ = last_interrupt_ = now;
-            arm(true, false);
+            if (sending) {
+                work_->poll(now, true);
+                last_poll_ = now;
+            }
+            last_interrupt_ = now;
+            arm(sending || wants_idle(now), false);
+            if (monitoring)
+                (void)cpu_->exit_when_interruptible();
             return;
         }
-        bool const polls = kind == backend::ExitKind::timer || due(now);
+        bool const polls = sending && (kind == backend::ExitKind::timer || due(now));
         if (polls) {
             work_->poll(now, true);
             last_poll_ = now;
         }
         bool const unsent = work_->unsent();
-        if (wait_by_timer(polls, unsent))
+        if (wait_by_timer(polls || kind == backend::ExitKind::timer, unsent, now))
             return;
+        if (monitoring)
+            return arm(unsent || work_->unacknowledged() || wants_idle(now), true);
         bool const idle_disk = !host_->commands_outstanding();
         // Repeats after a loss may wait a little longer than first transmissions.
         bool const repeats_due = work_->unacknowledged() && now.value - last_interrupt_.value >= timing_.repeat_ticks;
@@ -110,15 +130,32 @@ private:
         return work_->backlog() ? timing_.backlog_ticks : timing_.send_delay_ticks;
     }
 
-    /// The timer goes off when the next sending or repeating is due. False: there is none.
-    bool wait_by_timer(bool polled, bool unsent)
+    /// An idle CPU's time is of use to the monitor: it has work now, or so soon that waiting for it costs little.
+    [[nodiscard]] bool wants_idle(Tsc now) const
     {
-        if (!unsent && !work_->unacknowledged()) {
+        Tsc const due = host_->monitor_due();
+        return due != no_time && static_cast<std::int64_t>(due.value - now.value) <
+                                     static_cast<std::int64_t>(timing_.idle_slice_ticks / 4);
+    }
+
+    /// The timer goes off when the next sending or repeating, or the monitor, is due. False: there is none.
+    bool wait_by_timer(bool again, bool unsent, Tsc now)
+    {
+        bool const sending = unsent || work_->unacknowledged();
+        Tsc const monitor = host_->monitor_due();
+        if (!sending && monitor == no_time) {
             disarm_timer();
             return false;
         }
-        if (polled || !timer_armed_)
-            timer_armed_ = cpu_->arm_timer(unsent ? send_interval() : timing_.repeat_ticks);
+        std::uint64_t const interval = unsent ? send_interval() : timing_.repeat_ticks;
+        bool const sooner = timer_armed_ && monitor.value < timer_at_.value;
+        if (!again && !sooner && timer_armed_)
+            return true;
+        // A monitor that has work now leaves the guest some time nevertheless.
+        std::uint64_t const due = std::max(monitor.value - std::min(monitor, now).value, timing_.idle_check_ticks);
+        std::uint64_t const ticks = !sending ? due : monitor == no_time ? interval : std::min(interval, due);
+        timer_at_ = Tsc{now.value + ticks};
+        timer_armed_ = cpu_->arm_timer(ticks);
         return timer_armed_;
     }
 
@@ -150,11 +187,12 @@ private:
         Tsc last_answer = now;
         std::uint64_t answers = work_->answers();
         last_poll_ = now;
-        if (!work_->poll(now, true) || answers == answers_after_waiting_in_vain_)
-            return;
-        while (work_->unsent() || work_->unacknowledged()) {
+        bool sends = work_->poll(now, true) && answers != answers_after_waiting_in_vain_;
+        while ((sends && (work_->unsent() || work_->unacknowledged())) || wants_idle(now)) {
             if (host_->interrupt_waits())
                 return;
+            if (wants_idle(now))
+                host_->run_monitor(now);
             Tsc const checked = now;
             while (now.value - checked.value < timing_.idle_check_ticks)
                 now = host_->now();
@@ -164,9 +202,9 @@ private:
             if (work_->answers() != answers) {
                 answers = work_->answers();
                 last_answer = now;
-            } else if (now.value - last_answer.value >= timing_.idle_slice_ticks) {
+            } else if (sends && now.value - last_answer.value >= timing_.idle_slice_ticks) {
                 answers_after_waiting_in_vain_ = answers;
-                return;
+                sends = false;
             }
         }
     }
@@ -186,6 +224,7 @@ private:
     Tsc last_poll_{};
     Tsc last_interrupt_{}; ///< last exit for an armed interrupt
     std::uint64_t answers_after_waiting_in_vain_ = ~0ULL;
+    Tsc timer_at_{}; ///< when it is armed
     bool halt_armed_ = false, interrupts_armed_ = false, timer_armed_ = false;
 };
 

@@ -32,6 +32,10 @@ boot::StartResult Devices::build(Region& region, platform::PciConfig& pci, std::
     platform::PciFindings const found = platform::find_devices(pci, 0, 0, last_bus);
     log(LogLevel::info, str("PCI: "), dec(found.functions), str(" functions, "), dec(found.ahci.size()), str(" AHCI, "),
         dec(found.ide.size()), str(" IDE, "), dec(found.ethernet.size()), str(" Ethernet"));
+    if (std::size_t const omitted = found.ahci.omitted() + found.ide.omitted(); omitted != 0) {
+        log(LogLevel::warning, dec(omitted), str(" further disk controllers are not watched"));
+        counters_->add(wire::CounterId::controllers_not_watched, omitted);
+    }
     if (found.ahci.empty() && found.ide.empty())
         return boot::StartResult::no_disk_controller;
     if (auto const result = card_.take(found.ethernet, *config_, pci, region, *memory_, *clock_);
@@ -84,6 +88,8 @@ bool Devices::build_delivery(Region& region)
         region.make<observe::SlotBuffer>(std::span{memory, buffer_bytes}, slot_options, *clock_, *counters_, sender_);
     if (buffer_ == nullptr || !sender_->add_stream(wire::Stream::storage, *buffer_))
         return false;
+    if (config_->memory && !build_memory_stream(region))
+        return false;
     sender_->set_task(*sntp_);
     net::HelloInfo hello{};
     __builtin_memcpy(hello.sensor_version, version, sizeof(version));
@@ -100,6 +106,25 @@ bool Devices::build_delivery(Region& region)
         observer_->mark_capture(false);
     directory_.attach(*observer_, *sender_);
     return true;
+}
+
+bool Devices::build_memory_stream(Region& region)
+{
+    std::size_t const bytes = std::size_t{config_->memory_buffer_kib} * 1024;
+    auto* const memory = static_cast<std::byte*>(region.allocate(bytes, page_bytes));
+    if (memory == nullptr)
+        return false;
+    using enum wire::CounterId;
+    observe::SlotBuffer::Options const options{.policy = Policy::drop, // a guest must not wait for its own monitor
+                                               .send_delay_ms = config_->send_delay_ms,
+                                               .max_slot_bytes = net::max_slot_bytes(config_->mtu),
+                                               .counters = {.made = memory_records,
+                                                            .dropped = memory_records_dropped,
+                                                            .content_bytes = memory_content_bytes,
+                                                            .slots_closed = memory_slots_closed,
+                                                            .slots_freed = memory_slots_freed}};
+    memory_buffer_ = region.make<observe::SlotBuffer>(std::span{memory, bytes}, options, *clock_, *counters_, nullptr);
+    return memory_buffer_ != nullptr && sender_->add_stream(wire::Stream::memory, *memory_buffer_);
 }
 
 bool Devices::watch_controllers(Region& region, platform::PciConfig& pci, platform::PciFindings const& found)
@@ -142,6 +167,7 @@ bool Devices::watch_ide(Region& region, platform::PciFindings const& found)
         if (ide_count_ == ides_.size()) {
             log(LogLevel::warning, str("IDE controller "), str(name_of(function.bdf, text)),
                 str(" is one too many: not watched"));
+            counters_->add(wire::CounterId::controllers_not_watched);
             continue;
         }
         ide::TableMemories tables;
@@ -216,21 +242,45 @@ void Devices::adopt_controllers()
         hba.mediator->adopt();
 }
 
+std::uint32_t Devices::memory_rate_kib() const
+{
+    return card_.driver().link_speed_mbit() * (1'000'000 / 8 / 2 / 1024);
+}
+
+void Devices::set_device_writes(memory::DeviceWrites& writes)
+{
+    for (WatchedHba const& hba : hbas())
+        hba.mediator->set_device_writes(writes);
+    for (WatchedIde const& ide : ides())
+        ide.mediator->set_device_writes(writes);
+}
+
+void Devices::standing_targets(memory::RangeVisitor& targets)
+{
+    for (WatchedHba const& hba : hbas())
+        hba.mediator->standing_targets(targets);
+}
+
+/// Of all streams: it changes when a slot is closed.
+std::uint64_t Devices::closed_slots() const
+{
+    return buffer_->closed_end() + (memory_buffer_ != nullptr ? memory_buffer_->closed_end() : 0);
+}
+
 bool Devices::unsent() const
 {
-    return buffer_->has_open_slot() || unsent_.load(std::memory_order_relaxed) ||
-           buffer_->closed_end() != seen_end_.load(std::memory_order_relaxed);
+    return buffer_->has_open_slot() || (memory_buffer_ != nullptr && memory_buffer_->has_open_slot()) || backlog();
 }
 
 bool Devices::unacknowledged() const
 {
-    return buffer_->oldest() != buffer_->closed_end() || sntp_->asking();
+    return buffer_->oldest() != buffer_->closed_end() || sntp_->asking() ||
+           (memory_buffer_ != nullptr && memory_buffer_->oldest() != memory_buffer_->closed_end());
 }
 
 bool Devices::backlog() const
 {
-    return unsent_.load(std::memory_order_relaxed) ||
-           buffer_->closed_end() != seen_end_.load(std::memory_order_relaxed);
+    return unsent_.load(std::memory_order_relaxed) || closed_slots() != seen_end_.load(std::memory_order_relaxed);
 }
 
 std::uint64_t Devices::answers() const
@@ -246,7 +296,9 @@ bool Devices::poll(Tsc now, bool everything)
     if (result.busy)
         return false;
     unsent_.store(result.unsent, std::memory_order_relaxed);
-    seen_end_.store(buffer_->closed_end(), std::memory_order_relaxed);
+    seen_end_.store(closed_slots(), std::memory_order_relaxed);
+    if (command_target_ != nullptr)
+        sender_->serve_command(*command_target_);
     return true;
 }
 
@@ -256,8 +308,11 @@ bool Devices::drain(std::uint64_t patience_ms)
     std::uint64_t const ticks_per_ms = clock_->tsc_hz() / 1000;
     std::uint64_t const start = clock_->tsc().value;
     sender_->flush();
-    for (std::uint64_t freed = ~0ULL; counters_->get(wire::CounterId::slots_freed) != freed;) {
-        freed = counters_->get(wire::CounterId::slots_freed);
+    auto const slots_freed = [this] {
+        return counters_->get(wire::CounterId::slots_freed) + counters_->get(wire::CounterId::memory_slots_freed);
+    };
+    for (std::uint64_t freed = ~0ULL; slots_freed() != freed;) {
+        freed = slots_freed();
         std::uint64_t const now = clock_->tsc().value;
         if (sender_->drain(Tsc{now + patience_ms * ticks_per_ms}))
             return true;

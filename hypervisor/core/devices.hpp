@@ -15,6 +15,7 @@
 #include "hypervisor/core/system_clock.hpp"
 #include "hypervisor/core/system_memory.hpp"
 #include "hypervisor/mediate/ahci/mediator.hpp"
+#include "hypervisor/memory/device_writes.hpp"
 #include "hypervisor/net/sender.hpp"
 #include "hypervisor/net/sntp_clock.hpp"
 #include "hypervisor/net/stack.hpp"
@@ -51,7 +52,7 @@ private:
     net::Sender* sender_ = nullptr;
 };
 
-class Devices final : public DeliveryWork {
+class Devices final : public DeliveryWork, public memory::StandingTargets, public observe::RoomMaker {
 public:
     Devices(Config const& config, boot::BootInfo const& info, SystemMemory& memory, Counters& counters,
             Clock const& start_clock)
@@ -82,6 +83,19 @@ public:
     /// Fills in disks, link, addresses, buffer and the last acknowledgement.
     void describe_network(wire::ControlStatus& status);
 
+    /// Of the memory stream; nullptr: the configuration has none.
+    [[nodiscard]] observe::SlotBuffer* memory_buffer() { return memory_buffer_; }
+    /// KiB per second that the memory stream may take of the link: half of it; 0: the card does not tell its speed.
+    [[nodiscard]] std::uint32_t memory_rate_kib() const;
+    /// Who wants to know what the watched controllers will write to, from now on.
+    void set_device_writes(memory::DeviceWrites& writes);
+    // StandingTargets
+    void standing_targets(memory::RangeVisitor& targets) override;
+    // RoomMaker
+    void make_room() override { sender_->make_room(); }
+    /// Who carries out the collector's commands.
+    void set_command_target(net::CommandTarget& target) { command_target_ = &target; }
+
     // DeliveryWork
     [[nodiscard]] bool unsent() const override;
     [[nodiscard]] bool unacknowledged() const override;
@@ -91,6 +105,8 @@ public:
 
 private:
     [[nodiscard]] bool build_delivery(Region& region);
+    [[nodiscard]] bool build_memory_stream(Region& region);
+    [[nodiscard]] std::uint64_t closed_slots() const;
     [[nodiscard]] bool watch_controllers(Region& region, platform::PciConfig& pci, platform::PciFindings const& found);
     [[nodiscard]] bool watch_ide(Region& region, platform::PciFindings const& found);
     void bring_network_up();
@@ -107,6 +123,8 @@ private:
     net::Sender* sender_ = nullptr;
     net::SntpClock* sntp_ = nullptr;
     observe::SlotBuffer* buffer_ = nullptr;
+    observe::SlotBuffer* memory_buffer_ = nullptr;
+    net::CommandTarget* command_target_ = nullptr;
     observe::Observer* observer_ = nullptr;
     DiskDirectory directory_;
     ahci::LargeTable* large_table_ = nullptr;

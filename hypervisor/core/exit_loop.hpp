@@ -10,6 +10,7 @@
 #include "hypervisor/backend/reset.hpp"
 #include "hypervisor/core/exit_services.hpp"
 #include "hypervisor/core/log.hpp"
+#include "hypervisor/core/spinlock.hpp"
 #include "hypervisor/core/startup.hpp"
 #include "hypervisor/decode/decode_cache.hpp"
 #include "hypervisor/decode/mmio_access.hpp"
@@ -25,8 +26,8 @@ using WaitForRequest = void (*)(Mailbox&);
 template <backend::VirtualCpu C>
 class ExitLoop {
 public:
-    ExitLoop(C& cpu, Mailbox& mailbox, ExitServices& services, WaitForRequest wait)
-        : cpu_{&cpu}, mailbox_{&mailbox}, services_{&services}, wait_{wait}
+    ExitLoop(C& cpu, std::uint16_t index, Mailbox& mailbox, ExitServices& services, WaitForRequest wait)
+        : cpu_{&cpu}, index_{index}, mailbox_{&mailbox}, services_{&services}, wait_{wait}
     {
     }
 
@@ -34,6 +35,9 @@ public:
     backend::Exit step()
     {
         backend::Exit const exit = cpu_->run();
+        // Before others may take this CPU for one that has left the guest: they ask how far it came.
+        if (services_->wants_positions())
+            services_->note_exit(index_, position());
         mailbox_->withdraw_entry();
         count(wire::CounterId::exits_total);
         dispatch(exit);
@@ -44,6 +48,8 @@ public:
     void serve_mailbox()
     {
         for (;;) {
+            while (mailbox_->held() && !lock_broken())
+                __builtin_ia32_pause();
             if (mailbox_->take_flush())
                 cpu_->flush_nested();
             platform::StartupAction const action = mailbox_->startup.take();
@@ -95,6 +101,7 @@ private:
             on_halt(exit);
             break;
         case interrupt:
+        case interruptible:
         case timer:
             count(wire::CounterId::exits_interrupt);
             break;
@@ -139,11 +146,27 @@ private:
             skip_instruction(exit, 1);
     }
 
+    /// Of RIP and the general registers: any instruction that is through has changed one of them, but one that jumps to
+    /// itself.
+    [[nodiscard]] std::uint64_t position()
+    {
+        constexpr std::uint64_t odd = 0x9E37'79B9'7F4A'7C15;
+        std::uint64_t mixed = cpu_->rip();
+        for (std::uint64_t const value : cpu_->registers().gpr)
+            mixed = (mixed ^ value ^ mixed >> 29) * odd;
+        return mixed;
+    }
+
     void count(wire::CounterId id) { services_->counters().add(id); }
 
     void on_nested_fault(backend::Exit const& exit)
     {
         count(wire::CounterId::exits_nested_fault);
+        if (services_->memory_fault(exit, index_))
+            return;
+        // Stack, IDT or TSS on a page that cannot serve as such: no instruction is to blame, none can be emulated.
+        if (exit.during_event)
+            services_->guest_shutdown();
         // Code or page tables in registers, or in memory that is not there: a bus that answers nothing useful.
         if (exit.is_fetch)
             return cpu_->inject_undefined();
@@ -336,6 +359,7 @@ private:
     }
 
     C* cpu_;
+    std::uint16_t index_;
     Mailbox* mailbox_;
     ExitServices* services_;
     WaitForRequest wait_;

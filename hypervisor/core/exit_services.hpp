@@ -31,6 +31,19 @@ public:
     virtual void port_write(std::uint16_t port, unsigned width, std::uint32_t value) = 0;
     [[nodiscard]] virtual MsrAnswer msr_read(std::uint32_t number, std::uint64_t& value) = 0;
     [[nodiscard]] virtual MsrAnswer msr_write(std::uint32_t number, std::uint64_t value) = 0;
+    /// After each exit, before anything is done about it: `position` is a number that only this state of the CPU's
+    /// registers has.
+    virtual void note_exit(std::uint16_t cpu, std::uint64_t position) { (void)cpu, (void)position; }
+    /// note_exit() wants to be called.
+    [[nodiscard]] virtual bool wants_positions() const { return false; }
+    /// A nested fault. True: the memory monitor has let the access through; the guest goes on.
+    [[nodiscard]] virtual bool memory_fault(backend::Exit const& exit, std::uint16_t cpu)
+    {
+        (void)exit, (void)cpu;
+        return false;
+    }
+    /// After each exit was dealt with.
+    virtual void after_exit(std::uint16_t cpu) { (void)cpu; }
     /// False: the caller must see #UD, as on a machine without a hypervisor.
     [[nodiscard]] virtual bool hypercall(backend::Registers& registers, backend::PagingState const& paging) = 0;
     /// An instruction was single-stepped with every page open: look what it may have done unseen.

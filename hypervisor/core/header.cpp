@@ -8,7 +8,7 @@ namespace undercroft::core {
 namespace {
 
 std::uint64_t UC_SYSVABI required_bytes(char const* text, std::uint32_t bytes, std::uint32_t cpus,
-                                        boot::ConfigProblem* problem)
+                                        boot::RamExtent const* ram, boot::ConfigProblem* problem)
 {
     static_assert(sizeof(problem->message) == sizeof(ConfigError::message));
     Config config;
@@ -18,7 +18,7 @@ std::uint64_t UC_SYSVABI required_bytes(char const* text, std::uint32_t bytes, s
         __builtin_memcpy(problem->message, error.message, sizeof(error.message));
         return 0;
     }
-    return Machine::required_bytes(config, cpus);
+    return Machine::required_bytes(config, cpus, *ram);
 }
 
 boot::StartResult UC_SYSVABI prepare(boot::BootInfo const* info)

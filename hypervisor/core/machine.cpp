@@ -71,6 +71,7 @@ void Machine::run(PerCpu& cpu)
 {
     vendor_->hold_events();
     load_host_environment(host_->root());
+    cpu.driver->flush_nested(); // the view may have been changed while this CPU was on its way
     log(LogLevel::info, str("CPU "), dec(cpu.index), str(" (APIC id "), dec(cpu.apic_id), str(") is under the sensor"));
     cpu.driver->run();
 }
@@ -118,6 +119,29 @@ void Machine::flush_all_cpus()
     for (PerCpu* const cpu : cpus())
         if (cpu != self && cpu->entered.load(std::memory_order_acquire))
             call_until(*cpu, [](PerCpu& target) { return !target.mailbox.flush_pending(); });
+}
+
+bool Machine::hold()
+{
+    PerCpu* const self = current();
+    auto const others = [this, self](auto&& visit) {
+        for (PerCpu* const cpu : cpus())
+            if (cpu != self && cpu->entered.load(std::memory_order_acquire))
+                visit(*cpu);
+    };
+    others([](PerCpu& cpu) { cpu.mailbox.post_hold(); });
+    bool all = true;
+    others([&](PerCpu& cpu) {
+        call_until(cpu, [](PerCpu& target) { return !target.mailbox.in_guest(); });
+        all = all && !cpu.mailbox.in_guest();
+    });
+    return all;
+}
+
+void Machine::release()
+{
+    for (PerCpu* const cpu : cpus())
+        cpu->mailbox.release();
 }
 
 bool Machine::take_kick(Mailbox& mailbox)

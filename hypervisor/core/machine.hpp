@@ -14,6 +14,7 @@
 #include "hypervisor/core/devices.hpp"
 #include "hypervisor/core/exit_services.hpp"
 #include "hypervisor/core/failure.hpp"
+#include "hypervisor/core/memory_watch.hpp"
 #include "hypervisor/core/mmio_router.hpp"
 #include "hypervisor/core/pci_guard.hpp"
 #include "hypervisor/core/per_cpu.hpp"
@@ -46,12 +47,18 @@ private:
 /// The sensor's own page tables: the same format on both vendors.
 using HostTable = paging::NestedTable<paging::NptFormat, paging::PagePool, TlbShootdown>;
 
-class Machine final : public ExitServices, public DeliveryHost, private TrapControl, private TlbShootdown {
+class Machine final : public ExitServices,
+                      public DeliveryHost,
+                      private TrapControl,
+                      private TlbShootdown,
+                      private memory::ViewSwitch,
+                      private memory::CpuHold,
+                      private memory::DeviceWriteListener {
 public:
     Machine();
 
     /// What the region must hold for this configuration, a multiple of 2 MiB.
-    [[nodiscard]] static std::uint64_t required_bytes(Config const& config, std::uint32_t cpus);
+    [[nodiscard]] static std::uint64_t required_bytes(Config const& config, std::uint32_t cpus, boot::RamExtent ram);
     /// Builds everything. Touches no CPU state; may be refused.
     boot::StartResult prepare(boot::BootInfo const& info);
     /// Makes the caller's state that CPU's guest. nullptr: refused, `result` says why.
@@ -89,6 +96,10 @@ public:
     void port_write(std::uint16_t port, unsigned width, std::uint32_t value) override;
     [[nodiscard]] MsrAnswer msr_read(std::uint32_t number, std::uint64_t& value) override;
     [[nodiscard]] MsrAnswer msr_write(std::uint32_t number, std::uint64_t value) override;
+    [[nodiscard]] bool wants_positions() const override { return memory_watch_.running(); }
+    void note_exit(std::uint16_t cpu, std::uint64_t position) override;
+    [[nodiscard]] bool memory_fault(backend::Exit const& exit, std::uint16_t cpu) override;
+    void after_exit(std::uint16_t cpu) override;
     [[nodiscard]] bool hypercall(backend::Registers& registers, backend::PagingState const& paging) override;
     void after_open_step() override;
     [[nodiscard]] std::uint64_t efer_bits() const override;
@@ -104,8 +115,20 @@ public:
     [[nodiscard]] Tsc now() const override;
     [[nodiscard]] bool interrupt_waits() const override;
     [[nodiscard]] bool commands_outstanding() const override;
+    [[nodiscard]] Tsc monitor_due() const override;
+    void run_monitor(Tsc now) override;
 
 private:
+    // ViewSwitch
+    void use(memory::ViewUse use) override;
+
+    // CpuHold
+    [[nodiscard]] bool hold() override;
+    void release() override;
+
+    // DeviceWriteListener
+    void before_device_write(memory::PageRange pages) override;
+
     // TlbShootdown
     void request_flush() override { flush_all_cpus(); }
 
@@ -137,6 +160,21 @@ private:
     MmioRouter router_;
     paging::PagePool pool_;
     backend::Vendor* vendor_ = nullptr;
+    /// Of the monitored view: counted.
+    class ViewShootdown final : public TlbShootdown {
+    public:
+        explicit ViewShootdown(Machine& machine) : machine_{&machine} {}
+        void request_flush() override
+        {
+            machine_->counters_.add(wire::CounterId::memory_flushes);
+            machine_->flush_all_cpus();
+        }
+
+    private:
+        Machine* machine_;
+    };
+    ViewShootdown view_shootdown_{*this};
+    MemoryWatch memory_watch_;
     GuestMap* guest_map_ = nullptr; ///< stepping, the watched controllers' registers may be written
     HostTable* host_ = nullptr;     ///< everything
     StartupWatch startup_watch_;

@@ -47,11 +47,15 @@ constexpr std::uint64_t repeat_us = 50000;
 
 } // namespace
 
-std::uint64_t Machine::required_bytes(Config const& config, std::uint32_t cpus)
+std::uint64_t Machine::required_bytes(Config const& config, std::uint32_t cpus, boot::RamExtent ram)
 {
     backend::Vendor const* const vendor = backend::find_vendor();
-    std::size_t const pages = vendor != nullptr ? table_pages(vendor->table_capabilities(), host_capabilities()) : 0;
-    return region_bytes(pages, cpus, config.buffer_kib);
+    if (vendor == nullptr)
+        return region_bytes(0, cpus, config.buffer_kib);
+    paging::TableCapabilities const guest = vendor->table_capabilities(), host = host_capabilities();
+    std::uint64_t const monitor =
+        config.memory ? monitor_bytes(monitored_pages(guest, host, ram), ram, config.memory_buffer_kib) : 0;
+    return region_bytes(table_pages(guest, host), cpus, config.buffer_kib, monitor);
 }
 
 boot::StartResult Machine::prepare(boot::BootInfo const& info)
@@ -134,7 +138,23 @@ boot::StartResult Machine::build_devices()
     if (boot::StartResult const result = devices_->build(region_, pci_, last_bus); result != ok)
         return result;
     pci_guard_ = region_.make<PciGuard>(pci_, *devices_, router_, static_cast<TrapControl&>(*this), counters_);
-    control_ = region_.make<ControlBridge>(config_, *info_, *devices_, counters_);
+    memory_watch_.build(region_, {.config = &config_,
+                                  .vendor = vendor_,
+                                  .memory = &memory_,
+                                  .clock = &devices_->clock(),
+                                  .counters = &counters_,
+                                  .buffer = devices_->memory_buffer(),
+                                  .view_switch = this,
+                                  .cpus = this,
+                                  .device_writes = this,
+                                  .devices = devices_,
+                                  .cpu_count = info_->cpus,
+                                  .key = info_->random_seed ^ 4});
+    if (memory::DeviceWrites* const writes = memory_watch_.device_writes(); writes != nullptr) {
+        memory_.set_device_writes(*writes);
+        devices_->set_device_writes(*writes);
+    }
+    control_ = region_.make<ControlBridge>(config_, *info_, *devices_, memory_watch_, counters_);
     if (pci_guard_ == nullptr || control_ == nullptr || !hide_card_registers() || !pci_guard_->start(acpi_))
         return out_of_memory;
     return ok;
@@ -170,7 +190,15 @@ bool Machine::build_tables()
                              paging::MemoryType::write_back))
         return false;
     guest_map_ = vendor_->make_guest_map(region_, pool_, shootdown, first_map_bytes(guest, host_capabilities()));
-    return guest_map_ != nullptr && guest_map_->unmap(Gpa{info_->region_start}, info_->region_bytes);
+    if (guest_map_ == nullptr)
+        return false;
+    if (config_.memory &&
+        !memory_watch_.set_aside(region_, *vendor_, *guest_map_, view_shootdown_, memory_, host_capabilities()))
+        log(LogLevel::warning, str("no memory monitor: its tables do not fit into what was set aside"));
+    log(LogLevel::info, str("nested tables: running "), hex(guest_map_->running_root()), str(", stepping "),
+        hex(guest_map_->stepping_root()), str(guest_map_->monitored() != nullptr ? ", monitored " : ""),
+        guest_map_->monitored() != nullptr ? hex(guest_map_->monitored()->root()) : str(""));
+    return guest_map_->unmap(Gpa{info_->region_start}, info_->region_bytes);
 }
 
 bool Machine::build_intercepts()
@@ -251,8 +279,12 @@ bool Machine::build_cpus()
             return false;
         cpu->index = i;
         cpu->stack_top = reinterpret_cast<std::uint64_t>(stacks + (i + 1) * stack_bytes);
-        cpu->driver = vendor_->make_cpu(
-            region_, {.mailbox = &cpu->mailbox, .services = this, .work = devices_, .host = this, .timing = timing});
+        cpu->driver = vendor_->make_cpu(region_, {.index = static_cast<std::uint16_t>(i),
+                                                  .mailbox = &cpu->mailbox,
+                                                  .services = this,
+                                                  .work = devices_,
+                                                  .host = this,
+                                                  .timing = timing});
         if (cpu->driver == nullptr)
             return false;
         cpus_[i] = cpu;

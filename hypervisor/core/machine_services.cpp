@@ -137,6 +137,47 @@ void Machine::init_arrived()
     startup_watch_.init_arrived();
 }
 
+void Machine::note_exit(std::uint16_t cpu, std::uint64_t position)
+{
+    memory_watch_.monitor()->note_exit(cpu, position);
+}
+
+bool Machine::memory_fault(backend::Exit const& exit, std::uint16_t cpu)
+{
+    return memory_watch_.fault(exit, cpu, now());
+}
+
+void Machine::after_exit(std::uint16_t cpu)
+{
+    if (memory_watch_.running())
+        memory_watch_.monitor()->after_exit(cpu, now());
+}
+
+Tsc Machine::monitor_due() const
+{
+    return memory_watch_.due();
+}
+
+void Machine::run_monitor(Tsc now)
+{
+    memory_watch_.monitor()->tick(now);
+}
+
+void Machine::before_device_write(memory::PageRange pages)
+{
+    if (PerCpu const* const cpu = current(); cpu != nullptr && memory_watch_.running())
+        memory_watch_.monitor()->device_write(pages, static_cast<std::uint16_t>(cpu->index), now());
+}
+
+void Machine::use(memory::ViewUse use)
+{
+    using enum backend::GuestView;
+    vendor_->choose_view(use == memory::ViewUse::none     ? plain
+                         : use == memory::ViewUse::faults ? monitored
+                                                          : monitored_with_bits);
+    flush_all_cpus();
+}
+
 bool Machine::hypercall(backend::Registers& registers, backend::PagingState const& paging)
 {
     if (registers.gpr[0] == boot::hypercall_boot_services_ended && registers.gpr[3] == info_->boot_secret &&

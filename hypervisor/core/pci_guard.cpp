@@ -39,8 +39,10 @@ bool PciGuard::start(platform::AcpiTables const& acpi)
         platform::Bdf const function = devices_->ides()[i].function.bdf;
         if (!mediator_.watch(function) || mediator_.bars(function) == nullptr)
             return false;
-        if (!ide_.start(i, *mediator_.bars(function)))
+        if (!ide_.start(i, *mediator_.bars(function))) {
             log(LogLevel::error, str("some ports of an IDE controller are another's: it is not watched there"));
+            counters_->add(wire::CounterId::controllers_not_watched);
+        }
     }
     mediator_.start();
     for (platform::EcamRegion& region : mediator_.ecam_regions())

@@ -26,7 +26,7 @@ class PciGuard final : private platform::PciEvents {
 public:
     PciGuard(platform::PortPciConfig& ports, Devices& devices, MmioRouter& router, TrapControl& traps,
              Counters& counters)
-        : devices_{&devices}, router_{&router}, traps_{&traps}, mediator_{ports, *this, counters},
+        : devices_{&devices}, router_{&router}, traps_{&traps}, counters_{&counters}, mediator_{ports, *this, counters},
           ide_{devices.ides(), traps, ports_}
     {
     }
@@ -67,6 +67,7 @@ private:
     Devices* devices_;
     MmioRouter* router_;
     TrapControl* traps_;
+    Counters* counters_;
     platform::PciMediator mediator_;
     HardwarePortIo ports_;
     IdeGuard ide_;

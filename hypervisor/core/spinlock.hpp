@@ -9,6 +9,13 @@ namespace undercroft::core {
 /// calls this: true lets it through without the lock; parked CPUs never come back from it.
 inline std::atomic<bool (*)()> lock_breaker{nullptr};
 
+/// Whoever waits for another CPU asks this: true when it may wait for ever.
+[[nodiscard]] inline bool lock_broken()
+{
+    auto* const breaks = lock_breaker.load(std::memory_order_relaxed);
+    return breaks != nullptr && breaks();
+}
+
 /// Test-and-test-and-set lock; the sensor runs with interrupts held off, so it
 /// is never taken twice on one CPU by an interrupt.
 class Spinlock {
@@ -17,7 +24,7 @@ public:
     {
         while (!try_lock())
             while (held_.load(std::memory_order_relaxed)) {
-                if (auto* const breaks = lock_breaker.load(std::memory_order_relaxed); breaks != nullptr && breaks())
+                if (lock_broken())
                     return;
                 __builtin_ia32_pause();
             }

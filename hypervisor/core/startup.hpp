@@ -18,7 +18,11 @@ struct Mailbox {
     /// "Drop your cached nested translations": taken before the guest is entered.
     [[nodiscard]] bool take_flush() { return flush_.exchange(false, std::memory_order_acq_rel); }
     [[nodiscard]] bool flush_pending() const { return flush_.load(std::memory_order_acquire); }
-    [[nodiscard]] bool pending() const { return flush_pending() || startup.needs_attention(); }
+    /// "Stay out of the guest until release()."
+    void post_hold() { hold_.store(true, std::memory_order_seq_cst); }
+    void release() { hold_.store(false, std::memory_order_release); }
+    [[nodiscard]] bool held() const { return hold_.load(std::memory_order_acquire); }
+    [[nodiscard]] bool pending() const { return flush_pending() || held() || startup.needs_attention(); }
 
     /// Before an NMI is sent to this CPU for a request. They are repeated until the request is taken, so some
     /// come late and find nothing.
@@ -27,19 +31,23 @@ struct Mailbox {
         last_kick_.store(tsc, std::memory_order_relaxed);
         kicks_.fetch_add(1, std::memory_order_release);
     }
-    /// For each NMI that this CPU takes: true when one that was noted has not been taken yet; false: it is the guest's
-    /// own. NMIs that meet a pending one merge with it: what has not come `patience` ticks after the last was
-    /// sent never will.
+    /// For each NMI that this CPU takes: true when it is a call; false: it is the guest's own. NMIs that meet a
+    /// pending one merge with it. So one comes for sure after each call, however late (an emulator's CPU may stand
+    /// still for long), and besides the one that is taken at most one more waits; whether it does is not known, and
+    /// what has not come `patience` ticks after the last call was sent never will.
     [[nodiscard]] bool take_kick(std::uint64_t tsc, std::uint64_t patience)
     {
         std::uint32_t const kicks = kicks_.load(std::memory_order_acquire);
         // Signed: the last one may have been noted after `tsc` was read.
         auto const age = static_cast<std::int64_t>(tsc - last_kick_.load(std::memory_order_relaxed));
-        if (age >= static_cast<std::int64_t>(patience))
+        bool const sent_since = kicks != kicks_at_last_nmi_;
+        kicks_at_last_nmi_ = kicks;
+        if (!sent_since && age >= static_cast<std::int64_t>(patience))
             kicks_taken_ = kicks;
         if (kicks_taken_ == kicks)
             return false;
-        ++kicks_taken_;
+        std::uint32_t const left = kicks - kicks_taken_ - 1;
+        kicks_taken_ = kicks - (left < 1 ? left : 1);
         return true;
     }
 
@@ -53,8 +61,9 @@ private:
     std::atomic<std::uint64_t> last_kick_{0};
     std::atomic<bool> in_guest_{false};
     std::atomic<std::uint32_t> kicks_{0};
-    std::uint32_t kicks_taken_ = 0; ///< this CPU's own
+    std::uint32_t kicks_taken_ = 0, kicks_at_last_nmi_ = 0; ///< this CPU's own
     std::atomic<bool> flush_{false};
+    std::atomic<bool> hold_{false};
 };
 
 } // namespace undercroft::core

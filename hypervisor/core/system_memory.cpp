@@ -68,7 +68,13 @@ bool SystemMemory::write(Gpa to, std::span<std::byte const> from)
 {
     if (!is_ram(to.value, from.size()))
         return false;
+    auto* const writes = device_writes_.load(std::memory_order_acquire);
+    memory::WriteTicket const ticket = writes != nullptr ? writes->command_begins() : memory::WriteTicket{0};
+    if (writes != nullptr)
+        writes->device_will_write(ticket, to, from.size());
     __builtin_memcpy(reinterpret_cast<void*>(to.value), from.data(), from.size());
+    if (writes != nullptr)
+        writes->command_ended(ticket);
     return true;
 }
 

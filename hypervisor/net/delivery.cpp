@@ -65,7 +65,8 @@ bool Delivery::fill(std::uint64_t number, std::uint32_t index, Fragment& fragmen
 
 bool Delivery::admit(Tsc now)
 {
-    if (next_slot_ >= buffer_->closed_end() || next_slot_ - buffer_->oldest() >= window_)
+    if (next_slot_ >= buffer_->closed_end() || next_slot_ - buffer_->oldest() >= window_ ||
+        (limit_ != 0 && next_slot_ >= limit_))
         return false;
     view_valid_ = buffer_->view(next_slot_, view_);
     if (!view_valid_)
@@ -187,6 +188,7 @@ void Delivery::forget()
         repeat(number, it.all);
     }
     window_ = std::min(window_, first_window);
+    limit_ = 0;
 }
 
 bool Delivery::believable(std::uint64_t next_slot, std::span<wire::AckEntry const> entries)

@@ -45,6 +45,8 @@ public:
                                    std::span<wire::AckEntry const> entries, Tsc now, RttEstimator const& rtt);
     /// The collector gave a sign of life.
     void heard(Tsc now);
+    /// The collector welcomes slots below; 0: it does not say.
+    void set_limit(std::uint64_t slot) { limit_ = slot; }
     /// The collector is another instance: it has none of the fragments of unacknowledged slots.
     void forget();
 
@@ -85,6 +87,7 @@ private:
     std::uint64_t tick_5ms_ = 0, tick_100ms_ = 0, tick_1s_ = 0;
 
     std::uint64_t next_slot_ = 0; ///< first slot that is not in flight yet
+    std::uint64_t limit_ = 0;     ///< slots from here on stay here for now; 0: no limit
     std::uint64_t cursor_ = 0;    ///< slots in flight below it have nothing to send
     bool pending_ = false;        ///< some slot in flight may have something to send
     bool quiet_ = false;

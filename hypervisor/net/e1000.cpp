@@ -227,6 +227,13 @@ bool E1000::link_up()
     return (registers_.read<DeviceStatus>() & status::link_up) != 0;
 }
 
+std::uint32_t E1000::link_speed_mbit()
+{
+    constexpr std::uint32_t speeds[] = {10, 100, 1000, 1000};
+    std::uint32_t const now = registers_.read<DeviceStatus>();
+    return (now & status::link_up) != 0 ? speeds[now >> status::speed_shift & 3] : 0;
+}
+
 std::uint64_t E1000::take_rx_dropped()
 {
     std::uint64_t const dropped = registers_.read<MissedPackets>() + rx_unusable_;

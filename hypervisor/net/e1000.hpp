@@ -66,6 +66,7 @@ public:
     void kick() override;
     [[nodiscard]] std::span<std::byte const> receive() override;
     [[nodiscard]] bool link_up() override;
+    [[nodiscard]] std::uint32_t link_speed_mbit() override;
     void stop() override;
     [[nodiscard]] std::uint64_t take_rx_dropped() override;
 

@@ -60,6 +60,7 @@ inline constexpr std::uint32_t phy_reset = 1U << 31;
 namespace status {
 inline constexpr std::uint32_t link_up = 1U << 1;
 inline constexpr std::uint32_t master_enabled = 1U << 19; // PCI Express parts
+inline constexpr unsigned speed_shift = 6;                // two bits
 } // namespace status
 
 namespace receive {

@@ -34,6 +34,8 @@ public:
     /// Next received frame, valid until the next call; empty when there is none.
     [[nodiscard]] virtual std::span<std::byte const> receive() = 0;
     [[nodiscard]] virtual bool link_up() = 0;
+    /// Megabits per second of the link; 0: the card does not tell.
+    [[nodiscard]] virtual std::uint32_t link_speed_mbit() { return 0; }
     /// No DMA and no link after this: before its memory is handed back.
     virtual void stop() = 0;
     /// Frames the card dropped since the last call, for counters.

@@ -71,21 +71,55 @@ PollResult Sender::poll_locked(Tsc now)
     return result;
 }
 
+/// Streams take turns: of eight datagrams seven are storage's as long as it has any, so that its records never wait
+/// behind megabytes of memory, and memory never waits for ever.
 void Sender::send_data(Tsc now)
 {
+    constexpr std::uint32_t storage_share = 7, other_share = 1;
     std::uint32_t left = datagrams_per_poll_;
-    for (std::size_t i = 0; i < stream_count_; ++i) {
-        Delivery& delivery = deliveries_[i];
-        Fragment fragment;
-        while (left > 0 && delivery.next(now, fragment)) {
-            Tsc const at = clock_->tsc();
-            if (at.value > now.value && at.value - now.value > budget_ticks_)
+    for (std::uint32_t sent_in_round = 1; sent_in_round != 0 && left != 0;) {
+        sent_in_round = 0;
+        for (std::size_t i = 0; i < stream_count_ && left != 0; ++i) {
+            bool const storage = deliveries_[i].stream() == wire::Stream::storage;
+            std::uint32_t sent = 0;
+            if (!send_some(deliveries_[i], std::min(left, storage ? storage_share : other_share), sent, now))
                 return;
-            if (!send_fragment(delivery, fragment, at))
-                return;
-            --left;
+            left -= sent;
+            sent_in_round += sent;
         }
     }
+}
+
+/// False: the time is over, or the card takes no more.
+bool Sender::send_some(Delivery& delivery, std::uint32_t most, std::uint32_t& sent, Tsc now)
+{
+    Fragment fragment;
+    for (sent = 0; sent < most && delivery.next(now, fragment); ++sent) {
+        Tsc const at = clock_->tsc();
+        if (at.value > now.value && at.value - now.value > budget_ticks_)
+            return false;
+        if (!send_fragment(delivery, fragment, at))
+            return false;
+    }
+    return true;
+}
+
+void Sender::serve_command(CommandTarget& target)
+{
+    if (!commands_.waiting())
+        return;
+    std::optional<Command> command;
+    {
+        core::SpinGuard const guard{lock_};
+        command = commands_.take();
+    }
+    if (!command)
+        return;
+    CommandBox::States states{};
+    wire::ControlResult const result = target.carry_out(*command, states);
+    core::SpinGuard const guard{lock_};
+    commands_.answer(result, states);
+    counters_->add(CounterId::commands_accepted);
 }
 
 bool Sender::send_fragment(Delivery& delivery, Fragment const& fragment, Tsc at)

@@ -13,6 +13,7 @@
 #include "hypervisor/core/config.hpp"
 #include "hypervisor/core/counters.hpp"
 #include "hypervisor/core/spinlock.hpp"
+#include "hypervisor/net/command_box.hpp"
 #include "hypervisor/net/datagram_port.hpp"
 #include "hypervisor/net/delivery.hpp"
 #include "hypervisor/net/poll_task.hpp"
@@ -70,6 +71,9 @@ public:
     /// Called in every poll, after what was received has been read (the SNTP clock).
     void set_task(PollTask& task) { task_ = &task; }
 
+    /// Carries out what the collector has asked for since, if anything. Any CPU, without the sender's lock held.
+    void serve_command(CommandTarget& target);
+
     /// Adds or replaces one disk (by source) in hello, which is then said again. Any CPU, any time.
     void set_disk(wire::DiskInfo const& disk);
 
@@ -93,14 +97,19 @@ private:
     void receive_all(Tsc now);
     void on_datagram(std::span<std::uint8_t> datagram, Tsc now);
     [[nodiscard]] bool unseal(std::span<std::uint8_t> datagram, wire::DatagramHeader const& header);
+    [[nodiscard]] bool fits(std::span<std::uint8_t const> datagram, wire::DatagramHeader& header) const;
     void on_ack(wire::DatagramHeader const& header, std::span<std::uint8_t const> body, Tsc now);
     void switch_instance(std::uint64_t instance);
     [[nodiscard]] bool is_retired(std::uint64_t instance) const;
     void take_rtt_sample(std::uint64_t counter, Tsc now);
 
+    void on_command(std::span<std::uint8_t const> body);
+
     void send_data(Tsc now);
+    [[nodiscard]] bool send_some(Delivery& delivery, std::uint32_t most, std::uint32_t& sent, Tsc now);
     [[nodiscard]] bool send_fragment(Delivery& delivery, Fragment const& fragment, Tsc at);
     void send_reports(Tsc now);
+    void send_answer(Tsc now);
     [[nodiscard]] bool send_hello(Tsc now);
     [[nodiscard]] bool send_status(Tsc now);
     /// Completes header and seal of what lies at the port's buffer behind the header, and sends it.
@@ -136,6 +145,7 @@ private:
     std::array<wire::DiskInfo, wire::max_hello_disks> disks_{};
     std::size_t disk_count_ = 0;
 
+    CommandBox commands_;
     RttEstimator rtt_;
     std::array<Tsc, remembered_sends> sent_at_{};
     std::array<Delivery, max_streams> deliveries_{};

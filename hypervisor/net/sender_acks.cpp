@@ -20,22 +20,27 @@ void Sender::receive_all(Tsc now)
     }
 }
 
+bool Sender::fits(std::span<std::uint8_t const> datagram, wire::DatagramHeader& header) const
+{
+    if (datagram.size() < wire::datagram_overhead)
+        return false;
+    __builtin_memcpy(&header, datagram.data(), sizeof(header));
+    if (header.magic.get() != wire::datagram_magic || header.version.get() != wire::datagram_version ||
+        __builtin_memcmp(header.machine_id, machine_id_.data(), machine_id_.size()) != 0 ||
+        __builtin_memcmp(header.boot_id, boot_id_.data(), boot_id_.size()) != 0 ||
+        header.sealed_bytes.get() != datagram.size() - wire::datagram_overhead || is_retired(header.instance.get()))
+        return false;
+    if (header.type.get() == static_cast<std::uint8_t>(wire::Type::command))
+        return known_instance_ && header.instance.get() == instance_; // only an acknowledgement makes one known
+    return header.type.get() == static_cast<std::uint8_t>(wire::Type::ack) &&
+           header.count.get() <= wire::max_ack_entries &&
+           header.sealed_bytes.get() == sizeof(wire::AckBody) + header.count.get() * sizeof(wire::AckEntry);
+}
+
 void Sender::on_datagram(std::span<std::uint8_t> datagram, Tsc now)
 {
     wire::DatagramHeader header;
-    bool fits = datagram.size() >= wire::datagram_overhead + sizeof(wire::AckBody);
-    if (fits) {
-        __builtin_memcpy(&header, datagram.data(), sizeof(header));
-        fits = header.magic.get() == wire::datagram_magic && header.version.get() == wire::datagram_version &&
-               header.type.get() == static_cast<std::uint8_t>(wire::Type::ack) &&
-               __builtin_memcmp(header.machine_id, machine_id_.data(), machine_id_.size()) == 0 &&
-               __builtin_memcmp(header.boot_id, boot_id_.data(), boot_id_.size()) == 0 &&
-               header.sealed_bytes.get() == datagram.size() - wire::datagram_overhead &&
-               header.count.get() <= wire::max_ack_entries &&
-               header.sealed_bytes.get() == sizeof(wire::AckBody) + header.count.get() * sizeof(wire::AckEntry) &&
-               !is_retired(header.instance.get());
-    }
-    if (!fits) {
+    if (!fits(datagram, header)) {
         counters_->add(CounterId::acks_malformed);
         return;
     }
@@ -43,7 +48,17 @@ void Sender::on_datagram(std::span<std::uint8_t> datagram, Tsc now)
         counters_->add(CounterId::acks_bad_seal);
         return;
     }
-    on_ack(header, datagram.subspan(sizeof(header), header.sealed_bytes.get()), now);
+    auto const body = datagram.subspan(sizeof(header), header.sealed_bytes.get());
+    if (header.type.get() == static_cast<std::uint8_t>(wire::Type::command))
+        on_command(body);
+    else
+        on_ack(header, body, now);
+}
+
+void Sender::on_command(std::span<std::uint8_t const> body)
+{
+    if (!commands_.offer(body))
+        counters_->add(CounterId::commands_refused);
 }
 
 bool Sender::unseal(std::span<std::uint8_t> datagram, wire::DatagramHeader const& header)
@@ -93,11 +108,11 @@ void Sender::on_ack(wire::DatagramHeader const& header, std::span<std::uint8_t c
 
     std::uint64_t const highest = ack.highest_counter.get();
     bool good = highest <= counter_;
+    Delivery* delivery = nullptr;
     if (good && header.stream.get() == static_cast<std::uint16_t>(wire::Stream::control)) {
         if (hello_counter_ != 0 && highest >= hello_counter_)
             hello_acknowledged_ = true;
     } else if (good) {
-        Delivery* delivery = nullptr;
         for (std::size_t i = 0; i < stream_count_; ++i)
             if (header.stream.get() == static_cast<std::uint16_t>(deliveries_[i].stream()))
                 delivery = &deliveries_[i];
@@ -117,6 +132,8 @@ void Sender::on_ack(wire::DatagramHeader const& header, std::span<std::uint8_t c
     take_rtt_sample(highest, now);
     for (std::size_t i = 0; i < stream_count_; ++i)
         deliveries_[i].heard(now);
+    if (delivery != nullptr)
+        delivery->set_limit(header.first_sequence.get());
 }
 
 void Sender::take_rtt_sample(std::uint64_t counter, Tsc now)

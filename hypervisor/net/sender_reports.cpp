@@ -43,8 +43,18 @@ void Sender::set_disk(wire::DiskInfo const& disk)
     next_hello_ = Tsc{};
 }
 
+void Sender::send_answer(Tsc now)
+{
+    auto const room = port_->buffer().subspan(sizeof(wire::DatagramHeader));
+    std::size_t const bytes = commands_.write_answer(room.first(room.size() - wire::tag_bytes));
+    if (send_sealed(wire::Type::answer, wire::Stream::control, 0, 0, bytes, now))
+        commands_.answer_sent();
+}
+
 void Sender::send_reports(Tsc now)
 {
+    if (commands_.answer_due())
+        send_answer(now);
     if (!hello_acknowledged_ && now >= next_hello_ && send_hello(now))
         next_hello_ = Tsc{now.value + tick_second_};
     if (now >= next_status_ && send_status(now))

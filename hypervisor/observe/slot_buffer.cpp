@@ -26,7 +26,7 @@ SlotBuffer::SlotBuffer(std::span<std::byte> memory, Options const& options, core
       max_slot_bytes_{std::clamp(options.max_slot_bytes, min_slot_bytes, wire::max_slot_bytes)},
       policy_{room_maker == nullptr ? core::Policy::drop : options.policy},
       send_delay_ticks_{clock.tsc_hz() / 1000 * options.send_delay_ms}, clock_{&clock}, counters_{&counters},
-      room_maker_{room_maker}
+      names_{options.counters}, room_maker_{room_maker}
 {
     for (std::uint64_t i = 0; i < descriptor_count_; ++i)
         descriptors_[i] = {};
@@ -105,13 +105,13 @@ void SlotBuffer::drop()
     if (open_records_.load(std::memory_order_relaxed) != 0)
         close_locked(); // the records of a slot are consecutive: the next one starts a new slot
     next_sequence_.store(next_sequence_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-    counters_->add(wire::CounterId::records_dropped);
+    counters_->add(names_.dropped);
 }
 
 bool SlotBuffer::append(wire::Record const& record, std::byte const* content)
 {
     std::uint32_t const content_bytes = record.content_bytes.get();
-    counters_->add(wire::CounterId::records_made);
+    counters_->add(names_.made);
     if (content_bytes > wire::content_block_bytes) { // no slot could carry it
         drop();
         return false;
@@ -124,8 +124,14 @@ bool SlotBuffer::append(wire::Record const& record, std::byte const* content)
         }
         wait_for_room(record, content, bytes);
     }
-    counters_->add(wire::CounterId::content_bytes_captured, content_bytes);
+    counters_->add(names_.content_bytes, content_bytes);
     return true;
+}
+
+void SlotBuffer::leave_out()
+{
+    counters_->add(names_.made);
+    drop();
 }
 
 void SlotBuffer::wait_for_room(wire::Record const& record, std::byte const* content, std::uint32_t bytes)
@@ -148,7 +154,7 @@ void SlotBuffer::close_locked()
     descriptor(number).state = SlotState::buffered;
     open_records_.store(0, std::memory_order_relaxed);
     closed_end_.store(number + 1, std::memory_order_release);
-    counters_->add(wire::CounterId::slots_closed);
+    counters_->add(names_.slots_closed);
 }
 
 void SlotBuffer::close_open(Tsc now, bool force)
@@ -202,7 +208,7 @@ bool SlotBuffer::free_below(std::uint64_t next_slot)
     bool const one_follows = next_slot < closed || open_records_.load(std::memory_order_relaxed) != 0;
     tail_ = one_follows ? descriptor(next_slot).position : head_;
     oldest_.store(next_slot, std::memory_order_release);
-    counters_->add(wire::CounterId::slots_freed, next_slot - oldest);
+    counters_->add(names_.slots_freed, next_slot - oldest);
     return true;
 }
 

@@ -50,10 +50,17 @@ public:
     /// Records per slot are not limited, only its bytes; a slot holds at least one record with content.
     static constexpr std::uint32_t min_slot_bytes = sizeof(wire::Record) + wire::content_block_bytes;
 
+    /// What this stream's figures are called.
+    struct CounterNames {
+        wire::CounterId made = wire::CounterId::records_made, dropped = wire::CounterId::records_dropped,
+                        content_bytes = wire::CounterId::content_bytes_captured,
+                        slots_closed = wire::CounterId::slots_closed, slots_freed = wire::CounterId::slots_freed;
+    };
     struct Options {
         core::Policy policy = core::Policy::drop;
         std::uint32_t send_delay_ms = 10;                    ///< how long an open slot may wait for company
         std::uint32_t max_slot_bytes = wire::max_slot_bytes; ///< net::max_slot_bytes(mtu)
+        CounterNames counters{};
     };
 
     /// `memory` holds descriptors (one 64th) and arena; at least min_memory_bytes, 64-byte aligned.
@@ -67,6 +74,8 @@ public:
     void begin_request() override;
     bool append(wire::Record const& record, std::byte const* content) override;
     void end_request() override;
+    /// A record that the writer itself leaves out for want of room: as append() that found none. Within a request.
+    void leave_out();
 
     // The sender's side.
     /// Lowest slot that is still held; equal to closed_end() when there is none.
@@ -119,6 +128,7 @@ private:
     std::uint64_t send_delay_ticks_;
     core::Clock const* clock_;
     core::Counters* counters_;
+    CounterNames names_;
     RoomMaker* room_maker_;
 
     core::Spinlock request_lock_;       ///< keeps one command's records together

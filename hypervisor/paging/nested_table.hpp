@@ -132,6 +132,27 @@ public:
         }
     }
 
+    /// The entry of `level` for this address; larger pages on the way are split, which changes no translation but asks
+    /// for no flush either: before any CPU uses the table. nullptr: out of pages, or nothing is mapped there.
+    [[nodiscard]] Entry* entry_at(Gpa gpa, unsigned level)
+    {
+        Entry* table = root_;
+        for (unsigned at = levels; at > level; --at) {
+            Entry& slot = table[index(gpa.value, at)];
+            Entry const e = load(slot);
+            if (!Format::is_table(e, at)) {
+                Entry* const child = Format::is_leaf(e) ? pool_->allocate() : nullptr;
+                if (child == nullptr)
+                    return nullptr;
+                for (unsigned part = 0; part < entries; ++part)
+                    Memory::store(child[part], split_part(e, at, part));
+                Memory::store(slot, Format::table(pool_->host_address(child)));
+            }
+            table = pool_->pointer(Format::address(load(slot)));
+        }
+        return &table[index(gpa.value, level)];
+    }
+
     /// Calls visit(Gpa first, unsigned level, Entry raw, Mapping) for each leaf, in rising order.
     template <typename Visitor>
     void walk(Visitor&& visit) const

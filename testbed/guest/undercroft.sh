@@ -14,6 +14,10 @@ mark() {
     else command mark "$1"
     fi
 }
+# The map that the kernel was given at its start: "FIRST LAST KIND;" for each range.
+memory_map() { (cd /sys/firmware/memmap && for range in *; do echo "$(cat "$range/start") $(cat "$range/end") $(cat "$range/type");"; done | tr -d '\n'); }
+# Of a physical address.
+address_bits() { sed -n 's/^address sizes.*: \([0-9]*\) bits physical.*/\1/p' /proc/cpuinfo | head -n 1; }
 # disk SERIAL: the device with this serial number; names such as sda change from boot to boot.
 disk() { readlink -f "/dev/disk/by-serial/$1"; }
 # Programs on the tools disk that busybox has too are called by their path: its shell prefers its own.
@@ -27,4 +31,17 @@ timed() {
     status=$?
     result "$name" "{\"seconds\":$(awk "BEGIN{print $(uptime_seconds)-$started}"),\"status\":$status}"
     return $status
+}
+# memory_load SECONDS: memory that is written all the time, and the test disk, if there is one.
+memory_load() {
+    mixed=$(disk test0)
+    if [ -b "$mixed" ]; then
+        fio --name=mix --filename="$mixed" --rw=randrw --bs=4k --direct=1 --ioengine=libaio --iodepth=4 --time_based --runtime="$1" \
+            --output-format=json --output=/tmp/fio.json &
+    fi
+    stress-ng --vm 2 --vm-bytes 48M --timeout "$1" --metrics-brief >/tmp/stress 2>&1 || return 1
+    report_file stress /tmp/stress
+    [ -b "$mixed" ] || return 0
+    wait $! || return 1
+    report_file fio-mix.json /tmp/fio.json
 }

@@ -6,6 +6,7 @@
 //
 // Output ($UNDERCROFT_COUNTS): one JSON line per mark and one at the end. A mark is a byte
 // that the guest writes to port 0x8901, where no device is. An ATA command gets a line too.
+// On wish memory is dumped before the first VM entry and at mark 1 (bochs_dump.h).
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdint.h>
@@ -15,8 +16,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "bochs_dump.h"
+
 #define EXPORT __attribute__((visibility("default")))
-enum { max_cpus = 8, reasons = 80, mark_port = 0x8901, slot_bytes = 16, channels = 2 };
+enum { max_cpus = 8, reasons = 80, mark_port = 0x8901, slot_bytes = 16, channels = 2, mark_booted = 1 };
 enum mode { outside, root, guest, modes };
 
 struct cpu {
@@ -85,6 +88,9 @@ static void before_execution(unsigned cpu, void const* const* instruction)
         cpus_seen = cpu < max_cpus ? cpu + 1 : max_cpus;
     void const* const handler = *instruction;
     if (handler == handler_vmlaunch && at->mode == root) {
+        dump_note_entry(cpu);
+        if (cpu == 0 && at->entries == 0)
+            dump_write("start", cpus_seen);
         at->mode = guest;
         ++at->entries;
     } else if (handler == handler_vmxon && at->mode == outside) {
@@ -132,6 +138,8 @@ static void port_write(uint16_t port, unsigned bytes, unsigned value)
 {
     if (port == mark_port) {
         print_counts("mark", value & 0xFF);
+        if ((value & 0xFF) == mark_booted)
+            dump_write("booted", cpus_seen);
         return;
     }
     for (unsigned i = 0; i < channels; ++i) {
@@ -189,6 +197,7 @@ EXPORT __attribute__((constructor)) void counter_start(void)
     redirect("_Z25bx_instr_repeat_iterationjP15bxInstruction_c", (void const*)repeat_iteration);
     redirect("_Z15bx_instr_vmexitjjm", (void const*)vmexit);
     redirect("_Z13bx_instr_outptjj", (void const*)port_write);
+    dump_prepare(find);
 }
 
 EXPORT __attribute__((destructor)) void counter_end(void)
@@ -197,4 +206,5 @@ EXPORT __attribute__((destructor)) void counter_end(void)
         return;
     print_counts("end", 0);
     fclose(out);
+    dump_end(cpus_seen);
 }

@@ -38,6 +38,13 @@ class BochsTest(unittest.TestCase):
         with self.assertRaises(bochs.BochsError):
             bochs.Machine(self.folder, "uefi", cpus=2).config()
 
+    def test_libraries_outside_the_machine(self) -> None:
+        self.assertNotIn("UNDERCROFT_COUNTS", bochs.Machine(self.folder).environment())
+        counted = bochs.Machine(self.folder, instrument=Path("/c.so"), peer=Path("/p.so"), dumps=True, memory_mib=64).environment()
+        self.assertEqual(counted["LD_PRELOAD"], "/c.so:/p.so")
+        self.assertEqual((counted["UNDERCROFT_DUMPS"], counted["UNDERCROFT_MEMORY"]), (str(self.folder), str(64 << 20)))
+        self.assertEqual(bochs.Machine(self.folder, peer=Path("/p.so")).environment()["LD_PRELOAD"], "/p.so")
+
     def test_endings(self) -> None:
         self.assertEqual(bochs.ending("", "00000012345i[SIM   ] Shutdown port: shutdown requested\n"), ("guest-shutdown", 12345))
         self.assertEqual(bochs.ending("(0).[77] [0x00] hlt", ""), ("", 77))

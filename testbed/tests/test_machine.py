@@ -102,6 +102,12 @@ class MachineTest(unittest.TestCase):
         self.assertEqual(blockdevs[1]["file"], blockdevs[0]["node-name"])
         self.assertIn(f"drive={blockdevs[1]['node-name']}", arguments[-1])
 
+    def test_time_by_instructions_and_a_waiting_card(self) -> None:
+        arguments = self.machine(accelerator="icount", peer=Path("/p.so")).arguments()
+        self.assertEqual(arguments[:3], ["env", "LD_PRELOAD=/p.so", "qemu-system-x86_64"])
+        self.assertEqual(arguments[arguments.index("-accel") + 1], "tcg,thread=single")
+        self.assertIn("-icount", arguments)
+
     def test_too_many_disks(self) -> None:
         with self.assertRaises(MachineError):
             self.machine(disks=[self.disk(f"test{number}") for number in range(6)]).arguments()

@@ -2,7 +2,7 @@
 """What is asked of a run in Bochs (bochs_rig.py)."""
 from __future__ import annotations
 
-from . import replay_check, store
+from . import bochs_nested, replay_check, store
 from .access import WRITE, Verdict, compare_sequences
 from .bochs_counts import Counts, named, read_counts
 from .rig import Build, Run
@@ -95,7 +95,7 @@ def replayed(run: Run, build: Build) -> Verdict:
 def whole(run: Run, build: Build) -> Verdict:
     """All of it."""
     verdict = Verdict(f"{run.facts['setup']['cpus']} CPUs by {run.facts['setup']['firmware']} on VT-x")
-    for part in (reached_userspace(run), controlled(run), recorded(run), replayed(run, build)):
+    for part in (reached_userspace(run), controlled(run), bochs_nested.check(run), recorded(run), replayed(run, build)):
         verdict.merge(part)
     return verdict
 

@@ -37,6 +37,9 @@ class Setup:
     settings: dict[str, str] = field(default_factory=dict)
     disk_bytes: int = 16 << 20
     config: dict[str, str] = field(default_factory=dict)
+    kernel_options: str = ""
+    waits: bool = False  # sends wait for the collector's answer
+    dumps: bool = False  # memory, for bochs_nested.py
     timeout_s: float = 1500.0  # the instruction limit is the bound that does not depend on the host
     instruction_limit: int = 400_000_000_000  # ticks; a halted processor passes a thousand million of them in a second of ours
 
@@ -85,7 +88,8 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
         out=run.folder / "machine", workload=setup.workload, emulator="bochs", firmware=setup.firmware, cpus=setup.cpus, memory="512M",
         sensor=sensor, disks=[DiskWish(setup.disk_bytes, base=run.base_image)] if setup.disk_bytes else [],
         nic_netdev="user" if setup.collector else "null", settings=dict(setup.settings), timeout=setup.timeout_s,
-        instruction_limit=setup.instruction_limit, instrument=build.file("testbed/bochs_counter.so"))
+        instruction_limit=setup.instruction_limit, instrument=build.file("testbed/bochs_counter.so"),
+        dumps=setup.dumps, kernel_options=setup.kernel_options, peer=build.file("testbed/peer.so") if setup.waits else None)
 
 
 def _tail(machine: Path) -> str:

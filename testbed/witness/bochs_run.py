@@ -3,7 +3,7 @@
 """bochs_run.py make RUN | judge RUN [--build FOLDER]
 
 The same as run.py for runs in Bochs: `make` performs a run in BUILD/witness/bochs_RUN, `judge` says what is to be
-thought of it; the run `figures` is counted instead (bochs_figures.py), as JSON. Exit code 0: holds; 1: does not; 2: could not be made.
+thought of it; the run `figures` is counted instead (figures.py), as JSON. Exit code 0: holds; 1: does not; 2: could not be made.
 """
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from testbed.bochs import BochsError  # noqa: E402
 from testbed.collector import CollectorError  # noqa: E402
 from testbed.grub import GrubError  # noqa: E402
 from testbed.linux_image import ImageError  # noqa: E402
-from testbed.witness import bochs_check, bochs_figures, bochs_rig, rig  # noqa: E402
+from testbed.witness import bochs_check, bochs_rig, figures, rig  # noqa: E402
 from testbed.witness.bochs_counts import CountError  # noqa: E402
 from testbed.witness.bochs_rig import Setup  # noqa: E402
+from testbed.witness.memory_types import MtrrError  # noqa: E402
+from testbed.witness.nested_tables import TableError  # noqa: E402
 from testbed.witness.rig import Build, RigError  # noqa: E402
 from testbed.witness.store import StoreError  # noqa: E402
 
@@ -29,9 +31,9 @@ WORKLOAD = str(Path(__file__).resolve().parent / "workloads/bochs.sh")
 RUNS = {
     "bare_uefi": Setup(WORKLOAD, "uefi", sensor=False, collector=False),
     "bare_bios": Setup(WORKLOAD, "bios", cpus=2, sensor=False, collector=False),
-    "uefi": Setup(WORKLOAD, "uefi"),
-    "bios": Setup(WORKLOAD, "bios", cpus=2),
-    "figures": bochs_figures.SETUP,
+    "uefi": Setup(WORKLOAD, "uefi", dumps=True),
+    "bios": Setup(WORKLOAD, "bios", cpus=2, dumps=True),
+    "figures": figures.VMX,
 }
 
 
@@ -50,10 +52,10 @@ def main() -> int:
             return 0
         run = rig.load(folder)
         if options.name == "figures":
-            print(json.dumps(bochs_figures.figures(run), indent=1))
+            print(json.dumps(figures.of_vmx(run).figures("vmx"), indent=1))
             return 0
         verdict = bochs_check.whole(run, build) if RUNS[options.name].sensor else bochs_check.bare(run)
-    except (RigError, StoreError, CountError, BochsError, GrubError, ImageError, CollectorError, OSError) as error:
+    except (RigError, StoreError, CountError, MtrrError, TableError, BochsError, GrubError, ImageError, CollectorError, OSError) as error:
         return rig.complain(error)
     print(verdict)
     return 0 if verdict.ok else 1

@@ -30,12 +30,17 @@ def breaker(build: Build, folder: Path, socket: Path) -> Callable[[str, Monitor]
     def on_stage(name: str, _: Monitor) -> None:
         if name != STAGE:
             return
-        address = _region(folder) + _offset(build.file("bin/core.elf"))
+        address = address_of(build, folder, FUNCTION)
         with Gdb(socket) as gdb:
             gdb.write_physical(address, UD2)
             if gdb.read_physical(address, len(UD2)) != UD2:
                 raise FaultError(f"{address:#x} does not hold what was written")
     return on_stage
+
+
+def address_of(build: Build, folder: Path, function: str) -> int:
+    """Where a function of the running sensor lies. `function`: the beginning of its demangled name."""
+    return _region(folder) + _offset(build.file("bin/core.elf"), function)
 
 
 def _region(folder: Path) -> int:
@@ -45,11 +50,11 @@ def _region(folder: Path) -> int:
     return int(found.group(1), 16)
 
 
-def _offset(core: Path) -> int:
+def _offset(core: Path, function: str) -> int:
     symbols = subprocess.run(["nm", "-C", str(core)], capture_output=True, text=True, check=True).stdout
-    found = [line.split()[0] for line in symbols.splitlines() if FUNCTION in line]
+    found = [line.split()[0] for line in symbols.splitlines() if line.split(maxsplit=2)[-1].startswith(function)]
     if len(found) != 1:
-        raise FaultError(f"{len(found)} symbols are named {FUNCTION}")
+        raise FaultError(f"{len(found)} symbols are named {function}")
     return int(found[0], 16)
 
 

@@ -56,9 +56,14 @@ def card_of(text: str, pci_id: str) -> str:
     return ""
 
 
+def memory_windows(card: str) -> list[tuple[int, int]]:
+    """First and last address of each window in memory."""
+    return [(int(first, 16), int(last, 16)) for first, last in _MEMORY.findall(card)]
+
+
 def _check_windows(verdict: Verdict, info: str, pci_id: str, scan: str) -> None:
     card = card_of(info, pci_id)
-    memory = [(int(first, 16), int(last, 16)) for first, last in _MEMORY.findall(card)]
+    memory = memory_windows(card)
     verdict.require(bool(memory), f"QEMU shows no card {pci_id} with registers")
     verdict.require(all(int(first, 16) in (0xFFFFFFFF, 0xFFFF) or int(last, 16) < int(first, 16) for first, last in _PORTS.findall(card)),
                     f"the card answers to ports: {_PORTS.findall(card)}")

@@ -11,6 +11,7 @@ from typing import Any
 
 from testbed.monitor import Monitor
 
+from . import npt_check
 from .access import Verdict
 from .rig import Run
 
@@ -51,9 +52,16 @@ def saver(folder: Path) -> Callable[[str, Monitor], None]:
             first, last = region_of(folder)
             monitor.command("stop")
             monitor.save_memory(folder / f"{name}.mem", first, last + 1 - first)
+            if name == "before-reach":
+                npt_check.save(folder, monitor)
             monitor.command("cont")
 
     return on_stage
+
+
+def nested(run: Run) -> Verdict:
+    """The nested tables, as they were before."""
+    return npt_check.check(run, run.folder / "before-reach.mem", region_of(run.folder)[0])
 
 
 def check(run: Run) -> Verdict:

@@ -97,6 +97,8 @@ class Setup:
     payload_seconds: float = 0.0  # ... or after this time
     devices: tuple[str, ...] = ()
     config: dict[str, str] = field(default_factory=dict)
+    waits: bool = False  # sends wait for the collector's answer
+    accelerator: str = "tcg"
     gdb: Path | None = None  # socket of QEMU's GDB stub
     ends: str = "finished"  # how the machine is to end, by Outcome.state
     timeout_s: float = 240.0
@@ -236,11 +238,11 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
         arguments += [item for event in events for item in ("-trace", f"enable={event}")]
     disks = [DiskWish(setup.disk_bytes, sector=setup.sector_bytes, bus=setup.disk_bus, base=run.base_image)] if setup.disk_bytes else []
     return Request(
-        out=machine, workload=setup.workload, cpus=setup.cpus, memory=setup.memory, disks=disks, log_writes=setup.log_writes,
+        out=machine, workload=setup.workload, accelerator=setup.accelerator, cpus=setup.cpus, memory=setup.memory, disks=disks, log_writes=setup.log_writes,
         sensor=build.sensor(config, setup.firmware) if setup.sensor else None, firmware=setup.firmware, settings=dict(setup.settings), timeout=setup.timeout_s,
         kernel_options=setup.kernel_options,
         guest_files={f"bin/{name}": build.guest_program(name) for name in setup.guest_programs},
-        nic_model=setup.nic, beneath_xen=setup.xen, payload=setup.payload, payload_options=setup.payload_options,
+        peer=build.file("testbed/peer.so") if setup.waits else None, nic_model=setup.nic, beneath_xen=setup.xen, payload=setup.payload, payload_options=setup.payload_options,
         qemu_arguments=arguments)
 
 

@@ -23,10 +23,11 @@ from testbed.faults import Faults  # noqa: E402
 from testbed.gdbstub import GdbError  # noqa: E402
 from testbed.sntp import SntpServer  # noqa: E402
 from testbed.witness import (  # noqa: E402
-    bios_check, clock_check, control_check, fault_check, forms_check, identity_check, judge, nics_check, prompt_check,
+    bios_check, clock_check, control_check, fault_check, forms_check, identity_check, judge, memory_snapshot, memory_store, memory_touch, nics_check, prompt_check,
     reach_check, rig, store)
 from testbed.witness.access import Verdict  # noqa: E402
 from testbed.witness.blklogwrites import LogError  # noqa: E402
+from testbed.witness.nested_tables import TableError  # noqa: E402
 from testbed.witness.qemu_trace import TraceError  # noqa: E402
 from testbed.witness.rig import Build, Run, Setup  # noqa: E402
 from testbed.witness.store import StoreError  # noqa: E402
@@ -38,6 +39,8 @@ KILLS = (1500, 6000)
 WITNESSED_WRITES = 20000
 IDE_WRITES = 3000
 IDE_PIO_WRITES = 400
+TOUCH_SEED = 20261122
+LEAST_CYCLES = 60  # of single pages
 
 
 def own(name: str) -> str:
@@ -78,9 +81,24 @@ RUNS: dict[str, Setup] = {
     # The network stack gets its address from another's DHCP server, slirp's.
     "prompt": Setup(own("prompt"), mode="header", disk_bytes=64 << 20, faults=Faults(), keep_arrivals=True, config={"address": "dhcp"}, timeout_s=180),
     "clock": Setup(own("clock"), mode="header", disk_bytes=64 << 20, timeout_s=240),
+    # The memory monitor. The stream's buffer is large, so that a burst of records on a slow host is not dropped.
+    "memory_touch": Setup(own("memory-touch"), settings={"CONTROL_KEY": rig.IDENTITY.control_key, "SEED": str(TOUCH_SEED), "TURN_MS": "1000"}, cpus=2, memory="512M",
+                          mode="header", disk_bytes=0, log_writes=False, trace=False, config={"memory_buffer_kib": "32768"},
+                          guest_programs=("ucctl", "touch_pages", "hammer_pages"), timeout_s=400),
+    "memory_snapshot": Setup(own("memory-snapshot"), settings={"CONTROL_KEY": rig.IDENTITY.control_key, "EVERY": "20s", "RATE": "40M", "SWEEPS": "3"}, cpus=2,
+                             memory="512M", mode="header", disk_bytes=0, log_writes=False, trace=False, guest_programs=("ucctl",),
+                             gdb=Path(tempfile.gettempdir()) / f"undercroft-gdb-{os.getpid()}", timeout_s=900),
     "forms_bare": Setup(own("forms"), sensor=False, disk_bytes=64 << 20, log_writes=False, trace=False, guest_programs=("forms",), timeout_s=120),
     "forms": Setup(own("forms"), mode="header", disk_bytes=64 << 20, guest_programs=("forms",), timeout_s=150),
 }
+
+# Survival under load, two minutes of each mode, or as long as `make soak` says.
+SURVIVAL_S = int(os.environ.get("UNDERCROFT_MEMORY_SECONDS", "120"))
+MEMORY_MODES = ("access", "written", "snapshot", "watch")
+for _mode in MEMORY_MODES:
+    RUNS[f"memory_{_mode}_load"] = Setup(
+        f"memory-{_mode}", settings={"CONTROL_KEY": rig.IDENTITY.control_key, "SECONDS_EACH": str(SURVIVAL_S)}, cpus=2, memory="512M",
+        mode="header", disk_bytes=64 << 20, log_writes=False, guest_programs=("ucctl",), timeout_s=SURVIVAL_S + 600)
 
 
 def make(name: str, build: Build, folder: Path) -> None:
@@ -89,6 +107,8 @@ def make(name: str, build: Build, folder: Path) -> None:
         on_stage, lay = reach_check.saver(folder), reach_check.lay_patterns
     elif name.startswith("nic_"):
         on_stage = nics_check.saver(folder)
+    elif name == "memory_snapshot" and setup.gdb:
+        on_stage = memory_snapshot.saver(build, folder, setup.gdb, 512 << 20)
     elif setup.gdb:
         on_stage = fault_check.breaker(build, folder, setup.gdb)
     if name == "clock":
@@ -210,6 +230,59 @@ class Judges:
     def clock(self) -> Verdict:
         return clock_check.check(self._evidence("clock"))
 
+    def nested(self) -> Verdict:
+        return reach_check.nested(self._run("reach"))
+
+    def memory_access(self) -> Verdict:
+        run, rows = self._memory("memory_touch")
+        touched = memory_touch.Touched.parse(Path(run.report["guest_files"]["kinds"]).read_text(encoding="utf-8"))
+        # Gaps of another mode's time say nothing of this one's.
+        of_mode = memory_store.of_mode(rows, "access")
+        verdict = memory_store.accounted(rows)
+        verdict.differences("gaps while the mode ran", memory_store.gaps(of_mode))
+        verdict.merge(memory_touch.check_kinds(of_mode, touched))
+        return verdict
+
+    def memory_shootdown(self) -> Verdict:
+        run, rows = self._memory("memory_touch")
+        hammered = memory_touch.Hammered.parse(Path(run.report["guest_files"]["hammer"]).read_text(encoding="utf-8"))
+        # The mode's second time; in its first, and before, the same pages belonged to others.
+        of_mode = memory_store.of_mode(rows, "access", time=1)
+        verdict = memory_touch.check_shootdowns(of_mode, hammered, LEAST_CYCLES)
+        verdict.differences("gaps while the mode ran", memory_store.gaps(of_mode))
+        return verdict
+
+    def memory_written(self) -> Verdict:
+        run, rows = self._memory("memory_touch")
+        blocks, verdict = store.read_content(run.store)
+        touched = memory_touch.Touched.parse(Path(run.report["guest_files"]["fill"]).read_text(encoding="utf-8"))
+        verdict.merge(memory_touch.check_patterns(memory_store.of_mode(rows, "written"), blocks, touched, TOUCH_SEED))
+        return verdict
+
+    def memory_survival(self) -> Verdict:
+        """Each mode ran beneath load to its end; every record of both streams is in the store or in a stated gap, no storage record is lost."""
+        verdict = Verdict("guests survive each mode, and the store is complete")
+        for mode in MEMORY_MODES:
+            evidence = self._evidence(f"memory_{mode}_load")
+            verdict.merge(judge.complete(evidence))
+            rows = memory_store.read_rows(evidence.boot)
+            verdict.merge(memory_store.accounted(rows))
+            of_mode = memory_store.of_mode(rows, mode)
+            seconds = (of_mode[-1].time_ns - of_mode[0].time_ns) / 1e9 if of_mode else 0.0
+            verdict.fact(f"{mode}: {len(of_mode)} records in {seconds:.0f} s")
+            verdict.require(seconds >= SURVIVAL_S * 0.8, f"{mode}: ran {seconds:.0f} of {SURVIVAL_S} s")
+        return verdict
+
+    def memory_snapshot(self) -> Verdict:
+        run, rows = self._memory("memory_snapshot")
+        verdict = memory_store.complete(rows)
+        verdict.merge(memory_snapshot.check(run, self._build))
+        return verdict
+
+    def _memory(self, name: str) -> tuple[Run, list[memory_store.MemoryRow]]:
+        run = self._run(name)
+        return run, memory_store.read_rows(store.only_boot(run.store))
+
     def reach(self) -> Verdict:
         verdict = reach_check.check(self._run("reach"))
         verdict.merge(judge.complete(self._evidence("reach")))
@@ -235,7 +308,7 @@ def main() -> int:
             return 0
         witness: Callable[[], Verdict] = getattr(Judges(build, runs), options.name)
         verdict = witness()
-    except (rig.RigError, CollectorError, GdbError, fault_check.FaultError, StoreError, TraceError, LogError, OSError) as error:
+    except (rig.RigError, CollectorError, GdbError, fault_check.FaultError, StoreError, TableError, TraceError, LogError, OSError) as error:
         return rig.complain(error)
     print(verdict)
     return 0 if verdict.ok else 1

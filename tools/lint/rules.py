@@ -13,13 +13,14 @@ LAYERS: dict[str, set[str]] = {
     "base": set(),
     "wire": {"base"},
     "hypervisor": {"base", "wire"},
-    "collector": {"base", "wire"},
+    "collector": {"base", "wire", "control_cli"},
     "analysis": {"base", "wire"},
-    "ucctl": {"base", "wire"},
-    "program": {"base", "wire", "collector", "analysis"},
+    "control_cli": {"base", "wire"},
+    "ucctl": {"base", "wire", "control_cli"},
+    "program": {"base", "wire", "collector", "analysis", "ucctl"},
 }
-# Joins that are meant: a test that drives one part with another one.
-JOINS: set[tuple[str, str]] = {("ucctl/tests", "hypervisor")}
+# Joins that are meant: a test that drives one part with another one; what follows a running collector.
+JOINS: set[tuple[str, str]] = {("ucctl/tests", "hypervisor"), ("analysis/live", "collector")}
 
 _LICENCE = "Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0"
 _NO_LICENCE_LINE = {".md", ".png", ".json", ""}

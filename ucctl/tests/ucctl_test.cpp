@@ -4,12 +4,15 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "control_cli/memory_options.hpp"
+#include "control_cli/memory_report.hpp"
 #include "hypervisor/control/tests/control_fixture.hpp"
 #include "ucctl/client.hpp"
 #include "ucctl/key_file.hpp"
 #include "ucctl/report.hpp"
 
 namespace undercroft::ucctl {
+using namespace control_cli;
 namespace {
 
 /// A machine with the sensor's real server under it.
@@ -71,6 +74,81 @@ TEST_F(Ucctl, AllCommandsThroughTheServer)
     ASSERT_EQ(3U, counters->size());
     EXPECT_EQ(1032U, (*counters)[1].value.get());
     EXPECT_EQ(0U, machine_.refused);
+}
+
+TEST_F(Ucctl, MemoryRequestsGoThroughTheServer)
+{
+    wire::MemoryRequest request{};
+    request.mode = std::uint16_t{2};
+    request.action = std::uint16_t{1};
+    request.delay_depth = std::uint16_t{9};
+    auto const states = client_.memory(request);
+    ASSERT_TRUE(states) << states.error().text;
+    EXPECT_EQ(4U, states->size());
+    ASSERT_EQ(1U, machine_.target.asked.size());
+    EXPECT_EQ(9U, machine_.target.asked[0].delay_depth.get());
+    machine_.target.memory_result = wire::ControlResult::busy;
+    auto const busy = client_.memory(request);
+    ASSERT_FALSE(busy);
+    EXPECT_EQ(Failure::refused, busy.error().failure);
+}
+
+TEST(MemoryOptions, UnitsAndLimits)
+{
+    EXPECT_EQ(300'000U, parse_duration_us("300ms").value());
+    EXPECT_EQ(2'000'000U, parse_duration_us("2s").value());
+    EXPECT_EQ(120'000'000U, parse_duration_us("2min").value());
+    for (char const* const bad : {"", "ms", "300", "0ms", "1.5s", "3h", "-1s", "99999999999999999999s"})
+        EXPECT_FALSE(parse_duration_us(bad)) << bad;
+    EXPECT_EQ(65536U, parse_bytes("64K").value());
+    EXPECT_EQ(0x1000U, parse_bytes("0x1000").value());
+    for (char const* const bad : {"", "K", "64k", "64KB", "0x", "18446744073709551615G"})
+        EXPECT_FALSE(parse_bytes(bad)) << bad;
+    EXPECT_EQ(50, parse_permille("5%").value());
+    EXPECT_EQ(5, parse_permille("0.5%").value());
+    EXPECT_EQ(1000, parse_permille("100%").value());
+    for (char const* const bad : {"", "5", "0%", "101%", "100.1%", "0.05%", "5.%", "%"})
+        EXPECT_FALSE(parse_permille(bad)) << bad;
+}
+
+TEST(MemoryOptions, BecomeARequest)
+{
+    MemoryArguments arguments{};
+    arguments.mode = wire::MemoryMode::access;
+    arguments.action = wire::MemoryAction::start;
+    arguments.every = "250us";
+    arguments.range = "0x100000+64M";
+    arguments.only_touched = true;
+    auto const request = memory_request(arguments);
+    ASSERT_TRUE(request) << request.error();
+    EXPECT_EQ(250U, request->period_us.get());
+    EXPECT_EQ(0x100000U, request->range_begin.get());
+    EXPECT_EQ(64U << 20, request->range_bytes.get());
+    EXPECT_EQ(wire::memory_flag::only_touched, request->flags.get());
+    for (char const* const bad : {"64M", "1+4096", "0x1000+100", "0+0", "0xfffffffffffff000+8K"}) {
+        arguments.range = bad;
+        EXPECT_FALSE(memory_request(arguments)) << bad;
+    }
+}
+
+TEST(MemoryReport, ShowsWhatRunsAndWhatIsMissing)
+{
+    std::vector<wire::MemoryStatus> states(4);
+    for (std::uint16_t i = 0; i < 4; ++i) {
+        states[i].request.mode = static_cast<std::uint16_t>(i + 1);
+        states[i].missing = wire::memory_lack::no_timer;
+    }
+    states[0].request.action = std::uint16_t{1};
+    states[0].request.period_us = 300'000U;
+    states[0].records = std::uint64_t{4711};
+    std::string const text = memory_text(states);
+    EXPECT_NE(std::string::npos, text.find("access: every 300 ms"));
+    EXPECT_NE(std::string::npos, text.find("missing: a timer of its own"));
+    auto const json = nlohmann::json::parse(memory_json(states));
+    EXPECT_TRUE(json["modes"]["access"]["running"].get<bool>());
+    EXPECT_FALSE(json["modes"]["watch"]["running"].get<bool>());
+    EXPECT_EQ(4711, json["modes"]["access"]["records"].get<int>());
+    EXPECT_EQ("no_timer", json["missing"][0].get<std::string>());
 }
 
 TEST_F(Ucctl, LogIsReadInPartsByCursor)

@@ -108,11 +108,12 @@ void Sender::make_slot()
     slot.first_sequence = result_.next_sequence;
     while (result_.records < options_.records) {
         wire::Record const record = record_at(options_.rules, result_.next_sequence);
-        auto const content = content_at(options_.rules, result_.next_sequence, record);
-        if (slot.bytes.size() + sizeof(record) + content.size() > options_.slot_bytes)
+        std::size_t const content = record.content_bytes.get();
+        if (slot.bytes.size() + sizeof(record) + content > options_.slot_bytes)
             break;
         append(slot.bytes, record);
-        slot.bytes.insert(slot.bytes.end(), content.begin(), content.end());
+        slot.bytes.resize(slot.bytes.size() + content);
+        write_content(options_.rules, result_.next_sequence, std::span{slot.bytes}.last(content));
         ++slot.count;
         ++result_.next_sequence;
         ++result_.records;

@@ -76,6 +76,13 @@ void FakeCpu::intercept_interrupts(bool on)
     record("intercept_interrupts", on);
 }
 
+bool FakeCpu::exit_when_interruptible()
+{
+    if (has_window)
+        record("exit_when_interruptible");
+    return has_window;
+}
+
 bool FakeCpu::arm_timer(std::uint64_t ticks)
 {
     if (!has_timer)

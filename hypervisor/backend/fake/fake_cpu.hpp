@@ -51,6 +51,7 @@ public:
     void intercept_halt(bool on);
     void intercept_interrupts(bool on);
     bool arm_timer(std::uint64_t ticks);
+    bool exit_when_interruptible();
     void single_step(bool on);
     void flush_nested() { record("flush_nested"); }
     void consume_nmi() { record("consume_nmi"); }
@@ -68,6 +69,7 @@ public:
     bool event_to_inject = false;
     bool halt_intercepted = false, interrupts_intercepted = false, stepping = false;
     bool has_timer = false;
+    bool has_window = true;        ///< exit_when_interruptible() works, as on AMD
     std::uint64_t timer_ticks = 0; ///< 0: not armed
     unsigned runs = 0;
 

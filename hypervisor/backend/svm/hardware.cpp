@@ -1,6 +1,8 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/backend/svm/hardware.hpp"
 
+#include "hypervisor/core/x86.hpp"
+
 namespace undercroft::svm {
 
 // Enters the guest with its general registers (RAX and RSP travel in the VMCB) and leaves
@@ -47,6 +49,16 @@ void clear_breakpoints()
 {
     std::uint64_t const zero = 0;
     asm volatile("mov %0, %%dr0; mov %0, %%dr1; mov %0, %%dr2; mov %0, %%dr3" : : "r"(zero));
+}
+
+std::uint64_t debug_control()
+{
+    return core::read_msr(msr::debug_control);
+}
+
+void set_debug_control(std::uint64_t value)
+{
+    core::write_msr(msr::debug_control, value);
 }
 
 } // namespace undercroft::svm

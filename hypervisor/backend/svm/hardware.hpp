@@ -14,5 +14,8 @@ void save_hidden_state(Vmcb* vmcb);
 void load_hidden_state(Vmcb* vmcb);
 void take_pending_nmi();
 void clear_breakpoints();
+/// DebugCtl, which stays in the processor across exits too (no LBR virtualisation).
+[[nodiscard]] std::uint64_t debug_control();
+void set_debug_control(std::uint64_t value);
 
 } // namespace undercroft::svm

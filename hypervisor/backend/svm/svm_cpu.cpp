@@ -15,7 +15,7 @@ using backend::ExitKind;
 
 constexpr std::uint64_t trap_flag = 1ULL << 8, interrupt_flag = 1ULL << 9;
 constexpr std::uint64_t interrupt_info_valid = 1ULL << 31, interrupt_info_type = 7ULL << 8;
-constexpr std::uint8_t double_fault = 8, protection_fault = 13;
+constexpr std::uint8_t double_fault = 8, protection_fault = 13, first_interrupt = 32;
 /// Always intercepted: above CPL 0 virtualisation instructions raise #GP where SVM is on, and #UD where it is off.
 constexpr std::uint32_t exceptions_of_guest = 1U << protection_fault;
 /// With a second fault on top these make a double fault (APM volume 2, 8.2.9): #DE, #TS, #NP, #SS, #GP; #PF.
@@ -99,6 +99,16 @@ boot::StartResult SvmCpu::capture(core::CapturedState const& captured)
     return boot::StartResult::ok;
 }
 
+/// QEMU calls external interrupts exceptions when their delivery was interrupted, and refuses to inject them so. As a
+/// virtual interrupt it comes next; IF is set, or it would not have been delivered.
+void SvmCpu::deliver_virtual(std::uint8_t vector)
+{
+    constexpr unsigned vector_shift = 32;
+    vmcb_->virtual_interrupt = (vmcb_->virtual_interrupt & 0xFFFF'FFFF) | v_irq | v_ignore_tpr |
+                               static_cast<std::uint64_t>(vector) << vector_shift;
+    vmcb_->intercept_misc1 &= ~misc1::virtual_interrupt;
+}
+
 /// An event whose delivery the exit interrupted is delivered again (APM 15.7.2). The
 /// software interrupts' return addresses need no correction: the instruction is retried
 /// only for events that are not re-executed by themselves.
@@ -115,6 +125,8 @@ void SvmCpu::keep_interrupted_event()
     auto const vector = static_cast<std::uint8_t>(info & 0xFF);
     if ((info & interrupt_info_type) == event::type_exception && (vector == 3 || vector == 4))
         return; // INT3 and INTO are executed again
+    if ((info & interrupt_info_type) == event::type_exception && vector >= first_interrupt)
+        return deliver_virtual(vector);
     vmcb_->event_injection = info;
 }
 
@@ -128,6 +140,10 @@ backend::Exit SvmCpu::run()
     vmcb_->tlb_control = static_cast<std::uint8_t>(TlbControl::none);
     vmcb_->event_injection = 0;
     vmcb_->clean_bits = 0;
+    if (vmcb_->exit_code == exit_code::virtual_interrupt) {
+        vmcb_->virtual_interrupt &= ~v_irq;
+        vmcb_->intercept_misc1 &= ~misc1::virtual_interrupt;
+    }
     // A BIOS may leave system management mode with an EFER of its own (SeaBIOS does): VMRUN wants the bit.
     vmcb_->efer |= efer_svme;
     keep_interrupted_event();
@@ -146,7 +162,8 @@ void SvmCpu::finish_step()
     constexpr std::uint32_t with_error_code = 1U << 8 | 0x7C00 | 1U << 17 | 1U << 21 | 1U << 29 | 1U << 30;
     constexpr std::uint64_t vectors = 32, debug = 1, page_fault = 14, step_bit = 1ULL << 14, breakpoint_bits = 0xF;
     std::uint64_t const vector = vmcb_->exit_code - exit_code::exception_base; // huge for lower codes
-    bool const guest_steps = (guest_flags_ & trap_flag) != 0;
+    // With BTF the guest wants branches: what is stepped accesses registers, and a branch by them is nothing sane.
+    bool const guest_steps = (guest_flags_ & trap_flag) != 0 && guest_btf_ == 0;
     close_view();
     if (vector == debug) {
         std::uint64_t const raised = vmcb_->dr6;
@@ -168,12 +185,12 @@ backend::Exit SvmCpu::classify() const
     exit.raw_reason = vmcb_->exit_code;
     switch (vmcb_->exit_code) {
     case exit_code::nested_fault:
-        // Stack, IDT or TSS on a page that cannot serve as such: no instruction is to blame, none can be emulated.
-        exit.kind =
-            (vmcb_->exit_interrupt_info & interrupt_info_valid) != 0 ? ExitKind::shutdown : ExitKind::nested_fault;
+        exit.kind = ExitKind::nested_fault;
+        exit.during_event = (vmcb_->exit_interrupt_info & interrupt_info_valid) != 0;
         exit.gpa = Gpa{vmcb_->exit_info2};
         exit.is_write = (vmcb_->exit_info1 & 1U << 1) != 0;
         exit.is_fetch = (vmcb_->exit_info1 & 1U << 4) != 0;
+        exit.is_read = !exit.is_write && !exit.is_fetch;
         exit.by_page_walk = (vmcb_->exit_info1 & 1ULL << 33) != 0;
         break;
     case exit_code::ioio: { // APM 15.10.2
@@ -198,6 +215,9 @@ backend::Exit SvmCpu::classify() const
     case exit_code::interrupt:
         exit.kind = ExitKind::interrupt;
         break;
+    case exit_code::virtual_interrupt:
+        exit.kind = ExitKind::interruptible;
+        break;
     case exit_code::nmi:
         exit.kind = ExitKind::nmi;
         break;
@@ -216,7 +236,8 @@ backend::Exit SvmCpu::classify() const
     case exit_code::invlpga:
         exit.kind = ExitKind::virtualisation;
         break;
-    case exit_code::invalid: // a guest state that cannot be entered: going on would exit for ever
+    case exit_code::invalid & 0xFFFF'FFFF: // as QEMU has it
+    case exit_code::invalid:               // a guest state that cannot be entered: going on would exit for ever
     case exit_code::shutdown:
         exit.kind = ExitKind::shutdown;
         break;
@@ -344,6 +365,23 @@ void SvmCpu::intercept_interrupts(bool on)
         vmcb_->intercept_misc1 &= ~misc1::interrupt;
 }
 
+/// A virtual interrupt that nobody delivers: its intercept says when it could be (APM 15.21.4). Physical interrupts
+/// that wait are taken before.
+bool SvmCpu::exit_when_interruptible()
+{
+    if ((vmcb_->virtual_interrupt & v_irq) == 0) { // else one is to be delivered, or this was asked for already
+        vmcb_->virtual_interrupt |= v_irq | v_ignore_tpr;
+        vmcb_->intercept_misc1 |= misc1::virtual_interrupt;
+    }
+    return true;
+}
+
+void SvmCpu::flush_nested()
+{
+    vmcb_->nested_cr3 = stepping_ ? shared_->open_root : shared_->nested_root.load(std::memory_order_acquire);
+    vmcb_->tlb_control = static_cast<std::uint8_t>(flush_command_);
+}
+
 void SvmCpu::single_step(bool on)
 {
     if (on == stepping_)
@@ -354,20 +392,25 @@ void SvmCpu::single_step(bool on)
     // Without interrupts, so that no handler runs with the open view; likewise for exceptions and task switches.
     guest_flags_ = vmcb_->rflags & (trap_flag | interrupt_flag);
     guest_dr6_ = vmcb_->dr6;
+    // One instruction, not all up to the next branch.
+    std::uint64_t const debug = debug_control();
+    guest_btf_ = debug & debug_control_btf;
+    if (guest_btf_ != 0)
+        set_debug_control(debug & ~debug_control_btf);
     vmcb_->rflags = (vmcb_->rflags & ~interrupt_flag) | trap_flag;
     vmcb_->intercept_exceptions = ~(1U << 2); // vector 2 is the NMI's own intercept
     vmcb_->intercept_misc1 |= misc1::task_switch;
-    vmcb_->nested_cr3 = shared_->open_root;
     flush_nested();
 }
 
 void SvmCpu::close_view()
 {
     stepping_ = false;
+    if (guest_btf_ != 0)
+        set_debug_control(debug_control() | guest_btf_);
     vmcb_->rflags = (vmcb_->rflags & ~(trap_flag | interrupt_flag)) | guest_flags_;
     vmcb_->intercept_exceptions = exceptions_of_guest;
     vmcb_->intercept_misc1 &= ~misc1::task_switch;
-    vmcb_->nested_cr3 = shared_->nested_root;
     flush_nested();
 }
 

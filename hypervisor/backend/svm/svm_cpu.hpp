@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 // One CPU under AMD SVM: satisfies backend::VirtualCpu. APM = AMD64 APM volume 2.
+#include <atomic>
 #include <cstdint>
 
 #include "hypervisor/backend/backend.hpp"
@@ -12,10 +13,10 @@ namespace undercroft::svm {
 
 /// What the CPUs share; filled before the first CPU starts.
 struct SharedState {
-    std::uint8_t* iopm = nullptr;  ///< iopm_bytes, page aligned
-    std::uint8_t* msrpm = nullptr; ///< msrpm_bytes, page aligned
-    std::uint64_t nested_root = 0; ///< the guest's view
-    std::uint64_t open_root = 0;   ///< the view of a CPU that single-steps an instruction nobody could emulate
+    std::uint8_t* iopm = nullptr;              ///< iopm_bytes, page aligned
+    std::uint8_t* msrpm = nullptr;             ///< msrpm_bytes, page aligned
+    std::atomic<std::uint64_t> nested_root{0}; ///< the guest's view; may change while CPUs run
+    std::uint64_t open_root = 0; ///< the view of a CPU that single-steps an instruction nobody could emulate
     bool flush_by_asid = false;
 };
 
@@ -69,9 +70,10 @@ public:
     }
     void intercept_halt(bool on);
     void intercept_interrupts(bool on);
+    bool exit_when_interruptible();
     bool arm_timer(std::uint64_t /*ticks*/) { return false; }
     void single_step(bool on);
-    void flush_nested() { vmcb_->tlb_control = static_cast<std::uint8_t>(flush_command_); }
+    void flush_nested();
     void consume_nmi();
     void inject_nmi() { vmcb_->event_injection = event::valid | event::type_nmi | 2; }
     [[nodiscard]] bool stepping() const { return stepping_; }
@@ -82,6 +84,7 @@ private:
     [[nodiscard]] backend::Exit classify() const;
     [[nodiscard]] bool faulted_in(std::uint8_t vector) const;
     void keep_interrupted_event();
+    void deliver_virtual(std::uint8_t vector);
     void close_view();
     void finish_step();
 
@@ -92,6 +95,7 @@ private:
     bool stepping_ = false;
     std::uint64_t guest_flags_ = 0; ///< TF and IF as the guest had them before a single step
     std::uint64_t guest_dr6_ = 0;   ///< likewise
+    std::uint64_t guest_btf_ = 0;   ///< likewise
     backend::Registers registers_{};
 };
 static_assert(backend::VirtualCpu<SvmCpu>);

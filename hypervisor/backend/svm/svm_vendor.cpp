@@ -8,21 +8,18 @@
 namespace undercroft::svm {
 namespace {
 
-/// On AMD the guest's PAT and the machine's MTRRs decide; write-back in the nested entries leaves both
-/// as they are (APM volume 2, 15.25.8).
-struct WriteBackEverywhere {
-    template <typename Visit>
-    void for_each(std::uint64_t begin, std::uint64_t end, Visit&& visit) const
-    {
-        visit(paging::TypedRange{begin, end, paging::npt_type});
-    }
-};
-using NestedMap = core::GuestMapOf<paging::NptFormat, WriteBackEverywhere>;
 using Driver = core::CpuDriverOf<SvmCpu>;
 
 std::uint32_t features()
 {
     return core::cpuid(0x8000000A).edx;
+}
+
+core::CpuidResult encryption()
+{
+    constexpr std::uint32_t leaf = 0x8000001F, either = 3; // SME, SEV
+    core::CpuidResult const found = core::cpuid(0x80000000).eax >= leaf ? core::cpuid(leaf) : core::CpuidResult{};
+    return (found.eax & either) != 0 ? found : core::CpuidResult{};
 }
 
 void wait_in_halt(core::Mailbox&)
@@ -52,19 +49,33 @@ paging::TableCapabilities SvmVendor::table_capabilities() const
 {
     paging::TableCapabilities result;
     result.pages_1g = (core::cpuid(0x80000001).edx & 1U << 26) != 0;
-    result.address_bits = static_cast<std::uint8_t>(core::cpuid(0x80000008).eax & 0xFF);
+    core::CpuidResult const keys = encryption();
+    result.address_bits = static_cast<std::uint8_t>(
+        usable_address_bits(core::cpuid(0x80000008).eax, keys, keys.eax != 0 ? core::read_msr(msr::syscfg) : 0));
     return result;
 }
 
 core::GuestMap* SvmVendor::make_guest_map(core::Region& region, paging::PagePool& pool, core::TlbShootdown& shootdown,
                                           std::uint64_t bytes)
 {
-    auto* const map = region.make<NestedMap>(pool, shootdown, table_capabilities());
-    if (map == nullptr || !map->create(bytes, WriteBackEverywhere{}))
+    map_ = region.make<NestedMap>(pool, shootdown, table_capabilities());
+    if (map_ == nullptr || !map_->create(bytes, WriteBackEverywhere{}))
         return nullptr;
-    shared_.nested_root = map->running_root();
-    shared_.open_root = map->stepping_root();
-    return map;
+    shared_.nested_root = map_->running_root();
+    shared_.open_root = map_->stepping_root();
+    return map_;
+}
+
+bool SvmVendor::make_monitored_view(core::Region& region, paging::PagePool& pool, core::TlbShootdown& shootdown,
+                                    std::uint64_t bytes, memory::ViewMemory const& memory)
+{
+    auto* const view = region.make<NestedMap::View>(pool, shootdown, table_capabilities());
+    return view != nullptr && map_->add_monitored(*view, bytes, WriteBackEverywhere{}, memory);
+}
+
+void SvmVendor::choose_view(backend::GuestView view)
+{
+    shared_.nested_root = view == backend::GuestView::plain ? map_->running_root() : map_->monitored()->root();
 }
 
 bool SvmVendor::build(backend::VendorParts const& parts)
@@ -82,6 +93,8 @@ bool SvmVendor::build(backend::VendorParts const& parts)
     for (std::uint32_t number = 0xC0010000; number < 0xC0010020; ++number)
         if (routes_memory(number))
             intercept_msr(number, false, true);
+    if (encryption().eax != 0)
+        intercept_msr(msr::syscfg, true, true);
     return true;
 }
 
@@ -114,6 +127,9 @@ std::optional<core::MsrAnswer> SvmVendor::msr_read(std::uint32_t number, std::ui
         return core::MsrAnswer::done;
     case msr::vm_hsave_pa:
         return core::MsrAnswer::fault; // #GP without EFER.SVME (APM volume 2, 15.30.4)
+    case msr::syscfg: // who believes that memory is encrypted sets address bits that the nested tables do not have
+        value = core::read_msr(number) & ~syscfg_encryption;
+        return core::MsrAnswer::done;
     default:
         return std::nullopt;
     }
@@ -137,6 +153,8 @@ std::optional<core::MsrAnswer> SvmVendor::msr_write(std::uint32_t number, std::u
     std::uint64_t now = 0;
     if (!core::try_read_msr(number, now))
         return core::MsrAnswer::fault;
+    if (number == msr::syscfg)
+        now &= ~syscfg_encryption; // as it was read
     if (now != value)
         counters_->add(wire::CounterId::msr_writes_refused);
     return core::MsrAnswer::done; // as if locked

@@ -94,8 +94,8 @@ static_assert(sizeof(Vmcb) == 0x1000);
 // Intercepts, table B-1.
 namespace misc1 {
 inline constexpr std::uint32_t interrupt = 1U << 0, nmi = 1U << 1, smi = 1U << 2, init = 1U << 3, hlt = 1U << 24,
-                               invlpga = 1U << 26, ioio = 1U << 27, msr = 1U << 28, task_switch = 1U << 29,
-                               shutdown = 1U << 31;
+                               virtual_interrupt = 1U << 4, invlpga = 1U << 26, ioio = 1U << 27, msr = 1U << 28,
+                               task_switch = 1U << 29, shutdown = 1U << 31;
 }
 namespace misc2 {
 inline constexpr std::uint32_t vmrun = 1U << 0, vmmcall = 1U << 1, vmload = 1U << 2, vmsave = 1U << 3, stgi = 1U << 4,
@@ -107,11 +107,14 @@ enum class TlbControl : std::uint8_t { none = 0, flush_all = 1, flush_asid = 3 }
 // Exit codes, appendix C.
 namespace exit_code {
 inline constexpr std::uint64_t exception_base = 0x40, interrupt = 0x60, nmi = 0x61, smi = 0x62, init = 0x63,
-                               cpuid = 0x72, hlt = 0x78, invlpga = 0x7A, ioio = 0x7B, msr = 0x7C, shutdown = 0x7F,
-                               vmrun = 0x80, vmmcall = 0x81, vmload = 0x82, vmsave = 0x83, stgi = 0x84, clgi = 0x85,
-                               skinit = 0x86, mwait = 0x8B, mwait_conditional = 0x8C, xsetbv = 0x8D,
-                               nested_fault = 0x400, invalid = ~0ULL;
+                               virtual_interrupt = 0x64, cpuid = 0x72, hlt = 0x78, invlpga = 0x7A, ioio = 0x7B,
+                               msr = 0x7C, shutdown = 0x7F, vmrun = 0x80, vmmcall = 0x81, vmload = 0x82, vmsave = 0x83,
+                               stgi = 0x84, clgi = 0x85, skinit = 0x86, mwait = 0x8B, mwait_conditional = 0x8C,
+                               xsetbv = 0x8D, nested_fault = 0x400, invalid = ~0ULL;
 }
+
+// Virtual interrupt control, 060h (15.21.1).
+inline constexpr std::uint64_t v_irq = 1ULL << 8, v_ignore_tpr = 1ULL << 20;
 
 // EVENTINJ, section 15.20.
 namespace event {
@@ -121,14 +124,17 @@ inline constexpr std::uint64_t valid = 1ULL << 31, error_code = 1ULL << 11, type
 
 // MSRs, appendix A.
 namespace msr {
-inline constexpr std::uint32_t mmio_config_base = 0xC0010058, vm_cr = 0xC0010114, vm_hsave_pa = 0xC0010117;
+inline constexpr std::uint32_t debug_control = 0x1D9, syscfg = 0xC0010010, mmio_config_base = 0xC0010058,
+                               vm_cr = 0xC0010114, vm_hsave_pa = 0xC0010117;
 }
 /// Decides where physical addresses lead (SYSCFG, IORRs, TOP_MEM, TOP_MEM2: APM volume 2, 7.9): whoever changes it can
 /// lay other memory over the sensor's. Firmware sets these once.
 constexpr bool routes_memory(std::uint32_t number)
 {
-    return number == 0xC0010010 || (number >= 0xC0010016 && number <= 0xC001001A) || number == 0xC001001D;
+    return number == msr::syscfg || (number >= 0xC0010016 && number <= 0xC001001A) || number == 0xC001001D;
 }
+/// DebugCtl (APM volume 2, 13.1.1): TF traps at branches only.
+inline constexpr std::uint64_t debug_control_btf = 1ULL << 1;
 inline constexpr std::uint64_t efer_svme = 1ULL << 12, efer_lme = 1ULL << 8, efer_lma = 1ULL << 10;
 inline constexpr std::uint64_t vm_cr_redirect_init = 1ULL << 1, vm_cr_lock = 1ULL << 3, vm_cr_svmdis = 1ULL << 4;
 

@@ -192,6 +192,16 @@ TEST(VmxBitmaps, PortsRunThroughBothPages)
     EXPECT_EQ(maps[4095], 0);
 }
 
+// SDM, "IA32_TME_ACTIVATE MSR": bit 1 enables, bits 35:32 are the number of key identifier bits.
+TEST(VmxMemory, KeyIdentifiersAreNoAddressBits)
+{
+    EXPECT_EQ(usable_address_bits(46, 0), 46U);
+    EXPECT_EQ(usable_address_bits(46, 0x6'0000'0003), 40U);
+    EXPECT_EQ(usable_address_bits(52, 0x0003), 52U) << "one key for all";
+    EXPECT_EQ(usable_address_bits(46, 0x6'0000'0001), 46U) << "locked and switched off";
+    EXPECT_EQ(usable_address_bits(12, 0xF'0000'0003), 12U) << "nonsense leaves the width as it is";
+}
+
 // SDM vol. 3C, 25.9.3 and 28.2.4; the rows are the manual's event types.
 TEST(VmxReinjection, TruthTable)
 {

@@ -61,10 +61,69 @@ TEST_F(Vmx, CpuidTellsNothingOfUs)
     EXPECT_EQ(cpu.run().kind, ExitKind::cpuid);
     auto const& gpr = cpu.registers().gpr;
     EXPECT_EQ(gpr[0], 0x50654U);
-    EXPECT_EQ(gpr[1], 0xFFFF'FFFFU & ~(1U << 5 | 1U << 6 | 1U << 27)) << "VMX, SMX, OSXSAVE";
-    EXPECT_EQ(gpr[2], 0xBFEB'FBFFU);
+    EXPECT_EQ(gpr[1], 0xFFFF'FFFFU & ~(1U << 5 | 1U << 6 | 1U << 27 | 1U << 2 | 1U << 4)) << "VMX, SMX, OSXSAVE, DS";
+    EXPECT_EQ(gpr[2], 0xBFEB'FBFFU & ~(1U << 21));
     EXPECT_EQ(gpr[3], 0x800U);
     EXPECT_EQ(cpu.rip(), 0x40'0002U);
+}
+
+TEST_F(Vmx, CpuidOffersNothingThatWritesMemoryByItself)
+{
+    auto& answers = hw().cpuid_answers;
+    for (std::uint32_t const leaf : {1U, 6U, 7U, 0x14U, 0x23U})
+        answers[{leaf, 0}] = {~0U, ~0U, ~0U, ~0U};
+    answers[{0xD, 1}] = answers[{0xD, 8}] = answers[{0x14, 1}] = answers[{0x23, 4}] = answers[{0x23, 5}] =
+        answers[{1, 0}];
+    auto const ask = [&](std::uint32_t leaf, std::uint32_t subleaf) {
+        cpu.registers().gpr[0] = leaf;
+        cpu.registers().gpr[1] = subleaf;
+        lay_out(reason::cpuid, 2);
+        (void)cpu.run();
+        return cpu.registers();
+    };
+    // SDM volume 2A, CPUID: DS (leaf 1 EDX 21), DTES64 and DS-CPL (ECX 2 and 4), processor trace (leaf 7 EBX 25, leaf
+    // 14h, and component 8 of the supervisor state in leaf Dh).
+    EXPECT_EQ(ask(1, 0).gpr[2], ~0U & ~(1U << 21));
+    EXPECT_EQ(ask(1, 0).gpr[1] & 0x14, 0U);
+    EXPECT_EQ(ask(7, 0).gpr[3], ~0U & ~(1U << 25));
+    EXPECT_EQ(ask(0xD, 1).gpr[1], ~0U & ~(1U << 8));
+    // Hardware feedback interface and thread director (leaf 6), PEBS of the architecture (leaf 23h).
+    EXPECT_EQ(ask(6, 0).gpr[0], ~0U & ~(1U << 19 | 1U << 23));
+    EXPECT_EQ(ask(6, 0).gpr[2], 0U);
+    EXPECT_EQ(ask(0x23, 0).gpr[0], ~0U & ~(3U << 4));
+    for (auto const& [leaf, subleaf] : {std::pair{0xDU, 8U}, std::pair{0x14U, 0U}, std::pair{0x14U, 1U},
+                                        std::pair{0x23U, 4U}, std::pair{0x23U, 5U}}) {
+        backend::Registers const got = ask(leaf, subleaf);
+        EXPECT_EQ(got.gpr[0] | got.gpr[1] | got.gpr[2] | got.gpr[3], 0U) << leaf << " " << subleaf;
+    }
+}
+
+TEST_F(Vmx, UnguardedWritesOfTheFirmwareEndBeforeVmxon)
+{
+    Rig other;
+    other.hw().on = false;
+    other.hw().cpuid_answers[{0, 0}] = {0x16, 0, 0, 0};
+    other.hw().cpuid_answers[{7, 0}] = {0, 1U << 25, 0, 0};
+    other.hw().cpuid_answers[{1, 0}] = {0, 0, 0, 1U << 21};
+    other.hw().cpuid_answers[{6, 0}] = {1U << 19, 0, 0, 0};
+    other.hw().msrs = {{0x570, 0x2001}, {0x3F1, 1}, {0x1A0, 1U << 11}, {0x17D1, 1}};
+    EXPECT_EQ(other.cpu.capture({}), boot::StartResult::ok);
+    EXPECT_EQ(other.hw().msrs[0x570], 0U) << "IA32_RTIT_CTL";
+    EXPECT_EQ(other.hw().msrs[0x3F1], 0U) << "IA32_PEBS_ENABLE";
+    EXPECT_EQ(other.hw().msrs[0x17D1], 0U) << "IA32_HW_FEEDBACK_CONFIG";
+    other.hw().on = false;
+    other.hw().msrs = {{0x570, 1}, {0x1A0, 1U << 12}, {0x17D1, 0}}; // no PEBS: to write its MSR would be #GP
+    EXPECT_EQ(other.cpu.capture({}), boot::StartResult::ok);
+}
+
+TEST(VmxUnguardedWrites, MsrsThatTheGuestDoesNotHave)
+{
+    for (std::uint32_t const number : {0x3F1U, 0x3F4U, 0x3F5U, 0x17D0U, 0x17D1U, 0x17D4U, 0x560U, 0x561U, 0x570U,
+                                       0x571U, 0x572U, 0x580U, 0x583U, 0x587U, 0x600U})
+        EXPECT_TRUE(is_unguarded_msr(number)) << std::hex << number;
+    for (std::uint32_t const number : {0x3F0U, 0x3F2U, 0x3F3U, 0x3F6U, 0x17CFU, 0x17D5U, 0x38FU, 0x55FU, 0x562U, 0x56FU,
+                                       0x573U, 0x57FU, 0x588U, 0x5FFU, 0x601U})
+        EXPECT_FALSE(is_unguarded_msr(number)) << std::hex << number;
 }
 
 TEST_F(Vmx, CpuidFollowsTheGuestsOwnCr4AndMode)

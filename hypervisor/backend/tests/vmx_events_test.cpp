@@ -108,7 +108,9 @@ TEST_F(VmxEvents, AnInterruptedDeliveryIsRepeated)
 {
     lay_out(reason::ept_violation, 0, 0x181);
     hw().next_exit[Field::vectoring_event] = 0x8000'00EF;
-    EXPECT_EQ(cpu.run().kind, ExitKind::shutdown) << "stack or IDT in registers: nothing could be emulated";
+    backend::Exit const fault = cpu.run();
+    EXPECT_EQ(fault.kind, ExitKind::nested_fault);
+    EXPECT_TRUE(fault.during_event && fault.is_read && !fault.is_write);
     EXPECT_EQ(injected(), 0x8000'00EFU);
     lay_out(reason::nmi_window);
     hw().next_exit[Field::vectoring_event] = 0x8000'0B0E;
@@ -116,6 +118,19 @@ TEST_F(VmxEvents, AnInterruptedDeliveryIsRepeated)
     (void)cpu.run();
     EXPECT_EQ(injected(), 0x8000'0B0EU);
     EXPECT_EQ(hw().at_entry[Field::entry_error_code], 6U);
+}
+
+TEST_F(VmxEvents, AFlushTakesTheViewThatWasChosenLast)
+{
+    shared.running_pointer = ept_pointer(shared.offered, 0x30'0000'0000);
+    cpu.flush_nested();
+    EXPECT_EQ(hw().fields[Field::ept_pointer], shared.running_pointer);
+    cpu.single_step(true);
+    shared.running_pointer = ept_pointer(shared.offered, 0x40'0000'0000);
+    cpu.flush_nested();
+    EXPECT_EQ(hw().fields[Field::ept_pointer], shared.stepping_pointer);
+    cpu.single_step(false);
+    EXPECT_EQ(hw().fields[Field::ept_pointer], shared.running_pointer);
 }
 
 TEST_F(VmxEvents, AnInterruptedNmiNeedsNmisOpen)
@@ -188,6 +203,17 @@ TEST_F(VmxEvents, AGuestThatStepsItselfGetsItsTrap)
     EXPECT_EQ(cpu.rflags(), 0x302U);
     EXPECT_EQ(hw().dr6_value & 0xFFFF, 0x4FF0U);
     EXPECT_EQ(injected(), 0x8000'0301U);
+}
+
+TEST_F(VmxEvents, AStepIsOneInstructionInSpiteOfBtf)
+{
+    hw().fields[Field::guest_debugctl] = 3; // LBR and BTF
+    cpu.set_rflags(0x302);
+    cpu.single_step(true);
+    exit_with_exception(0x8000'0301, step_bit);
+    EXPECT_EQ(hw().at_entry[Field::guest_debugctl], 1U);
+    EXPECT_EQ(hw().read(Field::guest_debugctl), 3U);
+    EXPECT_EQ(injected(), 0U) << "the guest asked for traps at branches";
 }
 
 TEST_F(VmxEvents, ABreakpointHitByTheStepIsTheGuests)

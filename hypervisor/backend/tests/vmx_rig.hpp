@@ -56,6 +56,8 @@ struct Rig {
             std::uint64_t const access = exit.is_fetch ? 4 : exit.is_write ? 2 : 1;
             lay_out(48, 0, access | 1U << 7 | (exit.by_page_walk ? 0U : 1U << 8));
             hw().next_exit[Field::guest_physical_address] = exit.gpa.value;
+            if (exit.during_event)
+                hw().next_exit[Field::vectoring_event] = 0x8000'00EF;
             break;
         }
         case port:

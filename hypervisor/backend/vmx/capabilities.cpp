@@ -54,8 +54,15 @@ paging::TableCapabilities table_capabilities(Capabilities const& offered, unsign
 
 std::uint64_t ept_pointer(Capabilities const& offered, std::uint64_t root)
 {
-    constexpr std::uint64_t write_back = 6, four_levels = 3U << 3, accessed_dirty = 1U << 6;
+    using namespace ept_pointer_bits;
     return root | write_back | four_levels | ((offered.ept_vpid & ept_cap::accessed_dirty) != 0 ? accessed_dirty : 0);
+}
+
+unsigned usable_address_bits(unsigned address_bits, std::uint64_t tme_activate)
+{
+    constexpr std::uint64_t enabled = 1U << 1;
+    auto const key_bits = static_cast<unsigned>(tme_activate >> 32 & 15);
+    return (tme_activate & enabled) != 0 && key_bits < address_bits ? address_bits - key_bits : address_bits;
 }
 
 backend::MissingList missing_features(Capabilities const& c)

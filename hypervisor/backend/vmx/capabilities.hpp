@@ -66,8 +66,17 @@ inline constexpr std::uint64_t execute_only = 1ULL << 0, four_levels = 1ULL << 6
                                invvpid = 1ULL << 32, invvpid_single = 1ULL << 41, invvpid_all = 1ULL << 42;
 }
 [[nodiscard]] paging::TableCapabilities table_capabilities(Capabilities const& offered, unsigned address_bits);
+/// SDM volume 3C, table 25-9.
+namespace ept_pointer_bits {
+inline constexpr std::uint64_t write_back = 6, four_levels = 3U << 3, accessed_dirty = 1U << 6;
+}
 /// Four levels, tables in write-back memory, accessed and dirty flags where there are any.
 [[nodiscard]] std::uint64_t ept_pointer(Capabilities const& offered, std::uint64_t root);
+
+inline constexpr std::uint32_t feature_tme = 1U << 13; ///< CPUID leaf 7, ECX: total memory encryption
+/// Address bits that name memory. Those above, of `address_bits`, choose a key (TME-MK): the same memory by another
+/// name.
+[[nodiscard]] unsigned usable_address_bits(unsigned address_bits, std::uint64_t tme_activate);
 
 [[nodiscard]] backend::MissingList missing_features(Capabilities const& offered);
 

@@ -148,10 +148,14 @@ inline constexpr std::uint32_t feature_control = 0x3A, tsc_adjust = 0x3B, sysent
 inline constexpr std::uint32_t basic = 0x480, misc = 0x485, cr0_fixed0 = 0x486, cr0_fixed1 = 0x487, cr4_fixed0 = 0x488,
                                cr4_fixed1 = 0x489, secondary_controls = 0x48B, ept_vpid = 0x48C, true_pin = 0x48D,
                                true_primary = 0x48E, true_exit = 0x48F, true_entry = 0x490;
+inline constexpr std::uint32_t tme_activate = 0x982;
 inline constexpr std::uint32_t first_capability = 0x480, last_capability = 0x4FF;
 } // namespace msr
 /// IA32_FEATURE_CONTROL (vol. 3C, 24.7).
 inline constexpr std::uint64_t feature_lock = 1U << 0, feature_vmx_in_smx = 1U << 1, feature_vmx = 1U << 2;
+
+/// IA32_DEBUGCTL: TF traps at branches only.
+inline constexpr std::uint64_t debugctl_btf = 1U << 1;
 
 inline constexpr std::uint64_t cr0_pe = 1U << 0, cr0_nw = 1U << 29, cr0_cd = 1U << 30, cr0_pg = 1U << 31;
 inline constexpr std::uint64_t cr4_pae = 1U << 5, cr4_mce = 1U << 6, cr4_vmxe = 1U << 13, cr4_smxe = 1U << 14,

@@ -19,11 +19,11 @@ namespace undercroft::vmx {
 struct SharedState {
     Capabilities offered;
     Controls controls;
-    std::uint8_t* io_bitmaps = nullptr; ///< io_bitmap_bytes, page aligned
-    std::uint8_t* msr_bitmap = nullptr; ///< msr_bitmap_bytes, page aligned
-    std::uint64_t running_pointer = 0;  ///< EPT pointer of the guest's view
-    std::uint64_t stepping_pointer = 0; ///< of a CPU that single-steps an instruction nobody could emulate
-    std::uint64_t host_root = 0;        ///< the sensor's own page tables
+    std::uint8_t* io_bitmaps = nullptr;            ///< io_bitmap_bytes, page aligned
+    std::uint8_t* msr_bitmap = nullptr;            ///< msr_bitmap_bytes, page aligned
+    std::atomic<std::uint64_t> running_pointer{0}; ///< EPT pointer of the guest's view; may change while CPUs run
+    std::uint64_t stepping_pointer = 0;            ///< of a CPU that single-steps an instruction nobody could emulate
+    std::uint64_t host_root = 0;                   ///< the sensor's own page tables
     core::HostTables host_tables{};
     core::GuestMemory* memory = nullptr;
 };
@@ -72,6 +72,7 @@ public:
     }
     void intercept_halt(bool on);
     void intercept_interrupts(bool on);
+    bool exit_when_interruptible() { return false; } // its window comes before interrupts that wait already
     bool arm_timer(std::uint64_t ticks);
     void single_step(bool on);
     void flush_nested();
@@ -130,6 +131,7 @@ private:
     std::uint64_t deadline_ = 0;                ///< TSC
     std::uint64_t tsc_offset_ = 0;
     std::uint64_t guest_flags_ = 0; ///< TF and IF as the guest had them before a single step
+    std::uint64_t guest_btf_ = 0;   ///< likewise
     backend::Registers registers_{};
 };
 

@@ -1,12 +1,13 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 // BasicVmxCpu: instructions that always exit on Intel and that the backend answers itself.
+#include "hypervisor/backend/vmx/unguarded_writes.hpp"
 #include "hypervisor/backend/vmx/vmx_run.hpp"
 
 namespace undercroft::vmx {
 
 /// What the hardware says, as it would say it to this guest with no hypervisor below: several answers
-/// follow CR4 and the mode, which are the sensor's own when it asks; VMX and SMX cannot be offered.
+/// follow CR4 and the mode, which are the sensor's own when it asks; VMX, SMX and unguarded writes cannot be offered.
 template <typename Hw>
 void BasicVmxCpu<Hw>::emulate_cpuid()
 {
@@ -14,6 +15,7 @@ void BasicVmxCpu<Hw>::emulate_cpuid()
     auto& gpr = registers_.gpr;
     auto const leaf = static_cast<std::uint32_t>(gpr[0]), subleaf = static_cast<std::uint32_t>(gpr[1]);
     core::CpuidResult answer = hw_.cpuid(leaf, subleaf);
+    hide_unguarded(leaf, subleaf, answer);
     std::uint64_t const cr4 = hw_.read(Field::guest_cr4);
     auto const set = [](std::uint32_t& word, std::uint32_t bit, bool on) { word = on ? word | bit : word & ~bit; };
     if (leaf == 1) {

@@ -174,13 +174,13 @@ backend::Exit BasicVmxCpu<Hw>::classify(std::uint32_t why)
 template <typename Hw>
 backend::Exit BasicVmxCpu<Hw>::classify_nested_fault()
 {
-    constexpr std::uint64_t write = 1U << 1, fetch = 1U << 2, linear_valid = 1U << 7, final_access = 1U << 8;
+    constexpr std::uint64_t read = 1U << 0, write = 1U << 1, fetch = 1U << 2, linear_valid = 1U << 7,
+                            final_access = 1U << 8;
     std::uint64_t const qualification = hw_.read(Field::qualification);
     backend::Exit exit{.kind = backend::ExitKind::nested_fault, .raw_reason = reason::ept_violation};
-    // Stack, IDT or TSS on a page that cannot serve as such: no instruction is to blame, none can be emulated.
-    if ((hw_.read(Field::vectoring_event) & event::valid) != 0)
-        exit.kind = backend::ExitKind::shutdown;
+    exit.during_event = (hw_.read(Field::vectoring_event) & event::valid) != 0;
     exit.gpa = Gpa{hw_.read(Field::guest_physical_address)};
+    exit.is_read = (qualification & read) != 0;
     exit.is_write = (qualification & write) != 0;
     exit.is_fetch = (qualification & fetch) != 0;
     exit.by_page_walk = (qualification & (linear_valid | final_access)) == linear_valid;
@@ -263,6 +263,10 @@ void BasicVmxCpu<Hw>::single_step(bool on)
     set_rflags((flags & ~interrupt_flag) | trap_flag);
     // A shadow would ask for a pending trap (SDM 27.3.1.5), and is over after this instruction anyway.
     set_rip(rip());
+    // One instruction, not all up to the next branch.
+    std::uint64_t const debugctl = hw_.read(Field::guest_debugctl);
+    guest_btf_ = debugctl & debugctl_btf;
+    hw_.write(Field::guest_debugctl, debugctl & ~debugctl_btf);
     hw_.write(Field::exception_bitmap, 0xFFFF'FFFF);
     hw_.write(Field::ept_pointer, shared_->stepping_pointer);
 }
@@ -272,6 +276,7 @@ void BasicVmxCpu<Hw>::close_view()
 {
     stepping_ = false;
     set_rflags((rflags() & ~(trap_flag | interrupt_flag)) | guest_flags_);
+    hw_.write(Field::guest_debugctl, (hw_.read(Field::guest_debugctl) & ~debugctl_btf) | guest_btf_);
     hw_.write(Field::exception_bitmap, 0);
     hw_.write(Field::ept_pointer, shared_->running_pointer);
 }
@@ -283,7 +288,8 @@ void BasicVmxCpu<Hw>::finish_step(std::uint32_t why)
 {
     constexpr std::uint32_t debug = 1, page_fault = 14;
     constexpr std::uint64_t breakpoint_bits = 0xF;
-    bool const guest_steps = (guest_flags_ & trap_flag) != 0;
+    // With BTF the guest wants branches: what is stepped accesses registers, and a branch by them is nothing sane.
+    bool const guest_steps = (guest_flags_ & trap_flag) != 0 && guest_btf_ == 0;
     close_view();
     if (!guest_steps)
         hw_.write(Field::pending_debug, 0); // the trap of our own flag

@@ -2,6 +2,7 @@
 #pragma once
 // BasicVmxCpu: how a CPU becomes a guest, and its state between exits.
 #include "hypervisor/backend/captured.hpp"
+#include "hypervisor/backend/vmx/unguarded_writes.hpp"
 #include "hypervisor/backend/vmx/vmx_cpu.hpp"
 
 namespace undercroft::vmx {
@@ -45,6 +46,7 @@ bool BasicVmxCpu<Hw>::switch_on()
         hw_.write_msr(msr::feature_control, feature_control | feature_lock | feature_vmx);
     else if ((feature_control & feature_vmx) == 0)
         return false;
+    stop_unguarded(hw_);
     Capabilities const& c = shared_->offered;
     hw_.set_cr0((hw_.cr0() | c.cr0_fixed0) & c.cr0_fixed1);
     hw_.set_cr4((hw_.cr4() | c.cr4_fixed0 | cr4_vmxe) & c.cr4_fixed1);
@@ -217,9 +219,12 @@ void BasicVmxCpu<Hw>::flush_guest_translations()
 template <typename Hw>
 void BasicVmxCpu<Hw>::flush_nested()
 {
+    std::uint64_t const running = shared_->running_pointer.load(std::memory_order_acquire);
+    if (!stepping_)
+        hw_.write(Field::ept_pointer, running);
     if ((shared_->offered.ept_vpid & ept_cap::invept_all) != 0)
         return hw_.invept(2, 0);
-    hw_.invept(1, shared_->running_pointer);
+    hw_.invept(1, running);
     hw_.invept(1, shared_->stepping_pointer);
 }
 

@@ -2,6 +2,7 @@
 #include "hypervisor/backend/vmx/vmx_vendor.hpp"
 
 #include "hypervisor/backend/vmx/bitmaps.hpp"
+#include "hypervisor/backend/vmx/unguarded_writes.hpp"
 #include "hypervisor/backend/vmx/vmx_emulate.hpp"
 #include "hypervisor/core/log.hpp"
 
@@ -22,7 +23,14 @@ void wait_in_halt(core::Mailbox&)
 
 unsigned address_bits()
 {
-    return core::cpuid(0x80000008).eax & 0xFF;
+    bool const has_tme = core::cpuid(0).eax >= 7 && (core::cpuid(7).ecx & feature_tme) != 0;
+    return usable_address_bits(core::cpuid(0x80000008).eax & 0xFF, has_tme ? core::read_msr(msr::tme_activate) : 0);
+}
+
+bool has_xss()
+{
+    constexpr std::uint32_t xsaves = 1U << 3;
+    return core::cpuid(0).eax >= leaf_state && (core::cpuid(leaf_state, 1).eax & xsaves) != 0;
 }
 
 bool is_capability(std::uint32_t number)
@@ -74,9 +82,34 @@ core::GuestMap* VmxVendor::make_guest_map(core::Region& region, paging::PagePool
     mapped_bytes_ = bytes;
     if (map_ == nullptr || !map_->create(bytes, paging::MtrrMap{mtrrs_, address_bits()}))
         return nullptr;
-    shared_.running_pointer = ept_pointer(shared_.offered, map_->running_root());
+    choose_view(backend::GuestView::plain);
     shared_.stepping_pointer = ept_pointer(shared_.offered, map_->stepping_root());
     return map_;
+}
+
+bool VmxVendor::make_monitored_view(core::Region& region, paging::PagePool& pool, core::TlbShootdown& shootdown,
+                                    std::uint64_t bytes, memory::ViewMemory const& memory)
+{
+    auto* const view = region.make<ExtendedMap::View>(pool, shootdown, table_capabilities());
+    return view != nullptr && map_->add_monitored(*view, bytes, paging::MtrrMap{mtrrs_, address_bits()}, memory);
+}
+
+bool VmxVendor::has_nested_access_bits() const
+{
+    return (shared_.offered.ept_vpid & ept_cap::accessed_dirty) != 0;
+}
+
+bool VmxVendor::has_timer() const
+{
+    return shared_.offered.may(shared_.offered.pin, pin::timer);
+}
+
+void VmxVendor::choose_view(backend::GuestView view)
+{
+    using enum backend::GuestView;
+    std::uint64_t const root = view == plain ? map_->running_root() : map_->monitored()->root();
+    std::uint64_t const pointer = ept_pointer(shared_.offered, root);
+    shared_.running_pointer = view == monitored ? pointer & ~ept_pointer_bits::accessed_dirty : pointer;
 }
 
 bool VmxVendor::build(backend::VendorParts const& parts)
@@ -92,6 +125,12 @@ bool VmxVendor::build(backend::VendorParts const& parts)
     intercept_msr(msr::feature_control, true, true);
     for (std::uint32_t number = msr::first_capability; number <= msr::last_capability; ++number)
         intercept_msr(number, true, true);
+    for (MsrRange const& range : unguarded_msrs)
+        for (std::uint32_t number = range.first; number <= range.last; ++number)
+            intercept_msr(number, true, true);
+    if (has_xss())
+        intercept_msr(msr::xss, false, true);
+    intercept_msr(msr::tme_activate, false, true);
     for (std::uint32_t number = paging::MtrrRegisters::msr_variable; number <= paging::MtrrRegisters::msr_default_type;
          ++number)
         if (is_mtrr(number, mtrrs_))
@@ -126,15 +165,17 @@ std::optional<core::MsrAnswer> VmxVendor::msr_read(std::uint32_t number, std::ui
         value = (core::read_msr(number) | feature_lock) & ~(feature_vmx | feature_vmx_in_smx);
         return core::MsrAnswer::done;
     }
-    if (is_capability(number))
+    if (is_capability(number) || is_unguarded_msr(number))
         return core::MsrAnswer::fault;
     return std::nullopt;
 }
 
 std::optional<core::MsrAnswer> VmxVendor::msr_write(std::uint32_t number, std::uint64_t value)
 {
-    if (number == msr::feature_control || is_capability(number))
+    if (number == msr::feature_control || is_capability(number) || number == msr::tme_activate)
         return core::MsrAnswer::fault; // locked; read-only
+    if (is_unguarded_msr(number) || (number == msr::xss && (value & xss_trace) != 0))
+        return core::MsrAnswer::fault; // not there
     if (is_mtrr(number, mtrrs_))
         return write_mtrr(number, value);
     return std::nullopt;

@@ -19,6 +19,11 @@ public:
     [[nodiscard]] paging::TableCapabilities table_capabilities() const override;
     [[nodiscard]] core::GuestMap* make_guest_map(core::Region& region, paging::PagePool& pool,
                                                  core::TlbShootdown& shootdown, std::uint64_t bytes) override;
+    [[nodiscard]] bool make_monitored_view(core::Region& region, paging::PagePool& pool, core::TlbShootdown& shootdown,
+                                           std::uint64_t bytes, memory::ViewMemory const& memory) override;
+    [[nodiscard]] bool has_nested_access_bits() const override;
+    [[nodiscard]] bool has_timer() const override;
+    void choose_view(backend::GuestView view) override;
     [[nodiscard]] bool build(backend::VendorParts const& parts) override;
     void intercept_port(std::uint16_t port, bool on) override;
     void intercept_msr(std::uint32_t number, bool read, bool write) override;

@@ -181,8 +181,10 @@ std::uint64_t Loader::required_bytes()
     if (core == nullptr)
         return fail("core.elf is damaged or of another version"), 0;
     boot::ConfigProblem problem{};
-    std::uint64_t const bytes =
-        core->required_bytes(pointer<char const>(config_.start), config_.end - config_.start, boot_info.cpus, &problem);
+    auto const ranges = machine_map.ram.ranges();
+    boot::RamExtent const ram = boot::ram_extent(ranges.data(), ranges.size());
+    std::uint64_t const bytes = core->required_bytes(pointer<char const>(config_.start), config_.end - config_.start,
+                                                     boot_info.cpus, &ram, &problem);
     if (bytes == 0)
         fail(problem.message, problem.line);
     return bytes;

@@ -134,6 +134,20 @@ bool Firmware::describe(boot::BootInfo& info)
     return add_memory(info);
 }
 
+bool Firmware::measure_ram(boot::RamExtent& ram)
+{
+    void* memory = nullptr;
+    if (boot_->allocate_pool(MemoryType::loader_data, sizeof(boot::BootInfo), &memory) != success)
+        return false;
+    auto* const info = static_cast<boot::BootInfo*>(memory);
+    info->region_start = info->region_bytes = 0;
+    bool const done = add_memory(*info);
+    if (done)
+        ram = boot::ram_extent(info->memory, info->memory_ranges);
+    boot_->free_pool(memory);
+    return done;
+}
+
 bool Firmware::add_memory(boot::BootInfo& info)
 {
     std::uint64_t bytes = 0, key = 0, stride = 0;

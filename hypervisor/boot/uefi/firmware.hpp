@@ -23,6 +23,8 @@ public:
     /// Takes the firmware's drivers off every supported network card, so that none of them
     /// still transfers into memory when the core takes the card over.
     void release_networks();
+    /// Of the memory map as it is now. False: there is none that could be used.
+    [[nodiscard]] bool measure_ram(boot::RamExtent& ram);
     /// Memory map, ACPI root, clocks, random numbers. False: the memory map does not fit.
     [[nodiscard]] bool describe(boot::BootInfo& info);
 

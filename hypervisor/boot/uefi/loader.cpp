@@ -76,7 +76,8 @@ bool announce_end_of_boot_services(BootServices* boot, std::uint64_t secret)
 }
 
 /// Asks a first copy of the core what its region must hold. 0: the error is on the console.
-std::uint64_t required_bytes(SystemTable* system, Buffer const& core_file, Buffer const& config, std::uint32_t cpus)
+std::uint64_t required_bytes(SystemTable* system, Buffer const& core_file, Buffer const& config, std::uint32_t cpus,
+                             boot::RamExtent const& ram)
 {
     std::uint64_t pages = 0;
     if (system->boot->allocate_pages(AllocateType::any, MemoryType::loader_code, max_core_bytes / 4096, &pages) !=
@@ -89,7 +90,7 @@ std::uint64_t required_bytes(SystemTable* system, Buffer const& core_file, Buffe
     if (core == nullptr || core->magic != boot::core_header_magic)
         print_error(system, "core.elf is damaged or of another version");
     else if ((bytes = core->required_bytes(reinterpret_cast<char const*>(config.data),
-                                           static_cast<std::uint32_t>(config.bytes), cpus, &problem)) == 0)
+                                           static_cast<std::uint32_t>(config.bytes), cpus, &ram, &problem)) == 0)
         print_config_error(system, problem.line, problem.message);
     system->boot->free_pages(pages, max_core_bytes / 4096);
     return bytes;
@@ -117,7 +118,10 @@ Status start(Handle image, SystemTable* system)
     if (cpus > boot::max_cpus)
         return print_error(system, explain(StartResult::too_many_cpus)), unsupported;
 
-    std::uint64_t const wanted = required_bytes(system, core_file, config_text, static_cast<std::uint32_t>(cpus));
+    boot::RamExtent ram{};
+    if (!firmware.measure_ram(ram))
+        return print_error(system, explain(StartResult::too_many_memory_ranges)), unsupported;
+    std::uint64_t const wanted = required_bytes(system, core_file, config_text, static_cast<std::uint32_t>(cpus), ram);
     if (wanted == 0)
         return invalid_parameter;
     std::uint64_t const region = firmware.reserve(wanted, huge_page);

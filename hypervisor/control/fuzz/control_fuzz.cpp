@@ -50,6 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
     server->set_up(fixture_identity(), target);
     target.lines.assign(20, std::string(300, 'x') + "\n");
     target.switched = 0;
+    target.asked.clear();
     memory.writes = 0;
     std::fill(memory.bytes.begin(), memory.bytes.end(), std::uint8_t{0});
     bool const right_key = (data[0] & 1) != 0;
@@ -61,7 +62,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
         std::memcpy(memory.bytes.data(), input.data(), input.size());
     Answer const answer =
         server->handle(wire::control_hypercall, ProgramMemory::base, pages * wire::control_page_bytes, memory);
-    if (!right_key && (answer == Answer::done || target.switched != 0 || memory.writes != 0))
+    if (!right_key && (answer == Answer::done || target.switched != 0 || !target.asked.empty() || memory.writes != 0))
         std::abort();
     return 0;
 }

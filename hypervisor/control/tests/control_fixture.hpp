@@ -69,6 +69,16 @@ public:
         }
         return count;
     }
+    wire::ControlResult memory(wire::MemoryRequest const& request,
+                               std::span<wire::MemoryStatus, wire::memory_modes> states) override
+    {
+        asked.push_back(request);
+        for (wire::MemoryStatus& state : states)
+            state.cycles = std::uint64_t{77};
+        return memory_result;
+    }
+    std::vector<wire::MemoryRequest> asked;
+    wire::ControlResult memory_result = wire::ControlResult::done;
     core::LogRead log(std::uint64_t cursor, std::span<char> into) override
     {
         core::LogRead read;

@@ -58,10 +58,12 @@ struct Request {
     std::uint64_t counter = fixture_start_ns + 1;
     wire::BootId boot_id = fixture_identity().boot_id;
     wire::Key control_key = fixture_identity().control_key;
+    Bytes more{}; ///< behind the request
 
     [[nodiscard]] Bytes sealed() const
     {
-        Bytes message(header_bytes + 16 + tag_bytes);
+        Bytes message(header_bytes + 16 + more.size() + tag_bytes);
+        std::copy(more.begin(), more.end(), message.begin() + header_bytes + 16);
         ControlHeader header{};
         header.magic = std::uint32_t{0x31434355};
         header.version = std::uint8_t{1};
@@ -70,7 +72,7 @@ struct Request {
         std::memset(header.request_id, 0x77, 16);
         std::memcpy(header.boot_id, boot_id.data(), 16);
         std::memset(header.nonce, 0x55, 12);
-        header.sealed_bytes = std::uint32_t{16};
+        header.sealed_bytes = static_cast<std::uint32_t>(16 + more.size());
         std::memcpy(message.data(), &header, sizeof(header));
         message[header_bytes] = static_cast<std::uint8_t>(command);
         for (unsigned i = 0; i < 8; ++i)
@@ -151,6 +153,39 @@ TEST_F(Control, CountersAndLog)
     Bytes const log = opened();
     EXPECT_EQ("two\nthree\n", std::string(log.begin() + 8 + 24, log.end()));
     EXPECT_EQ(3, log[8]);
+}
+
+TEST_F(Control, MemoryRequestsAreCopiedAndAnswered)
+{
+    Bytes more(48);
+    more[0] = 1;                    // mode access
+    more[2] = 1;                    // start
+    more[8] = 0x10, more[9] = 0x27; // every 10,000 us
+    ASSERT_EQ(Answer::done, call({.command = ControlCommand::memory, .more = more}));
+    ASSERT_EQ(1U, target_.asked.size());
+    EXPECT_EQ(1, target_.asked[0].mode.get());
+    EXPECT_EQ(10'000U, target_.asked[0].period_us.get());
+    Bytes const answer = opened();
+    ASSERT_EQ(8U + 4 * 112, answer.size());
+    EXPECT_EQ(77, answer[8 + 72]) << "cycles of the first mode";
+    target_.memory_result = wire::ControlResult::busy;
+    ASSERT_EQ(Answer::done, call({.command = ControlCommand::memory, .counter = fixture_start_ns + 2, .more = more}));
+    Bytes const busy = opened();
+    ASSERT_EQ(8U, busy.size());
+    EXPECT_EQ(5, busy[0]);
+}
+
+TEST_F(Control, OnlyMemoryHasARequestBehindIt)
+{
+    std::uint64_t counter = fixture_start_ns;
+    ASSERT_EQ(Answer::done, call({.command = ControlCommand::memory, .counter = ++counter}));
+    EXPECT_EQ(2, opened()[0]) << "bad request";
+    ASSERT_EQ(Answer::done, call({.command = ControlCommand::status, .counter = ++counter, .more = Bytes(48)}));
+    EXPECT_EQ(2, opened()[0]);
+    for (std::size_t const bytes : {1U, 47U, 49U, 96U})
+        EXPECT_EQ(Answer::inject_undefined,
+                  call({.command = ControlCommand::memory, .counter = ++counter, .more = Bytes(bytes)}));
+    EXPECT_TRUE(target_.asked.empty());
 }
 
 TEST_F(Control, AnythingUnverifiedIsAnUndefinedInstruction)

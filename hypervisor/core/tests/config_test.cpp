@@ -52,6 +52,8 @@ TEST(Config, RequiredKeysAloneGiveDocumentedDefaults)
     EXPECT_EQ(CaptureMode::content, config.mode);
     EXPECT_EQ(Policy::drop, config.policy);
     EXPECT_EQ(65536U, config.buffer_kib);
+    EXPECT_TRUE(config.memory);
+    EXPECT_EQ(8192U, config.memory_buffer_kib);
     EXPECT_TRUE(config.dhcp);
     EXPECT_FALSE(config.sntp);
     EXPECT_EQ(60U, config.sntp_interval_s);
@@ -66,6 +68,7 @@ TEST(Config, EveryKeyIsRead)
 {
     Config const config =
         parsed(required + "capture = off\nmode = header\npolicy = hold\nbuffer_kib = 4194304\n"
+                          "memory = off\nmemory_buffer_kib = 256\n"
                           "address = 192.168.7.20\nnetmask = 255.255.240.0\ngateway = 192.168.1.1\n"
                           "sntp = 192.168.7.1:1123\nsntp_interval_s = 86400\nmtu = 9000\n"
                           "nic = pci:0a:1f.7\nlog_serial = 0x3e8\nlog_level = debug\nsend_delay_ms = 1\n");
@@ -73,6 +76,8 @@ TEST(Config, EveryKeyIsRead)
     EXPECT_EQ(CaptureMode::header, config.mode);
     EXPECT_EQ(Policy::hold, config.policy);
     EXPECT_EQ(4194304U, config.buffer_kib);
+    EXPECT_FALSE(config.memory);
+    EXPECT_EQ(256U, config.memory_buffer_kib);
     EXPECT_FALSE(config.dhcp);
     EXPECT_EQ((Ipv4{192, 168, 7, 20}), config.address);
     EXPECT_EQ((Ipv4{255, 255, 240, 0}), config.netmask);
@@ -193,7 +198,7 @@ TEST(Config, TheDocumentedExampleIsValidAndSetsEveryKey)
         EXPECT_NE(std::string::npos,
                   ("\n" + example).find("\n" + text.substr(name, text.find('`', name) - name) + " "));
     }
-    EXPECT_EQ(18U, rows);
+    EXPECT_EQ(20U, rows);
 }
 
 TEST(Config, LongGarbageIsCutAndPrintable)

@@ -53,6 +53,15 @@ struct Host final : DeliveryHost {
     Tsc now() const override { return Tsc{time += step}; }
     bool interrupt_waits() const override { return waits_from != 0 && ++asked >= waits_from; }
     bool commands_outstanding() const override { return outstanding; }
+    Tsc monitor_due() const override { return due; }
+    void run_monitor(Tsc now) override
+    {
+        ++monitor_runs;
+        if (due <= now)
+            due = next_due;
+    }
+    Tsc due = no_time, next_due = no_time; ///< of the memory monitor
+    unsigned monitor_runs = 0;
     mutable std::uint64_t time = 1'000'000;
     std::uint64_t step = 0; ///< ticks that pass between two readings
     unsigned waits_from = 0;
@@ -346,6 +355,82 @@ TEST_F(TimedDelivery, DisarmedWhenAllIsAcknowledged)
     EXPECT_FALSE(armed());
     delivery.after_exit(ExitKind::cpuid);
     EXPECT_EQ(cpu.count("arm_timer"), 2U) << "and stays so";
+}
+
+// The memory monitor wants exits at certain times.
+
+TEST_F(CoreDelivery, TheMonitorsTicksAreTheGuestsInterrupts)
+{
+    host.due = Tsc{host.time + 1'000'000};
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_TRUE(cpu.interrupts_intercepted);
+    EXPECT_FALSE(cpu.halt_intercepted) << "nothing is due soon: the guest idles natively";
+    delivery.after_exit(ExitKind::interrupt);
+    EXPECT_FALSE(cpu.interrupts_intercepted) << "this one is let through";
+    EXPECT_EQ(cpu.count("exit_when_interruptible"), 1U);
+    delivery.after_exit(ExitKind::interruptible);
+    EXPECT_TRUE(cpu.interrupts_intercepted) << "the next one exits again";
+    EXPECT_EQ(work.polls, 1U) << "nothing is to be sent: the keep-alive only";
+    host.due = no_time;
+    delivery.after_exit(ExitKind::cpuid);
+    EXPECT_FALSE(armed());
+}
+
+TEST_F(CoreDelivery, TheMonitorWorksWhileTheGuestIdles)
+{
+    host.due = Tsc{host.time + slice / 5};
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_TRUE(cpu.halt_intercepted) << "something is due soon";
+    host.step = 1;
+    host.next_due = Tsc{host.time + 1'000'000};
+    delivery.after_exit(ExitKind::halt);
+    EXPECT_GT(host.monitor_runs, 0U);
+    EXPECT_EQ(host.due, host.next_due);
+    EXPECT_FALSE(cpu.halt_intercepted);
+    EXPECT_TRUE(cpu.interrupts_intercepted);
+}
+
+TEST_F(CoreDelivery, AnInterruptEndsTheMonitorsIdleWork)
+{
+    host.due = Tsc{host.time};
+    host.next_due = Tsc{host.time};
+    delivery.after_exit(ExitKind::nested_fault);
+    host.step = 1;
+    host.waits_from = 5;
+    delivery.after_exit(ExitKind::halt); // would never end otherwise: there is always more
+    EXPECT_EQ(host.monitor_runs, 4U);
+}
+
+TEST_F(CoreDelivery, StatusGoesOnWhileOnlyTheMonitorWorks)
+{
+    host.due = Tsc{host.time + (1ULL << 40)};
+    for (unsigned i = 0; i < 10; ++i) {
+        host.time += keep_alive / 2;
+        delivery.after_exit(ExitKind::interrupt);
+    }
+    EXPECT_GE(work.polls, 4U);
+}
+
+TEST_F(TimedDelivery, TheTimerIsTheMonitorsToo)
+{
+    host.due = Tsc{host.time + 3 * repeat};
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_EQ(cpu.timer_ticks, 3 * repeat);
+    EXPECT_FALSE(armed());
+    work.unsent_records = true;
+    work.sends = false;
+    delivery.after_exit(ExitKind::cpuid);
+    host.time += 3 * repeat;
+    host.due = Tsc{host.time + delay / 4};
+    delivery.after_exit(ExitKind::timer);
+    EXPECT_EQ(cpu.timer_ticks, delay / 4) << "the sooner of the two";
+    host.due = Tsc{host.time};
+    delivery.after_exit(ExitKind::timer);
+    EXPECT_EQ(cpu.timer_ticks, idle_check) << "the guest is left some time";
+    host.due = no_time;
+    work.unsent_records = work.unacknowledged_records = false;
+    delivery.after_exit(ExitKind::timer);
+    EXPECT_EQ(cpu.timer_ticks, 0U);
 }
 
 } // namespace

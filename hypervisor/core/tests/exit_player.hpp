@@ -63,6 +63,12 @@ public:
     {
         return note("hypercall"), answers.hypercall_taken;
     }
+    bool memory_fault(backend::Exit const& exit, std::uint16_t) override
+    {
+        if (answers.monitor_takes)
+            note("memory_fault", exit.gpa.value, exit.is_write, exit.is_fetch);
+        return answers.monitor_takes;
+    }
     void after_open_step() override { note("after_open_step"); }
     bool take_kick(Mailbox& mailbox) override { return mailbox.take_kick(answers.time, 100); }
     [[noreturn]] void guest_shutdown() override
@@ -262,7 +268,7 @@ private:
     Cpu& cpu_ = rig_.cpu;
     Mailbox mailbox_;
     ScriptedMachine machine_{cpu_.calls};
-    ExitLoop<Cpu> loop_{cpu_, mailbox_, machine_, &wait_for_request};
+    ExitLoop<Cpu> loop_{cpu_, 0, mailbox_, machine_, &wait_for_request};
 };
 
 /// Without those that have an exit of this kind, which the vendor does not know.

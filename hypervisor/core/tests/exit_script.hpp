@@ -50,7 +50,8 @@ struct Post {
 /// How the machine answers in this step.
 struct Answers {
     bool may_open = true, msr_faults = false, hypercall_taken = false;
-    std::uint64_t time = 0; ///< for NMIs; calls are void from 100 on
+    bool monitor_takes = false; ///< a nested fault is the memory monitor's
+    std::uint64_t time = 0;     ///< for NMIs; calls are void from 100 on
     std::uint64_t msr_value = 0;
 };
 

@@ -200,8 +200,17 @@ TEST(Mailbox, AsManyNmisAreCallsAsWereSent)
     EXPECT_TRUE(mailbox.take_kick(119, 100));
     EXPECT_FALSE(mailbox.take_kick(119, 100));
     mailbox.note_kick(200);
-    EXPECT_FALSE(mailbox.take_kick(300, 100)) << "merged with another";
-    EXPECT_FALSE(mailbox.take_kick(250, 100)) << "and is not owed any more";
+    EXPECT_TRUE(mailbox.take_kick(5000, 100)) << "one comes for sure, however late";
+    EXPECT_FALSE(mailbox.take_kick(5000, 100));
+    for (std::uint64_t tsc = 6000; tsc < 6040; ++tsc)
+        mailbox.note_kick(tsc);
+    EXPECT_TRUE(mailbox.take_kick(9000, 100)) << "forty calls that merged";
+    EXPECT_FALSE(mailbox.take_kick(9000, 100)) << "the one that might wait as well has not come in time";
+    for (std::uint64_t tsc = 10'000; tsc < 10'040; ++tsc)
+        mailbox.note_kick(tsc);
+    EXPECT_TRUE(mailbox.take_kick(10'050, 100));
+    EXPECT_TRUE(mailbox.take_kick(10'060, 100)) << "sent while the first was being taken";
+    EXPECT_FALSE(mailbox.take_kick(10'070, 100)) << "more than two cannot wait";
 }
 
 TEST(Mailbox, PendingUntilTheStartupRequestIsServed)

@@ -30,6 +30,17 @@ public:
     void set_capture(bool on) { hba_.capture.store(on, std::memory_order_relaxed); }
     /// Sets record_flag::before_os on what follows.
     void set_before_os(bool on);
+    /// Who wants to know which guest memory the HBA will write to, from now on.
+    void set_device_writes(memory::DeviceWrites& writes)
+    {
+        hba_.device_writes.store(&writes, std::memory_order_release);
+    }
+    /// Takes no lock.
+    void standing_targets(memory::RangeVisitor& targets) const
+    {
+        for (Port const& port : ports_)
+            port.standing_targets(targets);
+    }
 
     [[nodiscard]] std::uint64_t read(std::uint64_t offset, unsigned width) override;
     void write(std::uint64_t offset, unsigned width, std::uint64_t value) override;

@@ -64,6 +64,7 @@ void Port::adopt()
     std::uint32_t const cmd = load(px::cmd);
     started_ = (cmd & px::cmd_start) != 0;
     receives_fis_ = (cmd & px::cmd_fis_receive) != 0;
+    announce_standing();
     if (!started_) {
         forget();
         return;
@@ -120,6 +121,7 @@ void Port::after_write(std::uint32_t reg)
     case px::fbu:
     case px::fbs:
         read_addresses();
+        announce_standing();
         break;
     case px::is:
         // After the store: what completes from here on raises PxIS anew.
@@ -142,9 +144,7 @@ std::uint32_t Port::judge_base(std::uint32_t reg, std::uint32_t mask, std::uint3
     std::uint64_t const now = (is_list ? reader_.list : received_fis_).value;
     std::uint64_t const bits = std::uint64_t{mask} << shift;
     Gpa const then{((now & ~bits) | (std::uint64_t{value} << shift & bits)) & hba_->address_mask};
-    std::uint64_t const bytes = is_list          ? command_list_bytes
-                                : fis_switching_ ? received_fis_switched_bytes
-                                                 : received_fis_bytes;
+    std::uint64_t const bytes = is_list ? command_list_bytes : fis_bytes();
     if (!hba_->memory->touches_sensor(then, bytes))
         return value;
     static_cast<void>(refuse(0, is_list ? "PxCLB aimed at the sensor" : "PxFB aimed at the sensor"));
@@ -167,8 +167,7 @@ std::uint32_t Port::judge_cmd(std::uint32_t mask, std::uint32_t value)
         read_addresses();
     started_ = start_after;
     receives_fis_ = fis_after;
-    if (receiving && hba_->memory->touches_sensor(received_fis_,
-                                                  fis_switching_ ? received_fis_switched_bytes : received_fis_bytes)) {
+    if (receiving && hba_->memory->touches_sensor(received_fis_, fis_bytes())) {
         static_cast<void>(refuse(0, "PxFB aimed at the sensor"));
         value &= ~px::cmd_fis_receive;
         receives_fis_ = false;
@@ -178,6 +177,7 @@ std::uint32_t Port::judge_cmd(std::uint32_t mask, std::uint32_t value)
         started_ = false;
         forget();
     }
+    announce_standing();
     return value;
 }
 
@@ -220,10 +220,12 @@ void Port::reset()
 {
     forget();
     started_ = receives_fis_ = false;
+    announce_standing();
 }
 
 void Port::forget()
 {
+    announce_end(~0U);
     set_outstanding(0);
     queued_ = active_written_ = 0;
     identify_slot_ = no_slot;

@@ -11,6 +11,7 @@
 #include "hypervisor/mediate/ahci/registers.hpp"
 #include "hypervisor/mediate/ahci/table.hpp"
 #include "hypervisor/mediate/ata/identify.hpp"
+#include "hypervisor/memory/device_writes.hpp"
 
 namespace undercroft::ahci {
 
@@ -31,6 +32,7 @@ struct HbaContext {
     std::atomic<bool> capture;               ///< off: commands are checked and followed, but not recorded
     std::atomic<std::uint32_t> busy_ports;   ///< ports with something outstanding
     std::atomic<std::uint16_t> common_flags; ///< record flags of every command: before_os
+    std::atomic<memory::DeviceWrites*> device_writes{nullptr}; ///< wants to know what the HBA will write to
 };
 
 /// The caller holds lock() around every other call. One DMA rule holds throughout: no register
@@ -52,6 +54,8 @@ public:
     /// HBA reset: everything outstanding is gone and the port is stopped.
     void reset();
     [[nodiscard]] std::uint32_t outstanding() const { return outstanding_; }
+    /// What the HBA writes to without a command: the command list's byte counts and received FISes. Takes no lock.
+    void standing_targets(memory::RangeVisitor& targets) const;
 
 private:
     struct Slot {
@@ -89,6 +93,15 @@ private:
     void record_trim(Command const& command, CommandTable const& table, std::uint16_t flags);
     void follow(unsigned slot, CommandHeader const& header, Command const& command, CommandTable const& table);
 
+    // What the HBA will write to (port_targets.cpp)
+    void announce(unsigned slot, Command const& command, CommandTable const& table);
+    void announce_end(std::uint32_t slots);
+    void announce_standing();
+    [[nodiscard]] std::uint64_t fis_bytes() const
+    {
+        return fis_switching_ ? received_fis_switched_bytes : received_fis_bytes;
+    }
+
     void settle(bool compare);
     /// Before a write that reuses slots: finds what has ended, without looking at the tables. Returns PxCI.
     std::uint32_t settle_unseen();
@@ -101,6 +114,12 @@ private:
     Gpa received_fis_;
     std::uint32_t registers_ = 0; ///< offset of this port's registers
     std::uint32_t outstanding_ = 0, queued_ = 0, active_written_ = 0;
+    std::uint32_t announced_ = 0; ///< slots that the HBA may write for, with tickets
+    /// As standing_targets() says them; 0 bytes: none.
+    struct Standing {
+        std::atomic<std::uint64_t> begin{0}, bytes{0};
+    };
+    Standing standing_list_, standing_fis_;
     bool started_ = false, receives_fis_ = false, fis_switching_ = false;
     std::uint16_t source_ = 0;
     Identity identity_;
@@ -111,6 +130,7 @@ private:
     unsigned identify_extents_ = 0;
     std::uint64_t warned_refused_ = 0, warned_table_ = 0, warned_changed_ = 0;
     std::array<Slot, hba::max_slots> slots_{};
+    std::array<memory::WriteTicket, hba::max_slots> tickets_{}; ///< of announced_ slots
     std::array<PrdtEntry, 256> entries_{};
 };
 

@@ -79,6 +79,7 @@ Port::Verdict Port::issue_with(unsigned slot, CommandHeader const& header, std::
         warn(warned_table_, "table does not add up", slot);
     }
     count_command(command, header);
+    announce(slot, command, table);
     if (hba_->capture.load(std::memory_order_relaxed))
         record(command, table, static_cast<std::uint16_t>(flags | hba_->common_flags.load(std::memory_order_relaxed)));
     follow(slot, header, command, table);
@@ -206,6 +207,7 @@ std::uint32_t Port::settle_unseen()
 void Port::settle_done(std::uint32_t done, bool compare)
 {
     set_outstanding(outstanding_ & ~done);
+    announce_end(done);
     queued_ &= ~done;
     active_written_ &= ~done;
     for (std::uint32_t rest = done; rest != 0; rest &= rest - 1) {

@@ -17,6 +17,7 @@
 #include "hypervisor/mediate/ide/prd.hpp"
 #include "hypervisor/mediate/ide/task_file.hpp"
 #include "hypervisor/mediate/ide/transfer.hpp"
+#include "hypervisor/memory/device_writes.hpp"
 
 namespace undercroft::ide {
 
@@ -31,6 +32,7 @@ struct ControllerContext {
     std::atomic<bool> capture;               ///< off: commands are checked and followed, but not recorded
     std::atomic<std::uint32_t> busy;         ///< channels with a command under way
     std::atomic<std::uint16_t> common_flags; ///< record flags of every command: before_os
+    std::atomic<memory::DeviceWrites*> device_writes{nullptr}; ///< wants to know what the bus master will write to
 };
 
 /// Memory of the sensor's for the table that the bus master really uses.
@@ -118,6 +120,8 @@ private:
     // Bus master (channel_dma.cpp)
     void write_bus_master_command(std::uint16_t base, std::uint8_t value);
     [[nodiscard]] bool start_dma(std::uint16_t base);
+    void announce();
+    void announce_end();
     void record_dma();
     void record_dma_write();
     void record_trim();
@@ -141,6 +145,8 @@ private:
     std::uint32_t block_ = 0;      ///< captured_ at which the device takes the block
     bool dma_pending_ = false;     ///< taken by the device, waits for the bus master or works with it
     bool header_recorded_ = false; ///< of a read or trim by DMA
+    bool announced_ = false;       ///< the bus master may write to what the table says
+    memory::WriteTicket ticket_ = 0;
 
     TableMemory table_;
     PrdCopy copy_;                  ///< what is in table_

@@ -48,7 +48,34 @@ void Channel::write_bus_master_command(std::uint16_t base, std::uint8_t value)
         (value & bus_master::start) != 0 && (load(base, bus_master::command) & bus_master::start) == 0;
     if (starting && !start_dma(base))
         value &= static_cast<std::uint8_t>(~unsigned{bus_master::start});
+    if (starting && (value & bus_master::start) != 0)
+        announce();
     store(base, bus_master::command, value);
+    if ((value & bus_master::start) == 0)
+        announce_end();
+}
+
+/// Whatever the direction bit says: the device decides what it does with the command. All of the table.
+void Channel::announce()
+{
+    auto* const writes = controller_->device_writes.load(std::memory_order_acquire);
+    if (writes == nullptr)
+        return;
+    memory::WriteTicket const ticket = writes->command_begins();
+    PrdExtents extents{copy_.entries, copy_.bytes};
+    for (observe::Extent extent{}; extents.next(extent);)
+        writes->device_will_write(ticket, extent.address, extent.bytes);
+    announce_end();
+    ticket_ = ticket;
+    announced_ = true;
+}
+
+/// The guest has stopped the bus master, or starts it anew.
+void Channel::announce_end()
+{
+    if (announced_)
+        controller_->device_writes.load(std::memory_order_acquire)->command_ended(ticket_);
+    announced_ = false;
 }
 
 bool Channel::start_dma(std::uint16_t base)

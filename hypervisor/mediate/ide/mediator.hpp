@@ -30,6 +30,11 @@ public:
     void set_capture(bool on) { controller_.capture.store(on, std::memory_order_relaxed); }
     /// Sets record_flag::before_os on what follows.
     void set_before_os(bool on);
+    /// Who wants to know which guest memory the bus master will write to, from now on.
+    void set_device_writes(memory::DeviceWrites& writes)
+    {
+        controller_.device_writes.store(&writes, std::memory_order_release);
+    }
     /// Whether a device works on a command, as far as the guest has looked; takes no lock.
     [[nodiscard]] bool any_outstanding() const { return controller_.busy.load(std::memory_order_relaxed) != 0; }
 

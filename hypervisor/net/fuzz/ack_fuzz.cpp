@@ -1,5 +1,5 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
-// Acknowledgements as the sender sees them: raw bytes, and plaintext that a hostile
+// Acknowledgements and commands as the sender sees them: raw bytes, and plaintext that a hostile
 // collector (one with the key) sealed.
 #include <cstring>
 #include <vector>
@@ -43,7 +43,8 @@ std::vector<std::uint8_t> sealed_ack(std::span<std::uint8_t const> input, std::u
     wire::DatagramHeader header{};
     header.magic = wire::datagram_magic;
     header.version = wire::datagram_version;
-    header.type = static_cast<std::uint8_t>(wire::Type::ack);
+    bool const command = input[0] >= 128;
+    header.type = static_cast<std::uint8_t>(command ? wire::Type::command : wire::Type::ack);
     header.stream = static_cast<std::uint16_t>(input[0] % 4);
     std::memcpy(header.machine_id, machine.data(), 16);
     std::memcpy(header.boot_id, boot.data(), 16);
@@ -59,6 +60,20 @@ std::vector<std::uint8_t> sealed_ack(std::span<std::uint8_t const> input, std::u
     return datagram;
 }
 
+/// Numbers rise, whatever is said.
+struct RisingTarget final : net::CommandTarget {
+    wire::ControlResult carry_out(net::Command const& command,
+                                  std::span<wire::MemoryStatus, wire::memory_modes> states) override
+    {
+        if (command.number <= last)
+            __builtin_trap();
+        last = command.number;
+        states[0].cycles = last;
+        return wire::ControlResult::done;
+    }
+    std::uint64_t last = 0;
+};
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size)
@@ -71,6 +86,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
     observe::SlotBuffer buffer{std::as_writable_bytes(std::span{memory}), {}, clock, counters, nullptr};
     if (!sender.add_stream(wire::Stream::storage, buffer))
         __builtin_trap();
+    RisingTarget target;
     // Several acknowledgements, each with a length in front.
     std::uint64_t records = 0;
     for (std::uint64_t counter = 1; size > 4; ++counter) {
@@ -92,6 +108,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
         data += 1 + bytes;
         size -= 1 + bytes;
         (void)sender.poll(clock.tsc());
+        sender.serve_command(target);
     }
     // Whatever was said, the buffer's books must balance.
     if (buffer.oldest() > buffer.closed_end() || buffer.next_sequence() != records)

@@ -77,6 +77,12 @@ TEST_P(E1000Cards, StartsTheCard)
     EXPECT_EQ(card.model.registers[0x2808], 128U * 16);
     EXPECT_EQ(card.model.registers[0x3808], 256U * 16);
     EXPECT_TRUE(card.nic.link_up());
+    for (auto const& [bits, speed] : {std::pair{0U, 10U}, {1U, 100U}, {2U, 1000U}}) { // STATUS.SPEED
+        card.model.registers[0x08] = 2 | bits << 6;
+        EXPECT_EQ(card.nic.link_speed_mbit(), speed);
+    }
+    card.model.registers[0x08] = 0;
+    EXPECT_EQ(card.nic.link_speed_mbit(), 0U);
     Card jumbo{GetParam(), 9000};
     ASSERT_TRUE(jumbo.nic.start());
     EXPECT_EQ(jumbo.model.registers[0x100], 0x06018022U); // and LPE, BSEX, 16384

@@ -38,6 +38,7 @@ public:
     };
     std::vector<Stored> stored;
     std::uint64_t next_sequence = 0, gaps = 0, next_slot = 0;
+    std::uint64_t slot_limit = 0; ///< told in acknowledgements of the storage stream
     unsigned hellos = 0, statuses = 0, bad = 0, data = 0;
     wire::HelloBody last_hello{};
     wire::StatusBody last_status{};
@@ -92,6 +93,7 @@ public:
         std::copy(identity_.boot.begin(), identity_.boot.end(), header.boot_id);
         header.instance = instance_;
         header.counter = ++counter_;
+        header.first_sequence = stream == wire::Stream::storage ? slot_limit : 0;
         header.count = static_cast<std::uint32_t>(entries.size());
         wire::AckBody body{};
         body.next_slot = next;

@@ -268,6 +268,33 @@ TEST(Sender, HostileAcknowledgements)
     s.expect_complete(20);
 }
 
+TEST(Sender, CollectorSaysHowFarItMayGo)
+{
+    Simulation s{8 << 20};
+    s.put(0, 10);
+    ASSERT_TRUE(s.settle(second));
+    Bytes const replay = s.collector.make_ack(wire::Stream::storage, 1, {});
+    s.collector.slot_limit = 3;
+    s.put(1, 10);
+    ASSERT_TRUE(s.settle(second));
+    for (std::uint64_t n = 2; n < 300; ++n)
+        s.put(n, 4096);
+    for (unsigned i = 0; i < 3000; ++i)
+        s.step(millisecond);
+    EXPECT_EQ(s.collector.next_slot, 3U);
+    // A replay is no permission.
+    s.port.down.put(s.clock.now, replay);
+    for (unsigned i = 0; i < 100; ++i)
+        s.step(millisecond);
+    EXPECT_EQ(s.collector.next_slot, 3U);
+    s.port.down.put(s.clock.now, [&] {
+        s.collector.slot_limit = 0;
+        return s.collector.make_ack(wire::Stream::storage, 3, {});
+    }());
+    ASSERT_TRUE(s.settle(60 * second));
+    s.expect_complete(300);
+}
+
 TEST(Sender, RetiredInstanceIsNotBelieved)
 {
     Simulation s{1 << 20};

@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from testbed.witness import bochs_check, bochs_counts, bochs_figures
+from testbed.witness import bochs_check, bochs_counts, figures
 from testbed.witness.access import FLUSH, READ, WRITE, Access
 from testbed.witness.rig import RigError, Run
 
@@ -72,15 +72,30 @@ class BochsCountsTest(unittest.TestCase):
     def test_figures(self) -> None:
         write, read = ata(0xCA, 0xE0, [8, 0], [1, 0, 0, 0, 0, 0]), ata(0xC8, 0xE0, [8, 0], [1, 0, 0, 0, 0, 0])
         marks = [{"mark": number, "cpus": [values]} for number, values in (
-            (3, cpu(exits=10, root=100)), (4, cpu(exits=18, root=900)), (5, cpu(exits=22, root=1300)))]
-        end = {"end": 0, "cpus": [cpu(exits=30, root=2000)]}
-        self.write(write, marks[0], write, read, write, marks[1], write, marks[2], end)
-        self.assertEqual(bochs_figures.figures(self.run_of(1)), {
+            (3, cpu(exits=10, root=100)), (4, cpu(exits=18, root=900)), (5, cpu(exits=19, root=1000)), (6, cpu(exits=25, root=1100)),
+            (7, cpu(exits=51, root=1600)))]
+        end = {"end": 0, "cpus": [cpu(exits=60, root=2000)]}
+        self.write(write, marks[0], write, read, write, marks[1], write, *marks[2:], end)
+        self.assertEqual(figures.of_vmx(self.run_of(1)).figures("vmx"), {
             "vmx_exits_per_ide_dma_command": 4, "vmx_instructions_per_exit": 100, "vmx_instructions_per_ide_dma_command": 400,
-            "vmx_exits_per_idle_second": 2, "vmx_instructions_per_idle_second": 200})
+            "vmx_exits_per_idle_second": 2, "vmx_instructions_per_idle_second": 40})
         self.write(*marks, end)
         with self.assertRaises(RigError):
-            bochs_figures.figures(self.run_of(1))
+            figures.of_vmx(self.run_of(1)).figures("vmx")
+
+    def test_figures_of_svm(self) -> None:
+        command = "1@2.3:ide_ioport_write IDE PIO wr @ 0x1f7 (Command); val 0x{}; bus 0x5 IDEState 0x6"
+        mark = "undercroft-probe: mark {} vmruns {} instructions {}"
+        lines = [command.format("ca"), mark.format(3, 10, 100), command.format("ca"), command.format("c8"), command.format("35"),
+                 mark.format(4, 18, 900), command.format("ca"), mark.format(5, 19, 1000), mark.format(6, 25, 1100),
+                 mark.format(7, 51, 1600)]
+        log = self.folder / "machine" / "witness.log"
+        log.write_text("\n".join(lines), encoding="ascii")
+        phases = figures.of_svm(self.run_of(1))
+        self.assertEqual((phases.issued, phases.commands, phases.rest), (2, figures.Phase(8, 800), figures.Phase(20, 400)))
+        log.write_text("\n".join(lines[:-1]), encoding="ascii")
+        with self.assertRaises(RigError):
+            figures.of_svm(self.run_of(1))
 
     def test_exits_are_named(self) -> None:
         self.assertEqual(bochs_counts.named({48: 1, 30: 6, 70: 2}), "io 6, 70 2, ept_violation 1")

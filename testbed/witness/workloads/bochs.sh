@@ -15,3 +15,5 @@ dd if=/bin/busybox of="$disk" bs=64k count=8 seek=200 conv=fsync 2>/dev/null || 
 if [ "$CPUS" -gt 1 ]; then taskset 2 dd if=/bin/busybox of="$disk" bs=4096 count=20 seek=3000 oflag=direct 2>/dev/null || exit 1; fi
 dd if="$disk" of=/dev/null bs=4096 count=30 iflag=direct 2>/dev/null || exit 1
 dd if="$disk" of=/dev/null bs=65536 count=3 skip=100 iflag=direct 2>/dev/null || exit 1
+result memory_map "\"$(memory_map)\""
+result address_bits "$(address_bits)"

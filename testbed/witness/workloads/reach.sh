@@ -21,6 +21,8 @@ device=$(basename "$(readlink -f "/sys/block/${disk#/dev/}" | sed 's|/ata.*||')"
 echo "$device" >/sys/bus/pci/drivers/ahci/unbind
 echo 1 >"/sys/bus/pci/devices/$device/enable"
 printf '\007\000' | dd of="/sys/bus/pci/devices/$device/config" bs=1 seek=4 conv=notrunc 2>/dev/null
+result memory_map "\"$(memory_map)\""
+result address_bits "$(address_bits)"
 stage before-reach
 usleep 500000
 # shellcheck disable=SC2086

@@ -3,7 +3,7 @@
 # Disk accesses from every CPU at once, each CPU in its own part of the disk.
 [ -n "$IDENTITY" ] && . /run.d/workloads/identity.sh
 # The map that the kernel was given at its start.
-[ -n "$MEMORY_MAP" ] && result memory_map "\"$(cd /sys/firmware/memmap && for e in *; do echo "$(cat "$e/start") $(cat "$e/end") $(cat "$e/type");"; done | tr -d '\n')\""
+[ -n "$MEMORY_MAP" ] && result memory_map "\"$(memory_map)\""
 result cpus_online "\"$(cat /sys/devices/system/cpu/online)\""
 disk=$(disk test0)
 fio --name=smp --filename="$disk" --ioengine=libaio --direct=1 --numjobs="$CPUS" --cpus_allowed=0-$((CPUS - 1)) \

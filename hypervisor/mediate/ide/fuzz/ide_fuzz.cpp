@@ -47,7 +47,8 @@ private:
         case 0: { // mostly well-formed tables
             std::uint32_t const at = 0x20000 + input.take<std::uint32_t>(1) * 8;
             world_.memory.put<std::uint32_t>(at, input.take<std::uint32_t>(3) * 2);
-            world_.memory.put<std::uint32_t>(at + 4, input.take<std::uint32_t>(2) | (input.take<std::uint32_t>(1) & 1U) << 31);
+            world_.memory.put<std::uint32_t>(at + 4, input.take<std::uint32_t>(2) | (input.take<std::uint32_t>(1) & 1U)
+                                                                                        << 31);
             world_.out(static_cast<std::uint16_t>(c.bus_master + 4), 0x20000, 4);
             break;
         }
@@ -74,12 +75,14 @@ private:
         case 6: {
             constexpr std::uint8_t usual[] = {0x30, 0x34, 0xc5, 0x39, 0xca, 0x35, 0xc6, 0x20, 0xc8, 0xec, 0x06, 0x3d};
             world_.out(static_cast<std::uint16_t>(c.command + 6), 0xe0);
-            world_.out(static_cast<std::uint16_t>(c.command + 7), usual[input.take<std::uint32_t>(1) % std::size(usual)]);
+            world_.out(static_cast<std::uint16_t>(c.command + 7),
+                       usual[input.take<std::uint32_t>(1) % std::size(usual)]);
             break;
         }
         default: {
             unsigned const width = 1U << input.take<std::uint32_t>(1) % 3, reg = 1 + input.take<std::uint32_t>(1) % 7;
-            world_.out(static_cast<std::uint16_t>(c.command + reg), input.take<std::uint32_t>(width), reg + width <= 8 ? width : 1);
+            world_.out(static_cast<std::uint16_t>(c.command + reg), input.take<std::uint32_t>(width),
+                       reg + width <= 8 ? width : 1);
         }
         }
     }

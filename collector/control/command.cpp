@@ -1,0 +1,164 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+// `undercroft control`: a command for a sensor, by way of the collector that hears it.
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "collector/commands.hpp"
+#include "collector/control/protocol.hpp"
+#include "collector/control/socket_address.hpp"
+#include "collector/ingest/identity.hpp"
+#include "control_cli/memory_command.hpp"
+#include "control_cli/memory_report.hpp"
+#include "wire/control.hpp"
+
+namespace undercroft::collector {
+namespace {
+
+constexpr int patience_ms = 15'000; ///< longer than the collector's own
+
+struct Arguments {
+    std::string socket;
+    std::string machine;
+    bool json = false;
+    wire::ControlCommand command{};
+    control_cli::MemoryArguments memory;
+};
+
+class Connection {
+public:
+    explicit Connection(std::string const& path)
+    {
+        sockaddr_un const address = socket_address(path);
+        fd_ = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        if (fd_ < 0 || ::connect(fd_, reinterpret_cast<sockaddr const*>(&address), sizeof(address)) != 0)
+            throw std::runtime_error{fmt::format("no collector listens at {} ({}); start it with --control-socket",
+                                                 path, std::strerror(errno))};
+    }
+    ~Connection() { ::close(fd_); }
+    Connection(Connection const&) = delete;
+    Connection& operator=(Connection const&) = delete;
+
+    [[nodiscard]] ControlReply ask(ControlCall const& call) const
+    {
+        ControlReply reply;
+        pollfd descriptor{fd_, POLLIN, 0};
+        if (::send(fd_, &call, sizeof(call), MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof(call)) ||
+            ::poll(&descriptor, 1, patience_ms) <= 0 ||
+            ::recv(fd_, &reply, sizeof(reply), 0) != static_cast<ssize_t>(sizeof(reply)))
+            throw std::runtime_error{"the collector did not answer"};
+        return reply;
+    }
+
+private:
+    int fd_ = -1;
+};
+
+ControlCall make_call(Arguments const& arguments)
+{
+    ControlCall call{};
+    call.magic = control_call_magic;
+    call.command = static_cast<std::uint16_t>(arguments.command);
+    auto const machine = id_from_hex(arguments.machine);
+    if (!machine)
+        throw std::runtime_error{"--machine: a machine id is 32 hexadecimal digits"};
+    std::memcpy(call.machine, machine->data(), machine->size());
+    if (arguments.command == wire::ControlCommand::memory) {
+        auto const request = control_cli::memory_request(arguments.memory);
+        if (!request)
+            throw std::runtime_error{request.error()};
+        call.memory = *request;
+    }
+    return call;
+}
+
+char const* text_of(CallOutcome outcome)
+{
+    switch (outcome) {
+    case CallOutcome::machine_unknown:
+        return "the collector has not heard this machine since it started";
+    case CallOutcome::no_answer:
+        return "the sensor did not answer: it is away, or older than commands of the collector";
+    case CallOutcome::bad_call:
+    case CallOutcome::answered:
+        break;
+    }
+    return "the collector did not understand: is it of another version?";
+}
+
+char const* text_of(wire::ControlResult result)
+{
+    switch (result) {
+    case wire::ControlResult::not_possible:
+        return "the processor or the sensor's configuration lacks what this needs";
+    case wire::ControlResult::busy:
+        return "another memory mode that needs the same tables runs: stop it first";
+    case wire::ControlResult::unknown_command:
+        return "the sensor does not know this command";
+    default:
+        return "the sensor did not accept the request";
+    }
+}
+
+int run(Arguments const& arguments)
+{
+    ControlReply const reply = Connection{arguments.socket}.ask(make_call(arguments));
+    auto const outcome = static_cast<CallOutcome>(reply.outcome.get());
+    if (outcome != CallOutcome::answered)
+        throw std::runtime_error{text_of(outcome)};
+    std::size_t const count = std::min<std::size_t>(reply.states.get(), reply.state.size());
+    std::vector<wire::MemoryStatus> const states{reply.state.begin(),
+                                                 reply.state.begin() + static_cast<std::ptrdiff_t>(count)};
+    auto const result = static_cast<wire::ControlResult>(reply.result.get());
+    if (result != wire::ControlResult::done) {
+        fmt::print(stderr, "{}", control_cli::missing_text(states));
+        throw std::runtime_error{text_of(result)};
+    }
+    if (arguments.command == wire::ControlCommand::memory)
+        fmt::print("{}", arguments.json ? control_cli::memory_json(states) : control_cli::memory_text(states));
+    else
+        fmt::print("{}", arguments.json ? "{\"done\":true}\n" : "done\n");
+    return 0;
+}
+
+} // namespace
+
+void register_control_command(CLI::App& root, int& exit_code)
+{
+    CLI::App* const command = root.add_subcommand("control", "Command a sensor through the collector that hears it");
+    auto const arguments = std::make_shared<Arguments>();
+    command->add_option("--collector", arguments->socket, "what `undercroft collect --control-socket` was given")
+        ->required()
+        ->type_name("SOCKET");
+    command->add_option("--machine", arguments->machine, "machine id")->required()->type_name("HEX");
+    command->add_flag("--json", arguments->json, "print one JSON object instead of text");
+    command->require_subcommand(1);
+    command->fallthrough();
+    command->add_subcommand("start", "switch capture on");
+    command->add_subcommand("stop", "switch capture off");
+    control_cli::add_memory_command(*command, arguments->memory);
+    command->final_callback([arguments, command, &exit_code] {
+        arguments->command = command->got_subcommand("start")  ? wire::ControlCommand::start
+                             : command->got_subcommand("stop") ? wire::ControlCommand::stop
+                                                               : wire::ControlCommand::memory;
+        try {
+            exit_code = run(*arguments);
+        } catch (std::exception const& error) {
+            std::fflush(stdout);
+            fmt::print(stderr, "undercroft control: error: {}\n", error.what());
+            exit_code = 1;
+        }
+    });
+}
+
+} // namespace undercroft::collector

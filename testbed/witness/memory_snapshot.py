@@ -1,0 +1,161 @@
+# Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+"""Consistent snapshots against QEMU's own copy of memory from the instant at which they were armed."""
+from __future__ import annotations
+
+import base64
+import json
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from testbed.btf import make_table
+from testbed.gdbstub import Gdb
+from testbed.monitor import Monitor
+
+from .access import Verdict
+from .fault_check import address_of
+from .rig import Build, Run
+
+STAGE = "arm"
+ARMED = "undercroft::memory::Snapshot::mark_standing("  # all CPUs are held, and all pages write-protected
+SAVED_SWEEPS = 2  # a full one and one on top of it
+PAGE_BYTES = 4096
+LIME_HEADER = struct.Struct("<4sIQQ8x")
+PASSING = ("cat", "sh", "ps", "ucctl", "sleep", "tr", "sed", "stress-ng-vm")
+LEAST_PROCESSES = 20
+
+
+def saver(build: Build, folder: Path, socket: Path, memory_bytes: int) -> Callable[[str, Monitor], None]:
+    """For the stage hook: stops the machine at the arming of the first sweeps and saves memory."""
+
+    def on_stage(name: str, monitor: Monitor) -> None:
+        if name != STAGE:
+            return
+        address = address_of(build, folder, ARMED)
+        with Gdb(socket) as gdb:
+            for number in range(SAVED_SWEEPS):
+                gdb.run_to(address)
+                monitor.save_memory(folder / f"armed-{number + 1}.mem", 0, memory_bytes)
+
+    return on_stage
+
+
+@dataclass(frozen=True)
+class Region:
+    first: int
+    end: int
+    offset: int  # of its bytes in the file
+
+
+def lime_regions(path: Path) -> list[Region]:
+    """From the headers alone (LiME's format description)."""
+    regions = []
+    at, size = 0, path.stat().st_size
+    with path.open("rb") as file:
+        while at < size:
+            file.seek(at)
+            magic, version, first, last = LIME_HEADER.unpack(file.read(LIME_HEADER.size))
+            if (magic, version) != (b"EMiL", 1) or last < first:
+                raise ValueError(f"{path}: no LiME header at {at}")
+            at += LIME_HEADER.size
+            regions.append(Region(first, last + 1, at))
+            at += last + 1 - first
+    return regions
+
+
+def pages(path: Path, regions: list[Region]) -> Iterator[tuple[int, bytes]]:
+    with path.open("rb") as file:
+        for region in regions:
+            file.seek(region.offset)
+            for address in range(region.first, region.end, PAGE_BYTES):
+                yield address, file.read(PAGE_BYTES)
+
+
+def compare(dump: Path, saved: Path, subject: str) -> Verdict:
+    """Page for page; `saved`: physical memory from address 0 on."""
+    verdict = Verdict(subject)
+    regions = lime_regions(dump)
+    size = saved.stat().st_size
+    different: list[str] = []
+    count = 0
+    with saved.open("rb") as memory:
+        for address, page in pages(dump, regions):
+            if address + PAGE_BYTES > size:
+                verdict.problem(f"{address:#x} lies beyond the machine's memory")
+                break
+            memory.seek(address)
+            count += 1
+            if memory.read(PAGE_BYTES) != page:
+                different.append(f"{address:#x}")
+    verdict.fact(f"{count} pages in {len(regions)} regions")
+    verdict.require(count * PAGE_BYTES >= size * 3 // 4, f"only {count} of {size // PAGE_BYTES} pages were looked at")
+    verdict.differences("pages that differ", different)
+    return verdict
+
+
+def export(run: Run, build: Build, form: str, sweep: int) -> Path:
+    out = run.folder / f"sweep-{sweep}.{form}"
+    done = subprocess.run([build.undercroft, "export", run.store, "--format", form, "--sweep", str(sweep), "--out", out],
+                          capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ValueError(f"undercroft export: {done.stderr}")
+    return out
+
+
+def check(run: Run, build: Build) -> Verdict:
+    verdict = Verdict("consistent snapshots equal memory at the instant of their arming")
+    for number in range(1, SAVED_SWEEPS + 1):
+        dump = export(run, build, "lime", number)
+        about = json.loads(Path(f"{dump}.json").read_text(encoding="utf-8"))
+        verdict.require(about["consistent"] and about["incremental"] == (number > 1), f"sweep {number}: {about}")
+        verdict.merge(compare(dump, run.folder / f"armed-{number}.mem", f"sweep {number}"))
+    verdict.merge(check_elf(run, build))
+    verdict.merge(check_volatility(run))
+    return verdict
+
+
+def check_elf(run: Run, build: Build) -> Verdict:
+    """readelf and gdb open the ELF core, and gdb reads memory by its physical address."""
+    verdict = Verdict("other tools open the ELF core")
+    core = export(run, build, "elf", 1)
+    headers = subprocess.run(["readelf", "-hlW", core], capture_output=True, text=True, check=False)
+    verdict.require(headers.returncode == 0 and not headers.stderr and "CORE (Core file)" in headers.stdout, f"readelf: {headers.stderr or headers.stdout[:300]}")
+    address = 0x10_0000
+    with (run.folder / "armed-1.mem").open("rb") as memory:
+        memory.seek(address)
+        expected = int.from_bytes(memory.read(8), "little")
+    shown = subprocess.run(["gdb", "-batch", "-nx", "-ex", f"core-file {core}", "-ex", f"output/x *(unsigned long*){address:#x}"],
+                           capture_output=True, text=True, check=False)
+    verdict.require(f"{expected:#x}" in shown.stdout.split()[-1:], f"gdb says {shown.stdout.strip()[-200:]!r} {shown.stderr.strip()[-200:]!r}, memory has {expected:#x}")
+    return verdict
+
+
+def check_volatility(run: Run) -> Verdict:
+    """Volatility 3 lists the guest's processes from the LiME file, by a symbol table made from the guest's own words."""
+    files = run.report["guest_files"]
+    folder = run.folder / "symbols"
+    (folder / "linux").mkdir(parents=True, exist_ok=True)
+    table = make_table(base64.b64decode(files["btf"]), files["kallsyms"], files["version"])
+    (folder / "linux" / "guest.json").write_text(json.dumps(table), encoding="ascii")
+    done = subprocess.run([Path(sys.executable).with_name("vol"), "-q", "--offline", "-r", "json", "-s", folder, "-f", run.folder / "sweep-1.lime", "linux.pslist"],
+                          capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        verdict = Verdict("Volatility lists the guest's processes")
+        verdict.problem(f"vol ended with {done.returncode}: {done.stderr.strip()[-800:]}")
+        return verdict
+    return compare_processes(files["processes"], json.loads(done.stdout))
+
+
+def compare_processes(said: str, listed: list[dict[str, Any]]) -> Verdict:
+    """`said`: lines of pid and name, shortly before the snapshot. Processes that come and go are no evidence."""
+    verdict = Verdict("Volatility lists the guest's processes")
+    found = {(int(row["PID"]), str(row["COMM"])) for row in listed}
+    expected = {(int(pid), name) for pid, _, name in (line.partition(" ") for line in said.splitlines()) if name not in PASSING}
+    verdict.fact(f"{len(found)} processes listed, {len(expected)} expected among them")
+    verdict.require(len(expected) >= LEAST_PROCESSES, f"the guest named {len(expected)} processes only")
+    verdict.differences("not listed", [f"{pid} {name}" for pid, name in sorted(expected - found)])
+    return verdict
