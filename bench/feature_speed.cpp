@@ -32,7 +32,7 @@ std::vector<Access> make_trace(bool ransomware, std::size_t count, std::uint32_t
                             .address = write && !ransomware ? lba + (1 << 24) : lba,
                             .bytes = 4096,
                             .entropy = write ? 0.99F : std::numeric_limits<float>::quiet_NaN(),
-                            .kind = write ? AccessKind::write : AccessKind::read});
+                            .kind = write ? TraceKind::write : TraceKind::read});
         lba += 8;
         --left;
     }
@@ -57,7 +57,7 @@ double parse_speed()
     accesses.reserve(rows);
     Complaints complaints;
     return static_cast<double>(rows) / 1e6 / seconds_of([&] {
-               parse_trace_lines(text, AccessKind::read, SubSecondScale::two_to_30, accesses, complaints);
+               parse_trace_lines(text, TraceKind::read, SubSecondScale::two_to_30, accesses, complaints);
            });
 }
 

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <openssl/sha.h>
 
 #include "analysis/command.hpp"
 #include "analysis/read/error.hpp"
@@ -18,7 +19,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int model_format = 1;
+constexpr int model_format = 2;
 constexpr std::uintmax_t most_file_bytes = 64 << 20;
 constexpr std::size_t most_windows = 16;
 constexpr std::size_t most_columns = 4096;
@@ -124,6 +125,7 @@ Model model_from(Json const& json)
     model.trained_on = text(json, "trained_on");
     model.threshold = number(json, "threshold", 0, 1);
     model.false_positive_budget = number(json, "false_positive_budget", 0, 1);
+    model.sure_threshold = number(json, "sure_threshold", 0, 2);
     model.consecutive = static_cast<std::uint32_t>(whole(member(json, "consecutive"), "consecutive", 1, 1000));
     model.view = view_from(member(json, "view"));
     model.judge = judge_from(member(json, "judge"), model.view.columns.size());
@@ -143,6 +145,7 @@ Json json_of(Model const& model)
         {"threshold", model.threshold},
         {"false_positive_budget", model.false_positive_budget},
         {"consecutive", model.consecutive},
+        {"sure_threshold", model.sure_threshold},
         {"view",
          {{"windows_ns", model.view.windows_ns},
           {"step_ns", model.view.step_ns},
@@ -157,6 +160,16 @@ Json json_of(Model const& model)
           {"logistic_columns", judge.logistic_columns},
           {"trees", judge.trees ? judge.trees->to_json() : Json()}}},
     };
+}
+
+std::string digest_of(std::string const& text)
+{
+    std::array<unsigned char, SHA256_DIGEST_LENGTH> hash{};
+    SHA256(reinterpret_cast<unsigned char const*>(text.data()), text.size(), hash.data());
+    std::string digits;
+    for (std::size_t i = 0; i < 6; ++i)
+        digits += fmt::format("{:02x}", hash[i]);
+    return digits;
 }
 
 Matrix pick(Matrix const& matrix, std::vector<std::size_t> const& columns)
@@ -285,9 +298,14 @@ ModelFile ModelFile::load(std::filesystem::path const& file)
     std::uintmax_t const bytes = std::filesystem::file_size(file, error);
     if (error || bytes > most_file_bytes)
         throw Error{fmt::format("{}: {}", file.string(), error ? error.message() : "too long for a model")};
+    std::string text(bytes, '\0');
     std::ifstream in{file, std::ios::binary};
+    in.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(in.gcount()));
     try {
-        return from_json(Json::parse(in));
+        ModelFile result = from_json(Json::parse(text));
+        result.name = digest_of(text);
+        return result;
     } catch (std::exception const& reason) {
         throw Error{fmt::format("{}: not a usable model: {}", file.string(), reason.what())};
     }

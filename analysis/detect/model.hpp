@@ -23,6 +23,13 @@ struct View {
     bool first_reads_only = true;
     std::vector<FeatureColumn> columns;
 
+    /// Whether such an access is looked at.
+    [[nodiscard]] bool takes(TraceKind kind) const
+    {
+        bool const storage = kind <= TraceKind::trim;
+        return reads_only ? kind == TraceKind::read : storage;
+    }
+
     [[nodiscard]] ExtractorOptions extractor_options() const;
     [[nodiscard]] std::vector<std::string> column_names() const;
 };
@@ -63,12 +70,14 @@ struct Model {
     double threshold = 0.5;
     double false_positive_budget{}; ///< share of benign windows that the threshold was chosen for
     std::uint32_t consecutive = 2;  ///< windows in a row at the threshold or above that make an alert
+    double sure_threshold = 2;      ///< one window from here on makes one at once; above 1: never
     std::string trained_on;         ///< for people
 };
 
 /// One model per track, the one for more data first.
 struct ModelFile {
     std::vector<Model> models;
+    std::string name{}; ///< first 12 digits of the file's SHA-256; empty unless it was loaded
 
     void save(std::filesystem::path const& file) const;
     /// Throws Error that names the file and what is wrong.

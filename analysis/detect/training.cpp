@@ -272,11 +272,11 @@ RunWindows windows_of(TraceRun const& run, Labels const& labels, View const& vie
                                        result.matrix.values.push_back(column.value(row));
                                }};
     for (Access const& access : run.accesses) {
-        if (is_memory(access.kind) || (view.reads_only && access.kind != AccessKind::read))
+        if (!view.takes(access.kind))
             continue;
         result.start_ns = started ? result.start_ns : access.time_ns;
         started = true;
-        beats += access.kind == AccessKind::read && std::ranges::find(beat_lbas, access.address) != beat_lbas.end();
+        beats += access.kind == TraceKind::read && std::ranges::find(beat_lbas, access.address) != beat_lbas.end();
         extractor.push(access);
     }
     result.has_leak = beats >= fewest_beats;

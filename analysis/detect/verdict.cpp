@@ -17,19 +17,11 @@ namespace {
 
 constexpr std::size_t most_reasons = 5;
 
-std::vector<Reason> reasons_of(Model const& model, RunWindows const& windows, std::size_t row)
+std::vector<Reason> reasons_at(Model const& model, RunWindows const& windows, std::size_t row)
 {
     Matrix one{.columns = windows.matrix.columns, .values = {}};
     one.append(windows.matrix.row(row));
-    std::vector<double> const log_odds = model.judge.contributions(one);
-    std::vector<std::string> const names = model.view.column_names();
-    std::vector<Reason> reasons;
-    for (std::size_t c = 0; c < log_odds.size(); ++c)
-        if (log_odds[c] > 0)
-            reasons.push_back({names[c], static_cast<double>(one.values[c]), log_odds[c]});
-    std::ranges::sort(reasons, std::greater<>{}, &Reason::log_odds);
-    reasons.resize(std::min(reasons.size(), most_reasons));
-    return reasons;
+    return reasons_of(model, one, most_reasons);
 }
 
 /// One trace per disk: what happens on one says nothing of another's blocks.
@@ -64,7 +56,7 @@ Verdict judge_trace(TraceRun const& run, ModelFile const& models)
         in_a_row = probabilities[i] >= model.threshold ? in_a_row + 1 : 0;
         std::int64_t const end_ns = windows.start_ns + windows.ends_ns[i];
         if (in_a_row == model.consecutive)
-            verdict.alerts.push_back({end_ns, end_ns, probabilities[i], reasons_of(model, windows, i)});
+            verdict.alerts.push_back({end_ns, end_ns, probabilities[i], reasons_at(model, windows, i)});
         else if (in_a_row > model.consecutive)
             verdict.alerts.back().until_ns = end_ns;
     }
@@ -94,7 +86,7 @@ std::string text_of(std::string const& name, Verdict const& verdict)
         text += fmt::format("\n  {} to {}: probability {:.3f}", format_time(alert.time_ns, 3),
                             format_time(alert.until_ns, 3), alert.probability);
         for (Reason const& reason : alert.reasons)
-            text += fmt::format("\n    {} = {:.4g} ({:+.2f})", reason.column, reason.value, reason.log_odds);
+            text += fmt::format("\n    {} = {:.4g} ({:+.2f})", reason.feature, reason.value, reason.log_odds);
     }
     return text;
 }
@@ -105,7 +97,7 @@ nlohmann::json json_of(std::string const& name, Verdict const& verdict)
     for (Alert const& alert : verdict.alerts) {
         nlohmann::json reasons = nlohmann::json::array();
         for (Reason const& reason : alert.reasons)
-            reasons.push_back({{"feature", reason.column}, {"value", reason.value}, {"log_odds", reason.log_odds}});
+            reasons.push_back({{"feature", reason.feature}, {"value", reason.value}, {"log_odds", reason.log_odds}});
         alerts.push_back({{"time_ns", alert.time_ns},
                           {"until_ns", alert.until_ns},
                           {"probability", alert.probability},

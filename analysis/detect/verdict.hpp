@@ -7,16 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "analysis/detect/model.hpp"
+#include "analysis/detect/detector.hpp"
 #include "analysis/traces/run_folder.hpp"
 
 namespace undercroft::analysis {
-
-struct Reason {
-    std::string column; ///< feature@window
-    double value{};
-    double log_odds{}; ///< what it added to the verdict
-};
 
 struct Alert {
     std::int64_t time_ns{};        ///< UTC: end of the window that completed it

@@ -132,29 +132,29 @@ void FeatureExtractor::push(Access const& access)
         advance_to(now_ns_);
     last_active_pane_ = pane_;
     switch (access.kind) {
-    case AccessKind::read:
-    case AccessKind::write:
+    case TraceKind::read:
+    case TraceKind::write:
         return storage_access(access);
-    case AccessKind::flush:
+    case TraceKind::flush:
         return open_.add(WriteCount::flushes);
-    case AccessKind::trim:
+    case TraceKind::trim:
         open_.add(WriteCount::trims);
         return open_.add(WriteCount::trim_bytes, access.bytes);
-    case AccessKind::gap:
+    case TraceKind::gap:
         return open_.add(WriteCount::lost_records, access.bytes);
-    case AccessKind::note:
+    case TraceKind::note:
         return;
-    case AccessKind::memory_read:
-    case AccessKind::memory_write:
-    case AccessKind::memory_read_write:
-    case AccessKind::memory_execute:
+    case TraceKind::memory_read:
+    case TraceKind::memory_write:
+    case TraceKind::memory_read_write:
+    case TraceKind::memory_execute:
         return memory_row(access);
     }
 }
 
 void FeatureExtractor::storage_access(Access const& access)
 {
-    Direction const direction = access.kind == AccessKind::read ? Direction::read : Direction::write;
+    Direction const direction = access.kind == TraceKind::read ? Direction::read : Direction::write;
     std::uint64_t const pieces = std::min((std::uint64_t{access.bytes} + row_bytes - 1) / row_bytes, most_pieces);
     if (options_.sums_only)
         return storage_sums(direction, access, pieces);
@@ -219,7 +219,7 @@ void FeatureExtractor::skip_silence(std::int64_t time_ns)
         return;
     pane_ = target;
     pane_end_ns_ = start_ns_ + (pane_ + 1) * pane_ns_;
-    last_active_pane_ = pane_;
+    last_active_pane_ = pane_ - longest_panes_ - 1;
     std::ranges::fill(closed_, PaneTotals{});
     std::ranges::fill(sums_, PaneTotals{});
 }
@@ -264,6 +264,8 @@ WindowTotals FeatureExtractor::window(std::size_t index) const
 
 void FeatureExtractor::emit()
 {
+    if (pane_ - last_active_pane_ > longest_panes_)
+        return; // nothing is in any window
     WindowRow row;
     row.end_ns = start_ns_ + pane_ * pane_ns_;
     row.whole = pane_ >= longest_panes_;
@@ -389,7 +391,7 @@ void FeatureExtractor::close_slot(Direction direction)
 void FeatureExtractor::memory_row(Access const& access)
 {
     ++rows_;
-    auto const kind = static_cast<std::size_t>(access.kind) - static_cast<std::size_t>(AccessKind::memory_read);
+    auto const kind = static_cast<std::size_t>(access.kind) - static_cast<std::size_t>(TraceKind::memory_read);
     ++open_.memory_rows[kind];
     if (access.mapping != MappingClass::none)
         ++open_.memory[kind][static_cast<std::size_t>(std::countr_zero(static_cast<unsigned>(access.mapping)))];

@@ -46,12 +46,12 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
     }
     std::vector<Access> accesses;
     Complaints complaints;
-    auto const kind = std::array{AccessKind::read,
-                                 AccessKind::write,
-                                 AccessKind::memory_read,
-                                 AccessKind::memory_write,
-                                 AccessKind::memory_read_write,
-                                 AccessKind::memory_execute}[choice % 6];
+    auto const kind = std::array{TraceKind::read,
+                                 TraceKind::write,
+                                 TraceKind::memory_read,
+                                 TraceKind::memory_write,
+                                 TraceKind::memory_read_write,
+                                 TraceKind::memory_execute}[choice % 6];
     auto const scale = choice < 6 ? SubSecondScale::two_to_30 : SubSecondScale::nanoseconds;
     parse_trace_lines(text, kind, scale, accesses, complaints);
     for (Access const& access : accesses)

@@ -165,13 +165,13 @@ TraceRun make_run(bool ransomware, int number, bool with_writes = true)
         time_ns += 10'000'000 + static_cast<std::int64_t>(random() % 20'000'000);
         std::uint64_t const lba = random() % 10'000'000 * 8;
         auto const pieces = static_cast<std::uint32_t>(ransomware ? 1 + random() % 2 : 4 + random() % 30);
-        run.accesses.push_back({.time_ns = time_ns, .address = lba, .bytes = 4096 * pieces, .kind = AccessKind::read});
+        run.accesses.push_back({.time_ns = time_ns, .address = lba, .bytes = 4096 * pieces, .kind = TraceKind::read});
         if (with_writes)
             run.accesses.push_back({.time_ns = time_ns + 1'000'000,
                                     .address = ransomware ? lba : lba + 1'000'000,
                                     .bytes = 4096,
                                     .entropy = 0.99F,
-                                    .kind = AccessKind::write});
+                                    .kind = TraceKind::write});
     }
     return run;
 }

@@ -24,7 +24,7 @@ struct Parsed {
     Complaints complaints;
 };
 
-Parsed parse(std::string_view text, AccessKind kind, SubSecondScale scale = SubSecondScale::two_to_30)
+Parsed parse(std::string_view text, TraceKind kind, SubSecondScale scale = SubSecondScale::two_to_30)
 {
     Parsed result;
     parse_trace_lines(text, kind, scale, result.accesses, result.complaints);
@@ -35,7 +35,7 @@ TEST(TraceLines, SubSecondsRunOverTwoToThePowerOf30)
 {
     // Half a second is 2^29; one microsecond of the published clock is 2^30 / 10^6 = 1073.74 rounded down.
     auto const parsed =
-        parse("1586220958,536870912,2508800,4096\n1586220958,1073741823,0,512\n1,1073,8,8\n", AccessKind::read);
+        parse("1586220958,536870912,2508800,4096\n1586220958,1073741823,0,512\n1,1073,8,8\n", TraceKind::read);
     ASSERT_EQ(parsed.accesses.size(), 3);
     EXPECT_EQ(parsed.accesses[0].time_ns, 1'586'220'958'500'000'000);
     EXPECT_EQ(parsed.accesses[0].address, 2508800);
@@ -44,7 +44,7 @@ TEST(TraceLines, SubSecondsRunOverTwoToThePowerOf30)
     EXPECT_EQ(parsed.accesses[2].time_ns, 1'000'000'999);
     EXPECT_EQ(parsed.accesses[2].bytes, 8);
     EXPECT_FALSE(parsed.complaints.any());
-    auto const plain = parse("7,999999999,8,512\n", AccessKind::read, SubSecondScale::nanoseconds);
+    auto const plain = parse("7,999999999,8,512\n", TraceKind::read, SubSecondScale::nanoseconds);
     EXPECT_EQ(plain.accesses.at(0).time_ns, 7'999'999'999);
 }
 
@@ -52,7 +52,7 @@ TEST(TraceLines, EntropiesAsJavaWritesThem)
 {
     auto const parsed = parse("1,0,8,4096,-0.0,0.0\n1,0,8,4096,1.2E-4,0.5\n1,0,8,4096,0.6024864588576487,0\n"
                               "1,0,8,4096,1.0,0\n1,0,8,4096,0.00025,0\n",
-                              AccessKind::write);
+                              TraceKind::write);
     ASSERT_EQ(parsed.accesses.size(), 5);
     EXPECT_EQ(parsed.accesses[0].entropy, 0.0F);
     EXPECT_FALSE(std::signbit(parsed.accesses[0].entropy));
@@ -66,14 +66,14 @@ TEST(TraceLines, EntropiesAsJavaWritesThem)
 TEST(TraceLines, RansmapPadsAndTypes)
 {
     auto const parsed = parse("1674709901, 107888363,8549463385,0,-1,2\n1674709901,      1073,8,0,-1,4\n1,0,8,0,-1,3\n",
-                              AccessKind::memory_execute);
+                              TraceKind::memory_execute);
     ASSERT_EQ(parsed.accesses.size(), 3);
     EXPECT_EQ(parsed.accesses[0].address, 8549463385);
     EXPECT_EQ(parsed.accesses[0].mapping, MappingClass::page_2m);
     EXPECT_EQ(parsed.accesses[1].mapping, MappingClass::mmio);
     EXPECT_EQ(parsed.accesses[2].mapping, MappingClass::none);
     EXPECT_EQ(parsed.complaints[Complaint::unknown_mapping], 1);
-    auto const reads = parse("1674709901, 394844574,36122621,4096,-1,0\n", AccessKind::read);
+    auto const reads = parse("1674709901, 394844574,36122621,4096,-1,0\n", TraceKind::read);
     EXPECT_EQ(reads.accesses.size(), 1);
     EXPECT_FALSE(reads.complaints.any());
 }
@@ -99,7 +99,7 @@ TEST(TraceLines, EveryOddityIsCountedByName)
                               "1,2,3,4096,NaN,0\n"
                               "99999999999999999999999,2,3,4096,0.5,0.5\n"
                               "5,0,3,512,0.25,0",
-                              AccessKind::write);
+                              TraceKind::write);
     auto const& complaints = parsed.complaints;
     EXPECT_EQ(complaints[Complaint::byte_order_mark], 1);
     EXPECT_EQ(complaints[Complaint::header_line], 1);

@@ -6,7 +6,7 @@
 
 namespace undercroft::analysis {
 
-enum class AccessKind : std::uint8_t {
+enum class TraceKind : std::uint8_t {
     read,
     write,
     flush,
@@ -19,9 +19,9 @@ enum class AccessKind : std::uint8_t {
     memory_execute,
 };
 
-[[nodiscard]] constexpr bool is_memory(AccessKind kind)
+[[nodiscard]] constexpr bool is_memory(TraceKind kind)
 {
-    return kind >= AccessKind::memory_read;
+    return kind >= TraceKind::memory_read;
 }
 
 /// RanSMAP's codes of the mapping that a memory access went through.
@@ -32,9 +32,10 @@ struct Access {
     std::uint64_t address{};                                ///< storage: LBA in 512-byte sectors; memory: bytes
     std::uint32_t bytes{};                                  ///< 0 where the source does not say (memory)
     float entropy{std::numeric_limits<float>::quiet_NaN()}; ///< Shannon bits / 8; NaN: unknown
-    AccessKind kind{};
+    TraceKind kind{};
     MappingClass mapping{};
     std::uint16_t source{}; ///< disk
+    std::uint16_t flags{};  ///< record_flag bits of wire/record.hpp; 0 where the source does not say
 };
 
 } // namespace undercroft::analysis

@@ -14,29 +14,29 @@ namespace {
 
 constexpr std::size_t most_memory_accesses = std::size_t{16} << 20;
 
-AccessKind kind_of(RecordKind kind)
+TraceKind kind_of(RecordKind kind)
 {
     switch (kind) {
     case RecordKind::read:
-        return AccessKind::read;
+        return TraceKind::read;
     case RecordKind::write:
-        return AccessKind::write;
+        return TraceKind::write;
     case RecordKind::flush:
-        return AccessKind::flush;
+        return TraceKind::flush;
     case RecordKind::trim:
-        return AccessKind::trim;
+        return TraceKind::trim;
     case RecordKind::gap:
-        return AccessKind::gap;
+        return TraceKind::gap;
     case RecordKind::memory_read:
-        return AccessKind::memory_read;
+        return TraceKind::memory_read;
     case RecordKind::memory_write:
-        return AccessKind::memory_write;
+        return TraceKind::memory_write;
     case RecordKind::memory_read_write:
-        return AccessKind::memory_read_write;
+        return TraceKind::memory_read_write;
     case RecordKind::memory_execute:
-        return AccessKind::memory_execute;
+        return TraceKind::memory_execute;
     default:
-        return AccessKind::note;
+        return TraceKind::note;
     }
 }
 
@@ -75,7 +75,8 @@ Access access_of(RecordRow const& row)
             .entropy = row.entropy,
             .kind = kind_of(row.kind),
             .mapping = mapping_of(row.page_class),
-            .source = row.source};
+            .source = row.source,
+            .flags = row.flags};
 }
 
 void for_each_access(Boot const& boot, BootTraceOptions const& options, std::function<void(Access const&)> const& visit)
@@ -96,7 +97,7 @@ void for_each_access(Boot const& boot, BootTraceOptions const& options, std::fun
     scan_records(boot, columns, {}, [&](RecordRow const& row) {
         Access access = access_of(row);
         if (options.source && row.source != *options.source && !is_note(row.kind))
-            access = {.time_ns = row.time_ns, .kind = AccessKind::note}; // it still says where windows begin and end
+            access = {.time_ns = row.time_ns, .kind = TraceKind::note}; // it still says where windows begin and end
         order.push(access);
         return Visit::next;
     });

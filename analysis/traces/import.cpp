@@ -61,7 +61,7 @@ class RecordTable {
 public:
     arrow::Status append(Access const& access)
     {
-        bool const write = access.kind == AccessKind::write;
+        bool const write = access.kind == TraceKind::write;
         bool const known = write && access.entropy == access.entropy;
         ARROW_RETURN_NOT_OK(sequence_.Append(rows_++));
         ARROW_RETURN_NOT_OK(time_.Append(access.time_ns));

@@ -21,14 +21,14 @@ constexpr std::uint64_t most_file_bytes = std::uint64_t{4} << 30;
 
 struct TraceFile {
     std::string_view name;
-    AccessKind kind;
+    TraceKind kind;
 };
-constexpr std::array<TraceFile, 6> trace_files{{{"ata_read", AccessKind::read},
-                                                {"ata_write", AccessKind::write},
-                                                {"mem_read", AccessKind::memory_read},
-                                                {"mem_write", AccessKind::memory_write},
-                                                {"mem_readwrite", AccessKind::memory_read_write},
-                                                {"mem_exec", AccessKind::memory_execute}}};
+constexpr std::array<TraceFile, 6> trace_files{{{"ata_read", TraceKind::read},
+                                                {"ata_write", TraceKind::write},
+                                                {"mem_read", TraceKind::memory_read},
+                                                {"mem_write", TraceKind::memory_write},
+                                                {"mem_readwrite", TraceKind::memory_read_write},
+                                                {"mem_exec", TraceKind::memory_execute}}};
 
 bool is_trace_file(std::string const& name)
 {
@@ -127,8 +127,8 @@ TraceRun load_run(RunPlace const& place, SubSecondScale scale, TraceFiles files)
         std::optional<std::string> const text = trace_text(place.folder, file.name);
         if (!text)
             continue;
-        run.has_reads |= file.kind == AccessKind::read;
-        run.has_writes |= file.kind == AccessKind::write;
+        run.has_reads |= file.kind == TraceKind::read;
+        run.has_writes |= file.kind == TraceKind::write;
         run.has_memory |= is_memory(file.kind);
         parse_trace_lines(*text, file.kind, scale, run.accesses, run.complaints);
     }

@@ -127,7 +127,7 @@ struct Cursor {
 
 class Parser {
 public:
-    Parser(AccessKind kind, SubSecondScale scale, std::vector<Access>& accesses, Complaints& complaints)
+    Parser(TraceKind kind, SubSecondScale scale, std::vector<Access>& accesses, Complaints& complaints)
         : kind_{kind}, scale_{scale}, accesses_{accesses}, complaints_{complaints}
     {
     }
@@ -198,13 +198,13 @@ private:
     bool rest(Cursor& cursor, Access& access)
     {
         if (cursor.at_end())
-            return kind_ == AccessKind::read;
+            return kind_ == TraceKind::read;
         double entropy = 0;
         double last = 0;
         if (!cursor.take_comma() || !cursor.take_real(entropy) || !cursor.take_comma() || !cursor.take_real(last) ||
             !cursor.at_end())
             return false;
-        if (kind_ != AccessKind::read && kind_ != AccessKind::memory_read && kind_ != AccessKind::memory_execute)
+        if (kind_ != TraceKind::read && kind_ != TraceKind::memory_read && kind_ != TraceKind::memory_execute)
             access.entropy = judge_entropy(entropy);
         if (is_memory(kind_))
             access.mapping = mapping_of(last);
@@ -242,7 +242,7 @@ private:
         return static_cast<std::int64_t>(seconds * 1'000'000'000 + ns);
     }
 
-    AccessKind kind_;
+    TraceKind kind_;
     SubSecondScale scale_;
     std::vector<Access>& accesses_;
     Complaints& complaints_;
@@ -279,7 +279,7 @@ bool Complaints::any() const
     return std::ranges::any_of(counts, [](std::uint64_t count) { return count != 0; });
 }
 
-void parse_trace_lines(std::string_view text, AccessKind kind, SubSecondScale scale, std::vector<Access>& accesses,
+void parse_trace_lines(std::string_view text, TraceKind kind, SubSecondScale scale, std::vector<Access>& accesses,
                        Complaints& complaints)
 {
     constexpr std::size_t usual_line_bytes = 36;

@@ -47,7 +47,7 @@ struct Complaints {
 
 /// Appends the accesses of a file's text in the order of its lines. Of a write file the fifth column is the entropy
 /// and the sixth is ignored; of a memory file the sixth is the mapping.
-void parse_trace_lines(std::string_view text, AccessKind kind, SubSecondScale scale, std::vector<Access>& accesses,
+void parse_trace_lines(std::string_view text, TraceKind kind, SubSecondScale scale, std::vector<Access>& accesses,
                        Complaints& complaints);
 
 } // namespace undercroft::analysis
