@@ -88,7 +88,8 @@ void register_analysis_commands(CLI::App& root, int& exit_code)
     register_features(root, exit_code);
     register_info(root, exit_code);
     register_import(root, exit_code);
-    register_detect(root, exit_code);
+    register_training(root, exit_code);
+    register_alerts(root, exit_code);
 }
 
 } // namespace undercroft::analysis

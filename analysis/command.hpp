@@ -49,6 +49,7 @@ void register_replay(CLI::App& root, int& exit_code);
 void register_features(CLI::App& root, int& exit_code);
 void register_info(CLI::App& root, int& exit_code);
 void register_import(CLI::App& root, int& exit_code);
-void register_detect(CLI::App& root, int& exit_code);
+void register_training(CLI::App& root, int& exit_code);
+void register_alerts(CLI::App& root, int& exit_code);
 
 } // namespace undercroft::analysis

@@ -94,7 +94,9 @@ Json alert_line(DiskName const& disk, ModelFile const& file, Model const& model,
     std::string const id = earlier.is_object() ? earlier.at("undercroft").at("id").get<std::string>()
                                                : alert_id(disk, episode.first_evidence_ns);
     Json const acknowledged = kept(earlier, "acknowledged", Json());
-    std::string const state = change == EpisodeChange::ended ? "ended" : acknowledged.is_null() ? "open" : "acknowledged";
+    std::string const state = change == EpisodeChange::ended ? "ended"
+                              : acknowledged.is_null()       ? "open"
+                                                             : "acknowledged";
     line["event"]["id"] = id;
     line["event"]["start"] = rfc3339(episode.first_evidence_ns);
     line["event"]["end"] = rfc3339(episode.until_ns);

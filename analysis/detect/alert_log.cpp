@@ -47,8 +47,9 @@ std::vector<Json> AlertLog::all() const
     std::vector<Json> lines;
     for (auto const& [id, line] : latest_)
         lines.push_back(line);
-    std::ranges::stable_sort(
-        lines, [](Json const& a, Json const& b) { return number(a, "first_evidence_ns") < number(b, "first_evidence_ns"); });
+    std::ranges::sort(lines, {}, [](Json const& line) {
+        return std::pair{number(line, "first_evidence_ns"), line["undercroft"]["id"].get<std::string>()};
+    });
     return lines;
 }
 

@@ -1,11 +1,10 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
-// undercroft train, evaluate, detect.
+// undercroft train, evaluate.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "analysis/command.hpp"
 #include "analysis/detect/evaluate.hpp"
-#include "analysis/detect/verdict.hpp"
 #include "analysis/read/error.hpp"
 
 namespace undercroft::analysis {
@@ -139,31 +138,6 @@ struct TrainCommand {
     }
 };
 
-struct DetectCommand {
-    std::string model;
-    std::string input;
-    bool nanoseconds = false;
-    bool json = false;
-
-    void add_to(CLI::App& command)
-    {
-        command.add_option("INPUT", input, "Store, or folder of runs laid out as RanSAP's")->required();
-        command.add_option("--model", model, "Model file written by undercroft train")->required();
-        command.add_flag("--nanoseconds", nanoseconds, "Sub-seconds of run folders are nanoseconds, not n of 2^30");
-        command.add_flag("--json", json, "One line of JSON per run");
-    }
-
-    void run() const
-    {
-        ModelFile const models = ModelFile::load(model);
-        SubSecondScale const scale = nanoseconds ? SubSecondScale::nanoseconds : SubSecondScale::two_to_30;
-        for_each_trace(input, scale, [&](std::string const& name, TraceRun const& run) {
-            Verdict const verdict = judge_trace(run, models);
-            fmt::print("{}\n", json ? json_of(name, verdict).dump() : text_of(name, verdict));
-        });
-    }
-};
-
 template <typename Command>
 void add_command(CLI::App& root, int& exit_code, char const* name, char const* about)
 {
@@ -175,11 +149,10 @@ void add_command(CLI::App& root, int& exit_code, char const* name, char const* a
 
 } // namespace
 
-void register_detect(CLI::App& root, int& exit_code)
+void register_training(CLI::App& root, int& exit_code)
 {
     add_command<TrainCommand>(root, exit_code, "train", "Learn to tell ransomware from other programs");
     add_command<EvaluateCommand>(root, exit_code, "evaluate", "Train on some runs, test on others, report honestly");
-    add_command<DetectCommand>(root, exit_code, "detect", "Look for ransomware in what was recorded");
 }
 
 } // namespace undercroft::analysis

@@ -2,6 +2,7 @@
 #include "analysis/detect/evaluate.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -53,14 +54,29 @@ public:
         load();
         for (bool const reads_only : {false, true}) {
             Json const track = track_figures(reads_only);
-            if (!track.is_null())
-                result_.figures["tracks"][reads_only ? "reads" : "reads+writes"] = track;
+            if (track.is_null())
+                continue;
+            result_.figures["tracks"][reads_only ? "reads" : "reads+writes"] = track;
+            result_.figures["summary"][reads_only ? "reads" : "reads+writes"] = summary_of(track);
         }
         result_.figures["families"] = families();
         return std::move(result_);
     }
 
 private:
+    /// The main model's figures in one place.
+    static Json summary_of(Json const& track)
+    {
+        Json const& main = track["models"][0];
+        Json const& figures = main["figures"];
+        Json summary{{"model", main["name"]}, {"runs", figures["runs"]}, {"alerts", figures["alerts"]}};
+        for (char const* const name : {"f1", "precision", "recall", "fpr", "roc_auc", "pr_auc", "threshold"})
+            summary[name] = figures[name];
+        if (track.contains("unseen_pooled") && track["unseen_pooled"].contains(main["name"]))
+            summary["unseen"] = track["unseen_pooled"][main["name"]];
+        return summary;
+    }
+
     [[nodiscard]] std::vector<Candidate> candidates(bool reads_only) const
     {
         if (reads_only)
@@ -137,15 +153,27 @@ private:
         return result;
     }
 
+    /// A run that cannot be read is named and left out.
+    void load_one(RunPlace const& place, Runs ViewedRuns::* where)
+    {
+        try {
+            TraceRun const run = load_run(place, options_.scale, {.memory = false});
+            complaints_ += run.complaints;
+            bool const ransomware = run.truth ? run.truth->ransomware : labels_.is_ransomware(place.program);
+            (ransomware ? ransomware_ : benign_).insert(place.program);
+            for (auto& [key, view] : views_)
+                if (view.view.reads_only ? run.has_reads : run.has_writes)
+                    (view.*where).push_back(windows_of(run, labels_, view.view));
+        } catch (Error const& error) {
+            result_.figures["left_out"].push_back({{"run", place.path}, {"why", error.what()}});
+            progress_(fmt::format("left out: {}", error.what()));
+        }
+    }
+
     void load_runs(std::vector<RunPlace> const& places, Runs ViewedRuns::* where)
     {
         for (std::size_t i = 0; i < places.size(); ++i) {
-            TraceRun const run = load_run(places[i], options_.scale, {.memory = false});
-            complaints_ += run.complaints;
-            (labels_.is_ransomware(places[i].program) ? ransomware_ : benign_).insert(places[i].program);
-            for (auto& [key, view] : views_)
-                if (run.has_reads && (run.has_writes || view.view.reads_only))
-                    (view.*where).push_back(windows_of(run, labels_, view.view));
+            load_one(places[i], where);
             if (i % 20 == 19 || i + 1 == places.size())
                 progress_(fmt::format("{} of {} runs read", i + 1, places.size()));
         }
@@ -175,7 +203,7 @@ private:
                 track["seeds"] = all_seeds;
             if (candidate.kind == JudgeKind::anchored || candidate.kind == JudgeKind::boosted)
                 if (candidate.with_context && candidate.features != FeatureSet::payload_free)
-                    track["unseen_programs"][candidate.name] = unseen(candidate, runs);
+                    unseen(candidate, runs, track);
             primary = false;
             progress_(fmt::format("{}: done", candidate.name));
         }
@@ -209,26 +237,35 @@ private:
         result_.curves.push_back({name, curve_of(tiles.scores, tiles.truth)});
     }
 
-    /// Each program of the test runs, judged by a model whose training runs lack it.
-    Json unseen(Candidate const& candidate, ViewedRuns const& runs)
+    /// Each program, judged by a model whose training runs lack it. With one folder for both, all runs take part.
+    void unseen(Candidate const& candidate, ViewedRuns const& runs, Json& track)
     {
+        RunList training = list_of(runs.train, [](auto const&) { return true; });
+        RunList testing = list_of(runs.test, [](auto const&) { return true; });
+        if (result_.figures["split"]["one_folder"] == true) {
+            training.insert(training.end(), testing.begin(), testing.end());
+            testing = training;
+        }
         std::set<std::string> programs;
-        for (RunWindows const& run : runs.test)
-            programs.insert(run.place.program);
-        Json result = Json::object();
+        for (RunWindows const* const run : testing)
+            programs.insert(run->place.program);
+        std::vector<ScoredRun> pooled;
         for (std::string const& program : programs) {
-            RunList const train =
-                list_of(runs.train, [&](RunWindows const& run) { return run.place.program != program; });
+            RunList train;
+            std::ranges::copy_if(training, std::back_inserter(train),
+                                 [&](RunWindows const* run) { return run->place.program != program; });
             if (!has_both(train))
                 continue; // it was the only one of its class
             Model const model = train_model(train, runs.view, training_options(candidate, 1));
             std::vector<ScoredRun> scored;
-            for (RunWindows const& run : runs.test)
-                if (run.place.program == program)
-                    scored.push_back(score_run(run, model));
-            result[program] = figures_of(scored, 1)["programs"][program];
+            for (RunWindows const* const run : testing)
+                if (run->place.program == program)
+                    scored.push_back(score_run(*run, model));
+            track["unseen_programs"][candidate.name][program] = figures_of(scored, 1)["programs"][program];
+            pooled.insert(pooled.end(), scored.begin(), scored.end());
         }
-        return result;
+        if (!pooled.empty())
+            track["unseen_pooled"][candidate.name] = figures_of(pooled, 1);
     }
 
     /// At least 500 writes in 10 s, half of them over what was read, of entropy 0.5 or more.
@@ -304,6 +341,11 @@ void split_runs(std::vector<RunPlace>& train, std::vector<RunPlace>& test, bool 
         std::map<std::string, std::vector<RunPlace>> groups;
         for (RunPlace const& place : train)
             groups[place.environment + "/" + place.program + "-" + place.variant].push_back(place);
+        if (std::ranges::all_of(groups, [](auto const& group) { return group.second.size() == 1; })) {
+            groups.clear(); // every program once on each machine: the machines share it out
+            for (RunPlace const& place : train)
+                groups[place.program].push_back(place);
+        }
         train.clear();
         test.clear();
         for (auto const& [name, places] : groups)

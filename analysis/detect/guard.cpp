@@ -61,6 +61,7 @@ public:
         if (score.end_ns < guard_.options_.only_from_ns)
             return;
         ++guard_.counters_.windows;
+        ++windows_;
         highest_ = std::max(highest_, score.probability);
         if (guard_.options_.write)
             scores_.add(score);
@@ -71,6 +72,7 @@ public:
     [[nodiscard]] Model const& model() const { return detector_.model(); }
     [[nodiscard]] bool forgotten(Clock::time_point now) const { return now - arrived_ > forget_after; }
     [[nodiscard]] double highest() const { return highest_; }
+    [[nodiscard]] std::uint64_t windows() const { return windows_; }
     [[nodiscard]] std::deque<Access> const& recent() const { return recent_; }
     void flush() { scores_.flush(); }
     void finish() { detector_.finish(); }
@@ -86,6 +88,7 @@ private:
     std::int64_t latest_ns_ = 0;
     Clock::time_point arrived_ = Clock::now();
     double highest_ = 0;
+    std::uint64_t windows_ = 0;
 };
 
 Guard::Guard(ModelFile const& models, GuardOptions options, GuardActions actions, Say say)
@@ -206,12 +209,13 @@ void Guard::act(Disk& disk)
         say_(fmt::format("response to {}: {}: {}", id, response.value("policy", ""), response.value("result", "")));
         write_line(*found->second, std::move(line));
     };
-    bool const sent = errands_.send([actions = actions_, line = disk.line, name = disk.name(), done]() -> Errands::Result {
-        Json const response = actions.respond ? actions.respond(name) : Json();
-        if (actions.notify)
-            actions.notify(line);
-        return [done, response] { done(response); };
-    });
+    bool const sent =
+        errands_.send([actions = actions_, line = disk.line, name = disk.name(), done]() -> Errands::Result {
+            Json const response = actions.respond ? actions.respond(name) : Json();
+            if (actions.notify)
+                actions.notify(line);
+            return [done, response] { done(response); };
+        });
     if (!sent)
         guarded([] { throw Error{"too many alerts wait for their response: one gets none"}; });
 }
@@ -221,7 +225,8 @@ void Guard::draw_pictures(Disk& disk, Episode const& episode)
     if (!options_.write || !options_.pictures)
         return;
     guarded([&] {
-        HeatmapRequest request{.source = disk.name().source};
+        HeatmapRequest request;
+        request.source = disk.name().source;
         PictureSize const plot = plot_area(picture_size);
         request.max_columns = static_cast<std::uint32_t>(plot.width / 4);
         request.max_rows = static_cast<std::uint32_t>(plot.height / 4);
@@ -250,8 +255,9 @@ std::vector<Json> Guard::alerts() const
     std::vector<Json> lines;
     for (auto const& [id, line] : raised_)
         lines.push_back(line);
-    std::ranges::stable_sort(lines, {}, [](Json const& line) {
-        return line["undercroft"]["first_evidence_ns"].get<std::int64_t>();
+    std::ranges::sort(lines, {}, [](Json const& line) {
+        return std::pair{line["undercroft"]["first_evidence_ns"].get<std::int64_t>(),
+                         line["undercroft"]["id"].get<std::string>()};
     });
     return lines;
 }
@@ -260,6 +266,12 @@ double Guard::highest(DiskName const& disk) const
 {
     auto const found = disks_.find(disk);
     return found == disks_.end() ? 0 : found->second->highest();
+}
+
+std::uint64_t Guard::windows(DiskName const& disk) const
+{
+    auto const found = disks_.find(disk);
+    return found == disks_.end() ? 0 : found->second->windows();
 }
 
 } // namespace undercroft::analysis

@@ -30,9 +30,9 @@ struct GuardActions {
 struct GuardOptions {
     std::filesystem::path store;
     DetectorOptions detector;
-    bool live{};            ///< go on with scores and alerts that are there; otherwise scores are made anew
-    bool write = true;      ///< into the store
-    bool pictures = true;   ///< with `write`
+    bool live{};                   ///< go on with scores and alerts that are there; otherwise scores are made anew
+    bool write = true;             ///< into the store
+    bool pictures = true;          ///< with `write`
     std::int64_t only_from_ns = 0; ///< what ends before is context: neither scores nor alerts are made of it
 };
 
@@ -62,7 +62,9 @@ public:
     [[nodiscard]] GuardCounters const& counters() const { return counters_; }
     /// Latest lines of alerts raised by this guard, by first evidence.
     [[nodiscard]] std::vector<nlohmann::json> alerts() const;
+    /// Of a disk's windows: the highest probability; how many there were.
     [[nodiscard]] double highest(DiskName const& disk) const;
+    [[nodiscard]] std::uint64_t windows(DiskName const& disk) const;
 
 private:
     using Clock = std::chrono::steady_clock;

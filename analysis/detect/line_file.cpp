@@ -75,9 +75,9 @@ void LineFollower::read_file(fs::path const& file, std::uintmax_t& offset,
         text.append(chunk, 0, static_cast<std::size_t>(in.gcount()));
         std::size_t begin = 0;
         for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
-            nlohmann::json const line = nlohmann::json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin),
-                                                              text.begin() + static_cast<std::ptrdiff_t>(end), nullptr,
-                                                              false);
+            nlohmann::json const line =
+                nlohmann::json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin),
+                                      text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
             if (line.is_discarded())
                 ++unusable_;
             else

@@ -22,8 +22,8 @@ public:
     /// Throws Error when an option makes no sense or the header file cannot be read.
     explicit Notifier(NotifyOptions options);
 
-    /// Sends an alert's line (docs/formats/alerts.md) wherever the options say. Takes its time. Texts of what failed, without
-    /// secrets: at most the host of the web hook is named.
+    /// Sends an alert's line (docs/formats/alerts.md) wherever the options say. Takes its time. Texts of what failed,
+    /// without secrets: at most the host of the web hook is named.
     [[nodiscard]] std::vector<std::string> send(nlohmann::json const& line) const;
     [[nodiscard]] bool any() const { return !options_.syslog.empty() || !options_.webhook.empty(); }
 

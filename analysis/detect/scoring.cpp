@@ -1,7 +1,9 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "analysis/detect/scoring.hpp"
 
+#include <algorithm>
 #include <functional>
+#include <limits>
 #include <map>
 #include <random>
 
@@ -63,10 +65,11 @@ Json windows_by(std::vector<ScoredRun> const& runs, std::function<std::string(Ru
         Group& group = groups[group_of(*run.run)];
         group.ransomware = run.run->ransomware;
         ++group.runs;
-        group.runs_alarmed += run.alarmed_by_tiles() ? 1 : 0;
+        group.runs_alarmed += run.alarmed_by_tiles(run.run->ransomware) ? 1 : 0;
         for (std::size_t i = 0; i < run.probabilities.size(); ++i) {
-            group.windows += run.is_tile(i) ? 1 : 0;
-            group.alarms += run.is_tile(i) && run.probabilities[i] >= run.threshold ? 1 : 0;
+            bool const counts = run.is_tile(i) && run.run->truth(i) == run.run->ransomware;
+            group.windows += counts ? 1 : 0;
+            group.alarms += counts && run.probabilities[i] >= run.threshold ? 1 : 0;
         }
     }
     Json result = Json::object();
@@ -79,42 +82,70 @@ Json windows_by(std::vector<ScoredRun> const& runs, std::function<std::string(Ru
     return result;
 }
 
+/// Files whose first write came before the alert, and their share of the corpus; without an alert all that were
+/// touched.
+double files_lost(ScoredRun const& run, std::int64_t alert_ns)
+{
+    auto const lost = std::ranges::upper_bound(run.run->touched_ns, alert_ns) - run.run->touched_ns.begin();
+    return static_cast<double>(lost) / static_cast<double>(std::max<std::uint64_t>(run.run->corpus_files, 1));
+}
+
+/// Written from the attack's begin to the alert.
+double bytes_before(ScoredRun const& run, std::size_t alert)
+{
+    auto const first = std::ranges::upper_bound(run.run->ends_ns, run.run->attack_begin_ns) - run.run->ends_ns.begin();
+    std::uint64_t const before = first == 0 ? 0 : run.run->written_bytes[static_cast<std::size_t>(first) - 1];
+    return static_cast<double>(run.run->written_bytes[alert] - before);
+}
+
 /// Alerts as they would come live, at every step.
 Json alerts_of(std::vector<ScoredRun> const& runs)
 {
     std::vector<double> seconds;
+    std::vector<double> bytes;
+    std::vector<double> lost;
     std::size_t false_alarms = 0;
     std::size_t missed = 0;
     for (ScoredRun const& run : runs) {
-        std::int64_t const alert_ns = run.first_alert_ns();
+        false_alarms += run.first_alert(false) ? 1 : 0;
         if (!run.run->ransomware)
-            false_alarms += alert_ns >= 0 ? 1 : 0;
-        else if (alert_ns < 0)
-            ++missed;
-        else
-            seconds.push_back(static_cast<double>(alert_ns) * 1e-9);
+            continue;
+        std::optional<std::size_t> const alert = run.first_alert(true);
+        std::int64_t const alert_ns = alert ? run.run->ends_ns[*alert] : std::numeric_limits<std::int64_t>::max();
+        if (!run.run->touched_ns.empty())
+            lost.push_back(files_lost(run, alert_ns));
+        missed += alert ? 0 : 1;
+        if (!alert)
+            continue;
+        seconds.push_back(static_cast<double>(alert_ns - run.run->attack_begin_ns) * 1e-9);
+        bytes.push_back(bytes_before(run, *alert));
     }
-    return {{"median_s_since_start", json_of(median_of(seconds))}, {"missed", missed}, {"false_alarms", false_alarms}};
+    return {{"median_s_since_start", json_of(median_of(seconds))},
+            {"median_bytes_written", json_of(median_of(bytes))},
+            {"median_files_lost_share", json_of(median_of(lost))},
+            {"missed", missed},
+            {"false_alarms", false_alarms}};
 }
 
 } // namespace
 
-std::int64_t ScoredRun::first_alert_ns() const
+std::optional<std::size_t> ScoredRun::first_alert(bool attack) const
 {
     std::uint32_t in_a_row = 0;
     for (std::size_t i = 0; i < probabilities.size(); ++i) {
         in_a_row = probabilities[i] >= threshold ? in_a_row + 1 : 0;
-        if (in_a_row == consecutive)
-            return run->ends_ns[i];
+        bool const alert = in_a_row >= consecutive || probabilities[i] >= sure_threshold;
+        if (alert && run->truth(i) == attack)
+            return i;
     }
-    return -1;
+    return {};
 }
 
-bool ScoredRun::alarmed_by_tiles() const
+bool ScoredRun::alarmed_by_tiles(bool attack) const
 {
     std::uint32_t in_a_row = 0;
     for (std::size_t i = 0; i < probabilities.size(); ++i) {
-        if (!is_tile(i))
+        if (!is_tile(i) || run->truth(i) != attack)
             continue;
         in_a_row = probabilities[i] >= threshold ? in_a_row + 1 : 0;
         if (in_a_row == consecutive)
@@ -123,12 +154,26 @@ bool ScoredRun::alarmed_by_tiles() const
     return false;
 }
 
+double ScoredRun::highest(bool attack) const
+{
+    double highest = 0;
+    for (std::size_t i = 0; i < probabilities.size(); ++i) {
+        double lowest = 1;
+        for (std::size_t k = 0; k < consecutive; ++k)
+            lowest = std::min(lowest,
+                              i + k < probabilities.size() && run->truth(i + k) == attack ? probabilities[i + k] : 0);
+        highest = std::max(highest, lowest);
+    }
+    return highest;
+}
+
 ScoredRun score_run(RunWindows const& run, Model const& model)
 {
     return {.run = &run,
             .probabilities = model.judge.probabilities(run.matrix),
             .threshold = model.threshold,
             .consecutive = model.consecutive,
+            .sure_threshold = model.sure_threshold,
             .tile_ns = model.view.windows_ns.front()};
 }
 
@@ -137,12 +182,28 @@ Tiles tiles_of(std::vector<ScoredRun> const& runs)
     Tiles tiles;
     for (ScoredRun const& run : runs)
         for (std::size_t i = 0; i < run.probabilities.size(); ++i)
-            if (run.is_tile(i)) {
+            if (std::optional<bool> const truth = run.run->truth(i); truth && run.is_tile(i)) {
                 tiles.scores.push_back(run.probabilities[i]);
-                tiles.truth.push_back(run.run->ransomware ? 1 : 0);
-                tiles.confusion.add(run.run->ransomware, run.probabilities[i] >= run.threshold);
+                tiles.truth.push_back(*truth ? 1 : 0);
+                tiles.confusion.add(*truth, run.probabilities[i] >= run.threshold);
             }
     return tiles;
+}
+
+/// Of runs by the highest probability that `consecutive` windows in a row reach: the share of benign runs above the
+/// threshold that keeps 95 % of the ransomware runs.
+std::optional<double> benign_share_at_95_recall(std::vector<ScoredRun> const& runs)
+{
+    std::vector<double> benign;
+    std::vector<double> ransomware;
+    for (ScoredRun const& run : runs)
+        (run.run->ransomware ? ransomware : benign).push_back(run.highest(run.run->ransomware));
+    if (benign.empty() || ransomware.empty())
+        return {};
+    std::ranges::sort(ransomware);
+    double const threshold = ransomware[ransomware.size() / 20];
+    auto const above = std::ranges::count_if(benign, [&](double score) { return score >= threshold; });
+    return static_cast<double>(above) / static_cast<double>(benign.size());
 }
 
 Json figures_of(std::vector<ScoredRun> const& runs, std::uint32_t seed)
@@ -151,10 +212,12 @@ Json figures_of(std::vector<ScoredRun> const& runs, std::uint32_t seed)
     Confusion by_run;
     Confusion without_leak;
     for (ScoredRun const& run : runs) {
-        by_run.add(run.run->ransomware, run.alarmed_by_tiles());
+        by_run.add(run.run->ransomware, run.alarmed_by_tiles(run.run->ransomware));
+        if (run.run->labelled && run.run->ransomware) // and the time before its attack is a benign run
+            by_run.add(false, run.alarmed_by_tiles(false));
         for (std::size_t i = 0; i < run.probabilities.size(); ++i)
-            if (run.is_tile(i) && !run.run->has_leak)
-                without_leak.add(run.run->ransomware, run.probabilities[i] >= run.threshold);
+            if (std::optional<bool> const truth = run.run->truth(i); truth && run.is_tile(i) && !run.run->has_leak)
+                without_leak.add(*truth, run.probabilities[i] >= run.threshold);
     }
     Json figures{
         {"windows", tiles.scores.size()},
@@ -171,7 +234,8 @@ Json figures_of(std::vector<ScoredRun> const& runs, std::uint32_t seed)
           {"benign", by_run.false_positives + by_run.true_negatives},
           {"missed", by_run.false_negatives},
           {"false_alarms", by_run.false_positives},
-          {"f1", json_of(by_run.f1())}}},
+          {"f1", json_of(by_run.f1())},
+          {"benign_share_at_95_recall", json_of(benign_share_at_95_recall(runs))}}},
         {"alerts", alerts_of(runs)},
         {"programs", windows_by(runs, [](RunWindows const& run) { return run.place.program; })},
         {"environments", windows_by(runs,

@@ -17,13 +17,17 @@ struct ScoredRun {
     std::vector<double> probabilities;
     double threshold{};
     std::uint32_t consecutive = 2;
+    double sure_threshold = 2;
     std::int64_t tile_ns{}; ///< windows that end at multiples of this do not overlap: they make the window figures
 
-    [[nodiscard]] bool is_tile(std::size_t row) const { return run->ends_ns[row] % tile_ns == 0; }
-    /// Since the run's start, of the first alert at the view's step; negative: none.
-    [[nodiscard]] std::int64_t first_alert_ns() const;
-    /// `consecutive` tiles in a row at the threshold or above.
-    [[nodiscard]] bool alarmed_by_tiles() const;
+    /// Attacks of the test bed are shorter than two such windows: there every second counts.
+    [[nodiscard]] bool is_tile(std::size_t row) const { return run->labelled || run->ends_ns[row] % tile_ns == 0; }
+    /// The row of the first alert at the view's step, in the attack or outside of it.
+    [[nodiscard]] std::optional<std::size_t> first_alert(bool attack) const;
+    /// So many tiles in a row at the threshold or above, in the attack or outside of it.
+    [[nodiscard]] bool alarmed_by_tiles(bool attack) const;
+    /// The highest probability that `consecutive` windows in a row reach, in the attack or outside of it.
+    [[nodiscard]] double highest(bool attack) const;
 };
 
 [[nodiscard]] ScoredRun score_run(RunWindows const& run, Model const& model);

@@ -28,8 +28,8 @@ constexpr std::array<std::string_view, 13> known_ransomware{
 
 /// What every encryptor that keeps its files' names must do, whatever the machine: these carry the anchored model.
 constexpr std::array<std::string_view, 2> write_anchors{"overwrite_after_read", "reads_overwritten"};
-/// Reading many small things one by one. With reads alone nothing else carried over to unseen programs.
-constexpr std::array<std::string_view, 1> read_anchors{"read_single_runs"};
+/// Reading many small things one by one, and many of them in a short time.
+constexpr std::array<std::string_view, 2> read_anchors{"read_single_runs", "read_single_peak"};
 constexpr double write_limit = 2.0;
 constexpr double read_limit = 0.5;
 
@@ -39,46 +39,63 @@ std::string lower(std::string text)
     return text;
 }
 
-/// Rows to train on: every 5 s, and the first seconds, so that an early alert is learnt too.
-bool is_training_row(std::int64_t end_ns)
+/// An attack's first writes wait in the operating system's cache: windows that end so soon teach nothing.
+constexpr std::int64_t unseen_ns = 2 * second_ns;
+
+/// Rows to train on: every 5 s, and the first seconds, so that an early alert is learnt too; of a run whose attack is
+/// known to the second, all.
+bool is_training_row(RunWindows const& run, std::size_t row)
 {
-    return end_ns % (5 * second_ns) == 0 || end_ns <= 3 * second_ns;
+    std::int64_t const end_ns = run.ends_ns[row];
+    if (!run.labelled)
+        return end_ns % (5 * second_ns) == 0 || end_ns <= 3 * second_ns;
+    bool const unseen = run.ransomware && end_ns > run.attack_begin_ns && end_ns <= run.attack_begin_ns + unseen_ns;
+    return run.truth(row).has_value() && !unseen;
 }
 
-/// Every run of a program the same, every program of a class the same, every class the same; on average 1.
+/// Every run of a program the same, every program of a class the same, every class the same; on average 1. What a
+/// ransomware run holds before its attack is a benign program of its own, "before the attack".
 TrainingData weighted(std::vector<RunWindows const*> const& runs,
-                      std::function<float(RunWindows const&)> const& label_of)
+                      std::function<float(RunWindows const&, std::size_t)> const& label_of)
 {
+    using Group = std::pair<float, std::string>;
+    auto const group_of = [&](RunWindows const& run, std::size_t row) {
+        bool const before = run.ransomware && run.truth(row) == false;
+        return Group{label_of(run, row), before ? "before the attack" : run.place.program};
+    };
     TrainingData data;
     std::map<float, std::set<std::string>> programs;
-    std::map<std::string, std::size_t> runs_of;
-    for (RunWindows const* const run : runs) {
-        programs[label_of(*run)].insert(run->place.program);
-        ++runs_of[run->place.program];
-        data.matrix.columns = run->matrix.columns;
-    }
-    for (RunWindows const* const run : runs) {
-        std::size_t const before = data.labels.size();
+    std::map<Group, std::set<RunWindows const*>> runs_of;
+    std::map<std::pair<Group, RunWindows const*>, std::size_t> rows_of;
+    for (RunWindows const* const run : runs)
         for (std::size_t r = 0; r < run->ends_ns.size(); ++r)
-            if (is_training_row(run->ends_ns[r])) {
-                data.matrix.append(run->matrix.row(r));
-                data.labels.push_back(label_of(*run));
+            if (is_training_row(*run, r)) {
+                Group const group = group_of(*run, r);
+                programs[group.first].insert(group.second);
+                runs_of[group].insert(run);
+                ++rows_of[{group, run}];
             }
-        std::size_t const rows = data.labels.size() - before;
-        double const weight = 1.0 / static_cast<double>(std::max<std::size_t>(rows, 1)) /
-                              static_cast<double>(runs_of[run->place.program]) /
-                              static_cast<double>(programs[label_of(*run)].size()) /
-                              static_cast<double>(programs.size());
-        data.weights.insert(data.weights.end(), rows, static_cast<float>(weight));
+    for (RunWindows const* const run : runs) {
+        data.matrix.columns = run->matrix.columns;
+        for (std::size_t r = 0; r < run->ends_ns.size(); ++r)
+            if (is_training_row(*run, r)) {
+                Group const group = group_of(*run, r);
+                data.matrix.append(run->matrix.row(r));
+                data.labels.push_back(group.first);
+                double const share =
+                    static_cast<double>(rows_of[{group, run}]) * static_cast<double>(runs_of[group].size()) *
+                    static_cast<double>(programs[group.first].size()) * static_cast<double>(programs.size());
+                data.weights.push_back(static_cast<float>(1.0 / share));
+            }
     }
     for (float& weight : data.weights)
         weight *= static_cast<float>(data.labels.size());
     return data;
 }
 
-float label_of(RunWindows const& run)
+float label_of(RunWindows const& run, std::size_t row)
 {
-    return run.ransomware ? 1.0F : 0.0F;
+    return run.truth(row).value_or(false) ? 1.0F : 0.0F;
 }
 
 std::vector<std::size_t> anchors_of(View const& view)
@@ -181,8 +198,9 @@ std::vector<Scored> out_of_fold(std::vector<RunWindows const*> const& all, View 
         for (RunWindows const* const run : held) {
             std::vector<double> const margins = judge.margins(run->matrix);
             for (std::size_t i = 0; i < margins.size(); ++i)
-                if (run->ends_ns[i] % view.windows_ns.front() == 0) // the windows that figures are made of
-                    result.push_back({margins[i], run->ransomware, 1.0 / static_cast<double>(margins.size())});
+                if (run->labelled ? is_training_row(*run, i) : run->ends_ns[i] % view.windows_ns.front() == 0)
+                    result.push_back(
+                        {margins[i], run->truth(i).value_or(false), 1.0 / static_cast<double>(margins.size())});
         }
     }
     return result;
@@ -254,6 +272,12 @@ View make_view(FeatureSet set, bool reads_only, std::vector<std::int64_t> window
         for (Feature const* const feature : features_of(set))
             if (!reads_only || feature->needs == Needs::reads)
                 view.columns.push_back({feature, window});
+    // Peaks say something about the machine too, but they outlast the attack.
+    for (char const* const name : {"read_single_peak", "overwrite_peak"})
+        if (Feature const* const feature = find_feature(name);
+            set != FeatureSet::ransap && set != FeatureSet::ransap_reads && view.windows_ns.size() > 1 &&
+            (!reads_only || feature->needs == Needs::reads))
+            view.columns.push_back({feature, view.windows_ns.size() - 1});
     return view;
 }
 
@@ -261,13 +285,16 @@ RunWindows windows_of(TraceRun const& run, Labels const& labels, View const& vie
 {
     RunWindows result;
     result.place = run.place;
-    result.ransomware = labels.is_ransomware(run.place.program);
+    result.ransomware = run.truth ? run.truth->ransomware : labels.is_ransomware(run.place.program);
+    result.labelled = run.truth.has_value();
     result.has_writes = run.has_writes;
     result.matrix.columns = view.columns.size();
     std::uint64_t beats = 0;
+    std::uint64_t written = 0;
     bool started = false;
     FeatureExtractor extractor{view.extractor_options(), [&](WindowRow const& row) {
                                    result.ends_ns.push_back(row.end_ns - result.start_ns);
+                                   result.written_bytes.push_back(written);
                                    for (FeatureColumn const& column : view.columns)
                                        result.matrix.values.push_back(column.value(row));
                                }};
@@ -278,6 +305,15 @@ RunWindows windows_of(TraceRun const& run, Labels const& labels, View const& vie
         started = true;
         beats += access.kind == TraceKind::read && std::ranges::find(beat_lbas, access.address) != beat_lbas.end();
         extractor.push(access);
+        written += access.kind == TraceKind::write ? access.bytes : 0;
+    }
+    extractor.finish();
+    if (run.truth && run.truth->ransomware) {
+        result.attack_begin_ns = run.truth->begin_ns - result.start_ns;
+        result.attack_end_ns = run.truth->end_ns - result.start_ns;
+        result.corpus_files = run.truth->corpus_files;
+        for (std::int64_t const time_ns : run.truth->touched_ns)
+            result.touched_ns.push_back(time_ns - result.start_ns);
     }
     result.has_leak = beats >= fewest_beats;
     return result;
@@ -309,7 +345,7 @@ Model train_model(std::vector<RunWindows const*> const& runs, View const& view, 
 Booster train_families(std::vector<RunWindows const*> const& runs, std::vector<std::string> const& programs,
                        std::uint32_t seed)
 {
-    TrainingData const data = weighted(runs, [&](RunWindows const& run) {
+    TrainingData const data = weighted(runs, [&](RunWindows const& run, std::size_t) {
         return static_cast<float>(std::ranges::find(programs, run.place.program) - programs.begin());
     });
     return Booster::train(

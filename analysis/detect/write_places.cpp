@@ -64,7 +64,9 @@ Places WritePlaces::between(std::int64_t from_ns, std::int64_t until_ns) const
         else
             result.largest.push_back(place);
     }
-    std::ranges::stable_sort(result.largest, std::greater<>{}, &Place::bytes);
+    std::ranges::sort(result.largest, [](Place const& a, Place const& b) {
+        return a.bytes != b.bytes ? a.bytes > b.bytes : a.first_lba < b.first_lba;
+    });
     if (result.largest.size() > most_places) {
         result.left_out += result.largest.size() - most_places;
         result.largest.resize(most_places);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 
 #include <fmt/format.h>
@@ -117,6 +118,13 @@ double effective_slots(W const& w)
 {
     double const n = static_cast<double>(rows(w, d));
     return ratio(n * n, static_cast<double>(rows(w, d, RowCount::slot_squares)) * w.seconds * 10);
+}
+
+template <PeakCount count>
+double peak_rate(W const& w)
+{
+    return std::log2(1 + static_cast<double>(w.peaks[static_cast<std::size_t>(count)]) /
+                             (static_cast<double>(peak_ns) / 1e9));
 }
 
 std::uint64_t writes(W const& w)
@@ -265,6 +273,7 @@ constexpr std::array table{
     // What reads look like.
     Feature{"read_rate", "rows/s", "read rows / T", own, Needs::reads, true, row_rate<R>},
     Feature{"read_single_runs", "1", "read runs of one row / read runs", own, Needs::reads, false, single_runs<R>},
+    Feature{"read_single_peak", "log2", "log2(1 + the most read runs of one row per second in any 10 s that end in the window)", own, Needs::reads, true, peak_rate<PeakCount::read_single_runs>},
     Feature{"read_run_length", "rows", "rows of read runs / read runs", own, Needs::reads, false, run_length<R>},
     Feature{"read_in_runs_2_to_7", "1", "rows in read runs of 2..7 / rows in read runs", own, Needs::reads, false, share_of_run_rows<R, RowCount::run_rows_2_to_7>},
     Feature{"read_in_runs_8_to_15", "1", "rows in read runs of 8..15 / rows in read runs", own, Needs::reads, false, share_of_run_rows<R, RowCount::run_rows_8_to_15>},
@@ -302,6 +311,7 @@ constexpr std::array table{
     // How writes follow reads: the encryptor's mark, with or without payload.
     Feature{"overwrite_after_read", "1", "write rows to blocks read within the history / write rows", insider, Needs::writes, false, share_of_writes<WriteCount::overwrites>},
     Feature{"overwrite_after_read_rate", "rows/s", "write rows to blocks read within the history / T", insider, Needs::writes, true, overwrite_rate},
+    Feature{"overwrite_peak", "log2", "log2(1 + the most overwrites after read per second in any 10 s that end in the window)", own, Needs::writes, true, peak_rate<PeakCount::overwrites>},
     Feature{"reads_overwritten", "1", "first writes to a block since its read / read rows", insider, Needs::writes, false, overwritten_reads},
     Feature{"overwrite_latency", "s", "mean time of those first writes since the read", own, Needs::writes, false, overwrite_latency},
     Feature{"overwrite_in_1_s", "1", "overwrites at most 1 s after the read / overwrites", own, Needs::writes, false, share_of_overwrites<WriteCount::overwrites_in_1_s>},
@@ -323,14 +333,15 @@ constexpr std::array table{
     Feature{"entropy_from_098", "1", "... 0.98 <= entropy", own, Needs::entropy, false, share_of_entropies<WriteCount::entropy_from_098>},
     Feature{"high_overwrites", "1", "overwrites after read of entropy >= 0.9 / those of known entropy", own, Needs::entropy, false, share_of_entropies<WriteCount::high_overwrites>},
     Feature{"high_overwrite_rate", "rows/s", "overwrites after read of entropy >= 0.9 / T", own, Needs::entropy, true, high_overwrite_rate},
+    Feature{"high_overwrite_peak", "log2", "log2(1 + the most overwrites after read of entropy >= 0.9 per second in any 10 s that end in the window)", own, Needs::entropy, true, peak_rate<PeakCount::high_overwrites>},
     Feature{"overwrite_entropy", "1", "mean entropy of overwrites after read", own, Needs::entropy, false, overwrite_entropy},
     Feature{"entropy_change", "1", "mean of entropy - previous entropy of the same block", amoeba, Needs::entropy, false, entropy_change},
     Feature{"entropy_rises", "1", "rewrites whose entropy rose by 0.1 or more / rewrites of known entropies", amoeba, Needs::entropy, false, entropy_rises},
 };
 // clang-format on
 
-constexpr std::array<std::string_view, 6> set_names{"ransap", "ransap-reads", "ransmap",
-                                                    "rich",   "reads",        "payload-free"};
+constexpr std::array<std::string_view, 7> set_names{"ransap", "ransap-reads", "ransmap", "rich",
+                                                    "reads",  "payload-free", "storage"};
 
 bool belongs(Feature const& feature, FeatureSet set)
 {
@@ -343,11 +354,13 @@ bool belongs(Feature const& feature, FeatureSet set)
     case FeatureSet::ransmap:
         return &feature - table.data() < 23;
     case FeatureSet::rich:
-        return !feature.of_the_machine;
+        return !feature.of_the_machine && feature.needs != Needs::memory;
     case FeatureSet::reads:
         return !feature.of_the_machine && feature.needs == Needs::reads;
     case FeatureSet::payload_free:
         return !feature.of_the_machine && feature.needs != Needs::entropy;
+    case FeatureSet::storage:
+        return feature.needs != Needs::memory;
     }
     return false;
 }

@@ -39,6 +39,7 @@ enum class FeatureSet : std::uint8_t {
     rich,         ///< everything of storage that does not depend on the machine
     reads,        ///< of these, what reads alone give
     payload_free, ///< of these, what does not need entropy
+    storage,      ///< everything of storage
 };
 [[nodiscard]] std::string_view to_string(FeatureSet set);
 /// Throws Error that lists the names.

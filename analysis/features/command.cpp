@@ -58,7 +58,7 @@ void FeaturesCommand::add_to(CLI::App& command)
         ->allow_extra_args(false)
         ->capture_default_str();
     command.add_option("--step", step, "From one window's end to the next")->capture_default_str();
-    command.add_option("--set", set, "ransap, ransap-reads, ransmap, rich, reads or payload-free")
+    command.add_option("--set", set, "ransap, ransap-reads, ransmap, rich, reads, payload-free or storage")
         ->capture_default_str();
     command.add_option("--format", format, "Of the file")
         ->check(CLI::IsMember({"csv", "parquet"}))

@@ -83,6 +83,21 @@ double estimate(std::size_t used, std::size_t slots)
     return -static_cast<double>(slots) * std::log(empty / static_cast<double>(slots));
 }
 
+std::uint64_t peak_count(PaneTotals const& totals, PeakCount count)
+{
+    switch (count) {
+    case PeakCount::read_single_runs:
+        return totals.get(Direction::read, RowCount::runs_of_1);
+    case PeakCount::overwrites:
+        return totals.get(WriteCount::overwrites);
+    case PeakCount::high_overwrites:
+        return totals.get(WriteCount::high_overwrites);
+    case PeakCount::count:
+        break;
+    }
+    return 0;
+}
+
 std::size_t touched_since(std::vector<std::int64_t> const& slots, std::int64_t first_pane)
 {
     std::size_t used = 0;
@@ -112,6 +127,8 @@ FeatureExtractor::FeatureExtractor(ExtractorOptions options, Sink sink)
     panes_per_step_ = options_.step_ns / pane_ns_;
     if (longest_panes_ > most_panes || panes_per_step_ > most_panes)
         throw Error{fmt::format("windows and step have no common part longer than 1/{} of the longest", most_panes)};
+    peak_panes_ = std::clamp<std::int64_t>(peak_ns / pane_ns_, 1, longest_panes_);
+    peaks_.resize(options_.windows_ns.size());
     closed_.resize(static_cast<std::size_t>(longest_panes_));
     sums_.resize(options_.windows_ns.size());
     for (Touched& touched : touched_) {
@@ -222,12 +239,16 @@ void FeatureExtractor::skip_silence(std::int64_t time_ns)
     last_active_pane_ = pane_ - longest_panes_ - 1;
     std::ranges::fill(closed_, PaneTotals{});
     std::ranges::fill(sums_, PaneTotals{});
+    stretch_ = {};
+    for (auto& peaks : peaks_)
+        peaks = {};
 }
 
 void FeatureExtractor::close_pane()
 {
     for (Direction const direction : {Direction::read, Direction::write})
         close_slot(direction);
+    follow_peaks();
     for (std::size_t i = 0; i < sums_.size(); ++i) {
         std::int64_t const panes = options_.windows_ns[i] / pane_ns_;
         if (pane_ >= panes)
@@ -240,6 +261,28 @@ void FeatureExtractor::close_pane()
     pane_end_ns_ += pane_ns_;
     if (pane_ % panes_per_step_ == 0)
         emit();
+}
+
+void FeatureExtractor::Highest::add(std::int64_t pane, std::uint64_t value, std::int64_t panes)
+{
+    while (!entries.empty() && entries.back().value <= value)
+        entries.pop_back();
+    entries.push_back({pane, value});
+    while (entries.front().pane <= pane - panes)
+        entries.pop_front();
+}
+
+/// The open pane is about to close; the closed ones are still as they were.
+void FeatureExtractor::follow_peaks()
+{
+    for (std::size_t i = 0; i < peak_counts; ++i) {
+        stretch_[i] += peak_count(open_, static_cast<PeakCount>(i));
+        if (pane_ >= peak_panes_)
+            stretch_[i] -= peak_count(closed_[static_cast<std::size_t>((pane_ - peak_panes_) % longest_panes_)],
+                                      static_cast<PeakCount>(i));
+        for (std::size_t window = 0; window < peaks_.size(); ++window)
+            peaks_[window][i].add(pane_, stretch_[i], options_.windows_ns[window] / pane_ns_);
+    }
 }
 
 WindowTotals FeatureExtractor::window(std::size_t index) const
@@ -255,6 +298,8 @@ WindowTotals FeatureExtractor::window(std::size_t index) const
         result.distinct[d].blocks = estimate(touched_since(touched_[d].blocks, first), touched_[d].blocks.size());
         result.distinct[d].zones = estimate(touched_since(touched_[d].zones, first), touched_[d].zones.size());
     }
+    for (std::size_t i = 0; i < peak_counts; ++i)
+        result.peaks[i] = peaks_[index][i].value();
     std::size_t both = 0;
     for (std::size_t i = 0; i < touched_[0].zones.size(); ++i)
         both += touched_[0].zones[i] >= first && touched_[1].zones[i] >= first ? 1 : 0;

@@ -2,6 +2,7 @@
 #pragma once
 // Turns accesses into the totals of time windows as they close. Batch use is the same code fed from a file.
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <limits>
 #include <span>
@@ -72,6 +73,18 @@ private:
         std::vector<std::int64_t> zones;
     };
 
+    /// The highest of the last so many values.
+    struct Highest {
+        struct Entry {
+            std::int64_t pane{};
+            std::uint64_t value{};
+        };
+        std::deque<Entry> entries; ///< values falling
+
+        void add(std::int64_t pane, std::uint64_t value, std::int64_t panes);
+        [[nodiscard]] std::uint64_t value() const { return entries.empty() ? 0 : entries.front().value; }
+    };
+
     void storage_access(Access const& access);
     void storage_sums(Direction direction, Access const& access, std::uint64_t pieces);
     void storage_row(Direction direction, Access const& row);
@@ -83,6 +96,7 @@ private:
     void close_pane();
     void emit();
     void skip_silence(std::int64_t time_ns);
+    void follow_peaks();
     [[nodiscard]] WindowTotals window(std::size_t index) const;
 
     ExtractorOptions options_;
@@ -102,8 +116,11 @@ private:
     std::int64_t pane_{}; ///< number of the open pane
     std::int64_t last_active_pane_{};
     PaneTotals open_;
-    std::vector<PaneTotals> closed_; ///< ring of the last longest_panes_ panes
-    std::vector<PaneTotals> sums_;   ///< of closed panes, one per window
+    std::vector<PaneTotals> closed_;                      ///< ring of the last longest_panes_ panes
+    std::vector<PaneTotals> sums_;                        ///< of closed panes, one per window
+    std::int64_t peak_panes_{};                           ///< that make ten seconds
+    std::array<std::uint64_t, peak_counts> stretch_{};    ///< sums of the last of them
+    std::vector<std::array<Highest, peak_counts>> peaks_; ///< one per window
     std::uint64_t rows_{};
 };
 

@@ -121,12 +121,23 @@ struct Distinct {
     double zones{};  ///< of 1 MiB
 };
 
+/// Counts whose busiest ten seconds are told.
+enum class PeakCount : std::uint8_t {
+    read_single_runs, ///< read runs of one row
+    overwrites,       ///< WriteCount::overwrites
+    high_overwrites,  ///< WriteCount::high_overwrites
+    count
+};
+inline constexpr std::size_t peak_counts = static_cast<std::size_t>(PeakCount::count);
+inline constexpr std::int64_t peak_ns = 10'000'000'000;
+
 /// Everything that a feature is computed from.
 struct WindowTotals {
     PaneTotals totals;
     double seconds{}; ///< the window's length, less when the trace began within it
     std::array<Distinct, 2> distinct{};
-    double zones_both{}; ///< zones read and written
+    double zones_both{};                            ///< zones read and written
+    std::array<std::uint64_t, peak_counts> peaks{}; ///< the most within ten seconds that end in the window
 
     [[nodiscard]] Distinct const& of(Direction direction) const
     {

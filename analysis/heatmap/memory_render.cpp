@@ -65,14 +65,14 @@ Axis address_axis(RamMap const& ram, GridShape const& shape, int most)
     return axis;
 }
 
-std::string unit_of(TraceKind kind)
+std::string unit_of(AccessKind kind)
 {
     switch (kind) {
-    case TraceKind::read:
+    case AccessKind::read:
         return "page reads";
-    case TraceKind::write:
+    case AccessKind::write:
         return "page writes";
-    case TraceKind::execute:
+    case AccessKind::execute:
         return "page executions";
     }
     return {};
@@ -91,7 +91,7 @@ std::string range_note(LbaChoice choice)
     return {};
 }
 
-std::vector<std::string> notes(HeatmapRequest const& request, MemoryHeatmap const& map, TraceKind kind)
+std::vector<std::string> notes(HeatmapRequest const& request, MemoryHeatmap const& map, AccessKind kind)
 {
     MemoryTotals const& totals = map.totals.at(static_cast<std::size_t>(kind));
     std::vector<std::string> lines{time_note(map.shape)};
@@ -116,11 +116,11 @@ std::optional<double> mean_entropy(MemoryHeatmap const& map, std::uint32_t colum
     double const count = map.entropy_count.at(column, row);
     if (count > 0)
         return map.entropy_sum.at(column, row) / count;
-    bool const written = map.counts.at(static_cast<std::size_t>(TraceKind::write)).at(column, row) > 0;
+    bool const written = map.counts.at(static_cast<std::size_t>(AccessKind::write)).at(column, row) > 0;
     return written ? std::optional{std::nan("")} : std::nullopt;
 }
 
-void set_count_scale(Picture& picture, MemoryHeatmap const& map, TraceKind kind, RenderOptions const& options)
+void set_count_scale(Picture& picture, MemoryHeatmap const& map, AccessKind kind, RenderOptions const& options)
 {
     Grid const& grid = map.counts.at(static_cast<std::size_t>(kind));
     double const max = options.max > 0 ? options.max : std::max(grid.max(), 1.0);
@@ -160,7 +160,7 @@ Picture make_memory_picture(Boot const& boot, HeatmapRequest const& request, Mem
 {
     constexpr std::array<char const*, 4> titles{"Memory reads", "Memory writes", "Memory executions",
                                                 "Entropy of memory writes"};
-    TraceKind const access = kind == MemoryMapKind::write_entropy ? TraceKind::write : static_cast<TraceKind>(kind);
+    AccessKind const access = kind == MemoryMapKind::write_entropy ? AccessKind::write : static_cast<AccessKind>(kind);
     Picture picture{.shape = map.shape, .gaps = map.gaps};
     picture.gap_label = "lost";
     picture.title = fmt::format("{}  ·  machine {}  ·  boot {}", titles.at(static_cast<std::size_t>(kind)),
@@ -194,7 +194,7 @@ nlohmann::json describe_memory(Boot const& boot, HeatmapRequest const& request, 
         totals[kind_words.at(kind)] = {{"records", map.totals.at(kind).records},
                                        {"outside", map.totals.at(kind).outside},
                                        {"shown", rounded(map.totals.at(kind).shown)},
-                                       {"looked_at", rounded(map.looked_share(static_cast<TraceKind>(kind)))}};
+                                       {"looked_at", rounded(map.looked_share(static_cast<AccessKind>(kind)))}};
     auto regions = nlohmann::json::array();
     for (AddressRange const& region : map.ram.regions())
         regions.push_back({region.first, region.end});
@@ -228,7 +228,7 @@ nlohmann::json memory_grids(MemoryHeatmap const& map)
         });
         grids[std::string{"looked_"} + kind_words.at(kind)] =
             grid_rows(map.shape, [&](std::uint32_t column, std::uint32_t row) {
-                return rounded(map.looked_share(static_cast<TraceKind>(kind), column, row));
+                return rounded(map.looked_share(static_cast<AccessKind>(kind), column, row));
             });
     }
     grids["write_entropy"] = grid_rows(map.shape, [&](std::uint32_t column, std::uint32_t row) -> nlohmann::json {

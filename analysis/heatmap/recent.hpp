@@ -8,8 +8,8 @@
 
 namespace undercroft::analysis {
 
-/// Of accesses in time order: the reads and writes in [from, to), all LBAs. `request` takes the number of cells and is told
-/// the range that was chosen.
+/// Of accesses in time order: the reads and writes in [from, to), all LBAs. `request` takes the number of cells and is
+/// told the range that was chosen.
 [[nodiscard]] Heatmap make_recent_heatmap(std::span<Access const> accesses, std::int64_t from_ns, std::int64_t to_ns,
                                           HeatmapRequest& request);
 

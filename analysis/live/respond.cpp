@@ -20,7 +20,8 @@
 namespace undercroft::analysis {
 namespace {
 
-constexpr int patience_ms = 15'000; ///< longer than the collector's own
+constexpr std::uint16_t hold_writes = 8; // wire::ControlCommand::hold_writes
+constexpr int patience_ms = 15'000;      ///< longer than the collector's own
 constexpr std::array<std::string_view, 3> names{"none", "hold-writes", "memory-capture"};
 
 collector::ControlCall call_of(ResponsePolicy policy, DiskName const& disk)
@@ -28,13 +29,13 @@ collector::ControlCall call_of(ResponsePolicy policy, DiskName const& disk)
     collector::ControlCall call{};
     call.magic = collector::control_call_magic;
     bool const hold = policy == ResponsePolicy::hold_writes;
-    call.command =
-        static_cast<std::uint16_t>(hold ? wire::ControlCommand::hold_writes : wire::ControlCommand::memory);
+    call.command = hold ? hold_writes : static_cast<std::uint16_t>(wire::ControlCommand::memory);
     collector::Id const machine = collector::id_from_hex(disk.machine).value_or(collector::Id{});
     std::memcpy(call.machine, machine.data(), machine.size());
-    if (!hold)
-        call.memory = wire::MemoryRequest{.mode = static_cast<std::uint8_t>(wire::MemoryMode::snapshot),
-                                          .action = static_cast<std::uint8_t>(wire::MemoryAction::start)};
+    if (!hold) {
+        call.memory.mode = static_cast<std::uint16_t>(wire::MemoryMode::snapshot);
+        call.memory.action = static_cast<std::uint16_t>(wire::MemoryAction::start);
+    }
     return call;
 }
 

@@ -71,6 +71,14 @@ void WatchOptions::add_to(CLI::App& command, std::string const& prefix, std::str
         ->group(group);
 }
 
+void check(WatchOptions const& options)
+{
+    static_cast<void>(ModelFile::load(options.model));
+    static_cast<void>(parse_duration(options.quiet));
+    static_cast<void>(parse_duration(options.context));
+    static_cast<void>(actions_of(options, {}));
+}
+
 void watch(std::string const& store, std::string const& machine, WatchOptions const& options,
            std::atomic<bool> const& stop, Guard::Say const& say)
 {

@@ -26,6 +26,9 @@ struct WatchOptions {
     void add_to(CLI::App& command, std::string const& prefix, std::string const& group);
 };
 
+/// Throws Error when the options make no sense or the model cannot be used.
+void check(WatchOptions const& options);
+
 /// Until `stop` is set, then to the end of what is there. Throws Error when it cannot start or go on.
 void watch(std::string const& store, std::string const& machine, WatchOptions const& options,
            std::atomic<bool> const& stop, Guard::Say const& say);

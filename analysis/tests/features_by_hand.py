@@ -190,7 +190,13 @@ def relations(history: History, reads: list[Piece], facts: list[Fact], begin: in
     }
 
 
-def features(pieces: list[Piece], window: int, end: int) -> dict[str, Value]:
+def peak(times: list[int], begin: int, end: int, pane: int) -> float:
+    """log2(1 + events per second) in the busiest ten seconds that end in (begin, end], by the pane."""
+    ends = range(end, begin, -pane)
+    return math.log2(1 + max(sum(at - 10**10 <= time < at for time in times) for at in ends) / 10)
+
+
+def features(pieces: list[Piece], window: int, end: int, pane: int) -> dict[str, Value]:
     """All storage features of [end - window, end); `pieces` are in time order."""
     start = pieces[0].time
     begin = max(end - window, start)
@@ -199,7 +205,11 @@ def features(pieces: list[Piece], window: int, end: int) -> dict[str, Value]:
     history = History.of(past, start)
     reads = [p for p in history.reads if begin <= p.time < end]
     facts = [f for f in history.facts if begin <= f.piece.time < end]
+    over = [f for f in history.facts if f.since_read_ms is not None]
     return {
+        "read_single_peak": peak([time for time, length in runs_closed(history.reads) if length == 1], begin, end, pane),
+        "overwrite_peak": peak([f.piece.time for f in over], begin, end, pane),
+        "high_overwrite_peak": peak([f.piece.time for f in over if f.piece.entropy is not None and f.piece.entropy >= single(0.9)], begin, end, pane),
         **direction("read", history.reads, start, begin, end, seconds),
         **direction("write", [f.piece for f in history.facts], start, begin, end, seconds),
         **entropies(facts, seconds),

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "analysis/read/error.hpp"
+#include "analysis/traces/boot_trace.hpp"
 #include "analysis/traces/zip_archive.hpp"
 
 namespace undercroft::analysis {
@@ -91,6 +92,36 @@ RunPlace place_of(fs::path const& folder, fs::path const& root)
     return place;
 }
 
+RunPlace labelled_place(fs::path const& labels, fs::path const& root)
+{
+    LabelledRun const run = read_labels(labels);
+    fs::path const folder = labels.parent_path();
+    fs::path const relative = folder.lexically_relative(root);
+    return {.folder = folder,
+            .path = relative == "." ? folder.filename().string() : relative.generic_string(),
+            .environment = run.environment,
+            .program = run.family,
+            .labelled = true};
+}
+
+/// The storage accesses of a recorded run, in the order in which a detector would see them.
+TraceRun load_labelled(RunPlace const& place)
+{
+    LabelledRun const labels = read_labels(place.folder / labels_file);
+    TraceRun run;
+    run.place = place;
+    run.has_reads = run.has_writes = true;
+    run.truth = labels.truth;
+    for_each_access(select_boot(place.folder / "store", labels.machine, labels.boot), {.source = {}, .memory = false},
+                    [&](Access const& access) {
+                        if (access.source == labels.source && access.kind <= TraceKind::trim)
+                            run.accesses.push_back(access);
+                    });
+    if (run.accesses.empty())
+        throw Error{fmt::format("{}: the store has no access of disk {}", place.folder.string(), labels.source)};
+    return run;
+}
+
 void sort_by_time(std::vector<Access>& accesses)
 {
     auto const order = [](Access const& access) { return std::tuple{access.time_ns, access.kind, access.address}; };
@@ -105,9 +136,19 @@ std::vector<RunPlace> find_runs(fs::path const& root)
     if (!fs::is_directory(root, error))
         throw Error{fmt::format("{}: not a folder", root.string())};
     std::set<fs::path> folders;
-    for (fs::recursive_directory_iterator it{root, fs::directory_options::skip_permission_denied}, end; it != end; ++it)
-        if (it->is_regular_file() && is_trace_file(it->path().filename().string()))
+    std::vector<RunPlace> labelled;
+    for (fs::recursive_directory_iterator it{root, fs::directory_options::skip_permission_denied}, end; it != end;
+         ++it) {
+        std::string const name = it->path().filename().string();
+        if (it->is_regular_file() && is_trace_file(name))
             folders.insert(it->path().parent_path());
+        else if (it->is_regular_file() && name == labels_file)
+            labelled.push_back(labelled_place(it->path(), root));
+    }
+    if (!labelled.empty()) {
+        std::ranges::sort(labelled, {}, &RunPlace::path);
+        return labelled;
+    }
     if (folders.empty())
         throw Error{fmt::format("{}: holds no ata_*.csv, mem_*.csv or ZIP file of one", root.string())};
     std::vector<RunPlace> places;
@@ -119,6 +160,8 @@ std::vector<RunPlace> find_runs(fs::path const& root)
 
 TraceRun load_run(RunPlace const& place, SubSecondScale scale, TraceFiles files)
 {
+    if (place.labelled)
+        return load_labelled(place);
     TraceRun run;
     run.place = place;
     for (TraceFile const& file : trace_files) {
