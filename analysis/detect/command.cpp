@@ -1,5 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // undercroft train, evaluate.
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -23,6 +25,7 @@ struct TrainingInput {
     double budget = 0.01;
     double window_s = 10;
     double context_s = 300;
+    double quick_s = 3;
 
     void add_to(CLI::App& command)
     {
@@ -40,9 +43,19 @@ struct TrainingInput {
         command.add_option("--window", window_s, "Seconds that a verdict looks at")
             ->check(CLI::Range(1.0, 3600.0))
             ->capture_default_str();
+        command.add_option("--quick", quick_s, "Seconds of a shorter window beside it; 0: none")
+            ->check(CLI::Range(0.0, 3600.0))
+            ->capture_default_str();
         command.add_option("--context", context_s, "Seconds before its end that a verdict takes into account")
             ->check(CLI::Range(1.0, 36000.0))
             ->capture_default_str();
+    }
+    [[nodiscard]] std::vector<std::int64_t> windows_ns() const
+    {
+        std::vector<std::int64_t> windows{ns(window_s), ns(context_s)};
+        if (quick_s > 0)
+            windows.push_back(ns(quick_s));
+        return windows;
     }
     [[nodiscard]] SubSecondScale scale() const
     {
@@ -83,8 +96,7 @@ struct EvaluateCommand {
         options.scale = input.scale();
         options.keep_leak = input.keep_leak;
         options.false_positive_budget = input.budget;
-        options.window_ns = TrainingInput::ns(input.window_s);
-        options.context_ns = TrainingInput::ns(input.context_s);
+        options.windows_ns = input.windows_ns();
         options.seeds = seeds;
         Evaluation const evaluation = evaluate(options, say);
         std::string const text = report_of(evaluation.figures);
@@ -118,17 +130,23 @@ struct TrainCommand {
         Labels const labels{input.ransomware};
         std::vector<RunPlace> const places = find_runs(folder);
         for (bool const reads_only : {false, true}) {
-            View view = make_view(reads_only ? FeatureSet::reads : FeatureSet::rich, reads_only,
-                                  {TrainingInput::ns(input.window_s), TrainingInput::ns(input.context_s)});
+            View view = make_view(reads_only ? FeatureSet::reads : FeatureSet::rich, reads_only, input.windows_ns());
             view.first_reads_only = !input.keep_leak;
             std::vector<RunWindows> runs;
             for (RunPlace const& place : places)
                 if (TraceRun const run = load_run(place, input.scale(), {.memory = false});
-                    run.has_reads && (run.has_writes || reads_only))
+                    reads_only ? run.has_reads : run.has_writes)
                     runs.push_back(windows_of(run, labels, view));
             std::vector<RunWindows const*> pointers;
             for (RunWindows const& run : runs)
                 pointers.push_back(&run);
+            auto const attacks = std::ranges::count_if(runs, &RunWindows::ransomware);
+            if (!reads_only && (attacks == 0 || attacks == static_cast<std::ptrdiff_t>(runs.size()))) {
+                say(fmt::format(
+                    "note: of {} runs with writes {} are ransomware: there is no model for traces with writes",
+                    runs.size(), attacks));
+                continue;
+            }
             file.models.push_back(
                 train_model(pointers, view, {.kind = judge_kind_of(kind), .false_positive_budget = input.budget}));
             fmt::print("{}: {}, alarms from {:.3f} on\n", file.models.back().track, file.models.back().trained_on,

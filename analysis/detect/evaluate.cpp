@@ -96,9 +96,9 @@ private:
 
     [[nodiscard]] View view_of(Candidate const& candidate, bool reads_only) const
     {
-        std::vector<std::int64_t> windows{options_.window_ns};
+        std::vector<std::int64_t> windows{options_.windows_ns.front()};
         if (candidate.with_context)
-            windows.push_back(options_.context_ns);
+            windows = options_.windows_ns;
         View view = make_view(candidate.features, reads_only, std::move(windows));
         view.first_reads_only = !options_.keep_leak;
         return view;
@@ -121,15 +121,15 @@ private:
                 viewed(candidate, reads_only).view = view_of(candidate, reads_only);
         }
         View rule;
-        rule.windows_ns = {options_.window_ns};
+        rule.windows_ns = {options_.windows_ns.front()};
         for (char const* const name : {"write_rate", "overwrite_after_read", "write_entropy"})
             rule.columns.push_back({find_feature(name), 0});
         views_["rule"].view = rule;
         load_runs(train, &ViewedRuns::train);
         load_runs(test, &ViewedRuns::test);
         result_.figures["split"] = {{"train", names(train)}, {"test", names(test)}, {"one_folder", same}};
-        result_.figures["window_s"] = static_cast<double>(options_.window_ns) * 1e-9;
-        result_.figures["context_s"] = static_cast<double>(options_.context_ns) * 1e-9;
+        result_.figures["window_s"] = static_cast<double>(options_.windows_ns.front()) * 1e-9;
+        result_.figures["context_s"] = static_cast<double>(std::ranges::max(options_.windows_ns)) * 1e-9;
         result_.figures["leak_filter"] = !options_.keep_leak;
         result_.figures["taken_for_ransomware"] = ransomware_;
         result_.figures["taken_for_benign"] = benign_;
@@ -273,7 +273,7 @@ private:
     {
         std::vector<ScoredRun> scored;
         for (RunWindows const& run : views_["rule"].test) {
-            ScoredRun one{.run = &run, .probabilities = {}, .threshold = 0.5, .tile_ns = options_.window_ns};
+            ScoredRun one{.run = &run, .probabilities = {}, .threshold = 0.5, .tile_ns = options_.windows_ns.front()};
             for (std::size_t r = 0; r < run.matrix.rows(); ++r) {
                 auto const row = run.matrix.row(r);
                 one.probabilities.push_back(row[0] >= 50 && row[1] >= 0.5F && row[2] >= 0.5F ? 1 : 0);

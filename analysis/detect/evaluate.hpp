@@ -19,8 +19,8 @@ struct EvaluationOptions {
     SubSecondScale scale = SubSecondScale::two_to_30;
     bool keep_leak = false;
     double false_positive_budget = 0.01;
-    std::int64_t window_ns = 10'000'000'000;
-    std::int64_t context_ns = 300'000'000'000;
+    /// As make_view takes them. Candidates without context look at the first one only.
+    std::vector<std::int64_t> windows_ns{10'000'000'000, 300'000'000'000, 3'000'000'000};
     std::uint32_t seeds = 3;
 };
 

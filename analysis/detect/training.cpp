@@ -98,12 +98,18 @@ float label_of(RunWindows const& run, std::size_t row)
     return run.truth(row).value_or(false) ? 1.0F : 0.0F;
 }
 
+std::size_t longest_window(View const& view)
+{
+    return static_cast<std::size_t>(std::ranges::max_element(view.windows_ns) - view.windows_ns.begin());
+}
+
 std::vector<std::size_t> anchors_of(View const& view)
 {
     std::vector<std::size_t> result;
+    std::size_t const longest = longest_window(view);
     auto const take = [&](auto const& names) {
         for (std::size_t i = 0; i < view.columns.size(); ++i)
-            if (view.columns[i].window + 1 == view.windows_ns.size() &&
+            if (view.columns[i].window == longest &&
                 std::ranges::find(names, view.columns[i].feature->name) != names.end())
                 result.push_back(i);
     };
@@ -277,7 +283,7 @@ View make_view(FeatureSet set, bool reads_only, std::vector<std::int64_t> window
         if (Feature const* const feature = find_feature(name);
             set != FeatureSet::ransap && set != FeatureSet::ransap_reads && view.windows_ns.size() > 1 &&
             (!reads_only || feature->needs == Needs::reads))
-            view.columns.push_back({feature, view.windows_ns.size() - 1});
+            view.columns.push_back({feature, longest_window(view)});
     return view;
 }
 

@@ -48,7 +48,8 @@ private:
     std::vector<std::string> ransomware_;
 };
 
-/// The view of a track: 10 s for what happens now, 5 min for what led there.
+/// The view of a track: 10 s for what happens now, 5 min for what led there, 3 s for what has just begun. The first
+/// window is the one that figures are made of.
 [[nodiscard]] View make_view(FeatureSet set, bool reads_only, std::vector<std::int64_t> windows_ns);
 
 [[nodiscard]] RunWindows windows_of(TraceRun const& run, Labels const& labels, View const& view);

@@ -136,7 +136,7 @@ std::uint64_t FeaturesCommand::run_boots(Plan const& plan, FeatureTable& table) 
     for (Boot const& boot : boots)
         rows += extract({boot.machine, boot.id}, plan, table, [&](FeatureExtractor& extractor) {
             for_each_access(boot, {.source = source.get(), .memory = plan.memory},
-                            [&](Access const& access) { extractor.push(access); });
+                            [&](std::span<Access const> accesses) { extractor.push(accesses); });
         });
     return rows;
 }

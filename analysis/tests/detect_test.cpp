@@ -263,7 +263,7 @@ TEST(Extractor, SilenceIsBoundedAndTimesThatRunBackDoNotHarm)
     extractor.push({.time_ns = std::numeric_limits<std::int64_t>::max(), .address = 80, .bytes = 0xFFFFFFFF});
     extractor.advance_to(std::numeric_limits<std::int64_t>::max());
     EXPECT_LT(rows, 30);
-    EXPECT_EQ(extractor.rows(), 2 + 8192); // the rest of 4 GiB is more than a command can move
+    EXPECT_EQ(extractor.rows(), 2 + 65536); // the rest of 4 GiB is more than a command can move
     options.step_ns = 7;
     EXPECT_THROW((FeatureExtractor{options, {}}), Error);
     options.step_ns = 0;

@@ -88,10 +88,11 @@ class Detect(unittest.TestCase):
             self.assertEqual(len(verdicts), 7)
             self.assertEqual(sorted(v["track"] for v in verdicts).count("reads"), 1)
             self.assertEqual(sum(bool(v["alerts"]) for v in verdicts), 4)
-            reasons = next(v["alerts"][0]["reasons"] for v in verdicts if v["alerts"] and v["track"] == "reads+writes")
+            reasons = next(v["alerts"][0]["undercroft"]["reasons"] for v in verdicts if v["alerts"] and v["track"] == "reads+writes")
             self.assertIn("overwrite", " ".join(r["feature"] for r in reasons))
             self.assertEqual(reasons, sorted(reasons, key=lambda r: -r["log_odds"]))
         self.assertIn("RANSOMWARE", good("detect", self.path / "test", "--model", model))
+        self.check_alerts(store, model)
         broken = json.loads(model.read_text())
         broken["catalogue"] += 1
         model.write_text(json.dumps(broken))
@@ -99,6 +100,29 @@ class Detect(unittest.TestCase):
         model.write_text("{" * 5000)
         self.assertIn("not a usable model", bad("detect", store, "--model", model))
         self.assertIn("No such file", bad("detect", store, "--model", self.path / "none"))
+
+    def check_alerts(self, store: Path, model: Path) -> None:
+        """What detect has written into the store, and what people do with it."""
+        lines = [json.loads(line) for line in good("alerts", "list", store, "--json").splitlines()]
+        self.assertEqual(len(lines), 4)
+        about = lines[0]["undercroft"]
+        self.assertEqual((about["state"], lines[0]["event"]["kind"], lines[0]["ecs"]["version"]), ("open", "alert", "8.11.0"))
+        self.assertLess(about["first_evidence_ns"], about["alert_ns"])
+        self.assertTrue(about["extents"] or about["model"]["track"] == "reads")
+        for name in about["pictures"].values():
+            self.assertEqual((store / "alerts" / name).read_bytes()[:8], b"\x89PNG\r\n\x1a\n")
+        good("alerts", "ack", store, about["id"][:12], "--by", "me", "--note", "seen")
+        good("detect", store, "--model", model)  # again: nothing new, and what was acknowledged stays so
+        again = [json.loads(line)["undercroft"] for line in good("alerts", "list", store, "--json").splitlines()]
+        self.assertEqual([a["id"] for a in again], [line["undercroft"]["id"] for line in lines])
+        self.assertEqual([a["state"] for a in again].count("acknowledged"), 1)
+        self.assertEqual(len(good("alerts", "list", store, "--open").splitlines()), 3)
+        self.assertIn("0 alerts", bad("alerts", "ack", store, "zz"))
+        scores = sorted((store / "scores").rglob("*.jsonl"))
+        self.assertEqual(len(scores), 7)
+        header, *windows = [json.loads(line) for line in scores[0].read_text().splitlines()]
+        self.assertEqual((header["format"], header["step_ns"]), (1, 10**9))
+        self.assertTrue(all(0 <= window["p"] <= 1 for window in windows) and len(windows) > 30)
 
     def test_import_stores_what_the_files_say(self) -> None:
         folder = self.path / "odd/dataset/original/m/Zip/Zip-1"

@@ -7,38 +7,12 @@
 #include <fmt/format.h>
 
 #include "analysis/read/error.hpp"
-#include "analysis/traces/time_order.hpp"
+#include "analysis/traces/access_scan.hpp"
 
 namespace undercroft::analysis {
 namespace {
 
 constexpr std::size_t most_memory_accesses = std::size_t{16} << 20;
-
-TraceKind kind_of(RecordKind kind)
-{
-    switch (kind) {
-    case RecordKind::read:
-        return TraceKind::read;
-    case RecordKind::write:
-        return TraceKind::write;
-    case RecordKind::flush:
-        return TraceKind::flush;
-    case RecordKind::trim:
-        return TraceKind::trim;
-    case RecordKind::gap:
-        return TraceKind::gap;
-    case RecordKind::memory_read:
-        return TraceKind::memory_read;
-    case RecordKind::memory_write:
-        return TraceKind::memory_write;
-    case RecordKind::memory_read_write:
-        return TraceKind::memory_read_write;
-    case RecordKind::memory_execute:
-        return TraceKind::memory_execute;
-    default:
-        return TraceKind::note;
-    }
-}
 
 MappingClass mapping_of(std::uint8_t page_class)
 {
@@ -67,43 +41,63 @@ std::vector<Access> memory_of(Boot const& boot)
 
 } // namespace
 
+TraceKind trace_kind(RecordKind kind)
+{
+    switch (kind) {
+    case RecordKind::read:
+        return TraceKind::read;
+    case RecordKind::write:
+        return TraceKind::write;
+    case RecordKind::flush:
+        return TraceKind::flush;
+    case RecordKind::trim:
+        return TraceKind::trim;
+    case RecordKind::gap:
+        return TraceKind::gap;
+    case RecordKind::memory_read:
+        return TraceKind::memory_read;
+    case RecordKind::memory_write:
+        return TraceKind::memory_write;
+    case RecordKind::memory_read_write:
+        return TraceKind::memory_read_write;
+    case RecordKind::memory_execute:
+        return TraceKind::memory_execute;
+    default:
+        return TraceKind::note;
+    }
+}
+
 Access access_of(RecordRow const& row)
 {
     return {.time_ns = row.time_ns,
             .address = row.address,
             .bytes = row.length,
             .entropy = row.entropy,
-            .kind = kind_of(row.kind),
+            .kind = trace_kind(row.kind),
             .mapping = mapping_of(row.page_class),
             .source = row.source,
             .flags = row.flags};
 }
 
-void for_each_access(Boot const& boot, BootTraceOptions const& options, std::function<void(Access const&)> const& visit)
+void for_each_access(Boot const& boot, BootTraceOptions const& options,
+                     std::function<void(std::span<Access const>)> const& visit)
 {
-    TimeSurvey survey;
-    scan_records(boot, {}, {}, [&](RecordRow const& row) {
-        survey.add(row.time_ns);
-        return Visit::next;
+    if (!options.memory)
+        return scan_accesses(boot.files, options.source, visit);
+    std::vector<Access> const memory = memory_of(boot);
+    auto next = memory.begin();
+    scan_accesses(boot.files, options.source, [&](std::span<Access const> accesses) {
+        for (Access const& access : accesses) {
+            auto const earlier =
+                std::find_if(next, memory.end(), [&](Access const& other) { return other.time_ns >= access.time_ns; });
+            if (earlier != next)
+                visit({next, earlier});
+            next = earlier;
+            visit({&access, 1});
+        }
     });
-    std::vector<Access> const memory = options.memory ? memory_of(boot) : std::vector<Access>{};
-    std::size_t next = 0;
-    TimeOrder order{survey.disorder_ns, [&](Access const& access) {
-                        for (; next < memory.size() && memory[next].time_ns < access.time_ns; ++next)
-                            visit(memory[next]);
-                        visit(access);
-                    }};
-    Columns const columns{.address = true, .length = true, .source = true, .entropy = true};
-    scan_records(boot, columns, {}, [&](RecordRow const& row) {
-        Access access = access_of(row);
-        if (options.source && row.source != *options.source && !is_note(row.kind))
-            access = {.time_ns = row.time_ns, .kind = TraceKind::note}; // it still says where windows begin and end
-        order.push(access);
-        return Visit::next;
-    });
-    order.finish();
-    for (; next < memory.size(); ++next)
-        visit(memory[next]);
+    if (next != memory.end())
+        visit({next, memory.end()});
 }
 
 } // namespace undercroft::analysis

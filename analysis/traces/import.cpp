@@ -21,7 +21,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::int64_t row_group_rows = 1 << 20;
+constexpr std::int64_t row_group_rows = 1 << 18;
 constexpr char store_marker[] = "undercroft-store.json";
 constexpr char import_file[] = "import.json";
 constexpr std::uint16_t whole_request = 1 | 2; // record_flag first_of_request, last_of_request
@@ -43,53 +43,101 @@ std::string digest(std::string const& text)
     return hex;
 }
 
-std::shared_ptr<arrow::Schema> record_schema()
+std::shared_ptr<arrow::Schema> record_schema(bool memory)
 {
-    auto const field = [](char const* name, std::shared_ptr<arrow::DataType> type, bool nullable) {
-        return arrow::field(name, std::move(type), nullable);
+    arrow::FieldVector fields;
+    auto const field = [&](char const* name, std::shared_ptr<arrow::DataType> type, bool nullable) {
+        fields.push_back(arrow::field(name, std::move(type), nullable));
     };
-    return arrow::schema({field("seq", arrow::uint64(), false),
-                          field("time", arrow::timestamp(arrow::TimeUnit::NANO, "UTC"), false),
-                          field("kind", arrow::utf8(), false), field("address", arrow::uint64(), false),
-                          field("length", arrow::uint32(), false), field("source", arrow::uint16(), false),
-                          field("entropy", arrow::float32(), true), field("flags", arrow::uint16(), false),
-                          field("content", arrow::fixed_size_binary(32), true), field("slot", arrow::uint64(), false)});
+    field("seq", arrow::uint64(), false);
+    field("time", arrow::timestamp(arrow::TimeUnit::NANO, "UTC"), false);
+    field("kind", arrow::utf8(), false);
+    field("address", arrow::uint64(), false);
+    field("length", arrow::uint32(), false);
+    field("source", arrow::uint16(), false);
+    field("entropy", arrow::float32(), true);
+    field("flags", arrow::uint16(), false);
+    field("content", arrow::fixed_size_binary(32), true);
+    field("slot", arrow::uint64(), false);
+    if (memory) {
+        field("page_class", arrow::uint8(), false);
+        field("request", arrow::utf8(), true);
+    }
+    return arrow::schema(fields);
 }
 
-/// The columns of the storage accesses.
+char const* name_of(TraceKind kind)
+{
+    switch (kind) {
+    case TraceKind::read:
+        return "read";
+    case TraceKind::write:
+        return "write";
+    case TraceKind::flush:
+        return "flush";
+    case TraceKind::trim:
+        return "trim";
+    case TraceKind::memory_read:
+        return "memory_read";
+    case TraceKind::memory_write:
+        return "memory_write";
+    case TraceKind::memory_read_write:
+        return "memory_read_write";
+    case TraceKind::memory_execute:
+        return "memory_execute";
+    case TraceKind::gap:
+    case TraceKind::note:
+        break; // no trace file has them
+    }
+    throw Error{"a trace cannot hold gaps or notes"};
+}
+
+/// The columns of one stream's accesses.
 class RecordTable {
 public:
+    explicit RecordTable(bool memory) : memory_{memory} {}
+
     arrow::Status append(Access const& access)
     {
-        bool const write = access.kind == TraceKind::write;
-        bool const known = write && access.entropy == access.entropy;
+        bool const known = access.kind != TraceKind::read && access.entropy == access.entropy;
+        first_ns_ = rows_ == 0 ? access.time_ns : first_ns_;
         ARROW_RETURN_NOT_OK(sequence_.Append(rows_++));
         ARROW_RETURN_NOT_OK(time_.Append(access.time_ns));
-        ARROW_RETURN_NOT_OK(kind_.Append(write ? "write" : "read"));
+        ARROW_RETURN_NOT_OK(kind_.Append(name_of(access.kind)));
         ARROW_RETURN_NOT_OK(address_.Append(access.address));
         ARROW_RETURN_NOT_OK(length_.Append(access.bytes));
         ARROW_RETURN_NOT_OK(source_.Append(0));
         ARROW_RETURN_NOT_OK(known ? entropy_.Append(access.entropy) : entropy_.AppendNull());
         ARROW_RETURN_NOT_OK(flags_.Append(static_cast<std::uint16_t>(whole_request | (known ? has_entropy : 0))));
         ARROW_RETURN_NOT_OK(content_.AppendNull());
+        if (memory_) {
+            ARROW_RETURN_NOT_OK(page_class_.Append(static_cast<std::uint8_t>(access.mapping)));
+            ARROW_RETURN_NOT_OK(request_.AppendNull());
+        }
         return slot_.Append(0);
     }
 
     arrow::Result<std::shared_ptr<arrow::Table>> finish()
     {
+        std::vector<arrow::ArrayBuilder*> builders{&sequence_, &time_,    &kind_,  &address_, &length_,
+                                                   &source_,   &entropy_, &flags_, &content_, &slot_};
+        if (memory_)
+            builders.insert(builders.end(), {&page_class_, &request_});
         arrow::ArrayVector columns;
-        for (arrow::ArrayBuilder* const builder : std::initializer_list<arrow::ArrayBuilder*>{
-                 &sequence_, &time_, &kind_, &address_, &length_, &source_, &entropy_, &flags_, &content_, &slot_}) {
+        for (arrow::ArrayBuilder* const builder : builders) {
             ARROW_ASSIGN_OR_RAISE(auto column, builder->Finish());
             columns.push_back(std::move(column));
         }
-        return arrow::Table::Make(record_schema(), columns);
+        return arrow::Table::Make(record_schema(memory_), columns);
     }
 
     [[nodiscard]] std::uint64_t rows() const { return rows_; }
+    [[nodiscard]] std::int64_t first_ns() const { return first_ns_; }
 
 private:
+    bool memory_;
     std::uint64_t rows_ = 0;
+    std::int64_t first_ns_ = 0;
     arrow::UInt64Builder sequence_;
     arrow::TimestampBuilder time_{arrow::timestamp(arrow::TimeUnit::NANO, "UTC"), arrow::default_memory_pool()};
     arrow::StringBuilder kind_;
@@ -100,13 +148,20 @@ private:
     arrow::UInt16Builder flags_;
     arrow::FixedSizeBinaryBuilder content_{arrow::fixed_size_binary(32)};
     arrow::UInt64Builder slot_;
+    arrow::UInt8Builder page_class_;
+    arrow::StringBuilder request_;
 };
 
 /// Under its final name only when complete.
 void write_table(std::shared_ptr<arrow::Table> const& table, fs::path const& file)
 {
     fs::path const part = file.string() + ".part";
-    auto const properties = parquet::WriterProperties::Builder().compression(parquet::Compression::ZSTD)->build();
+    // As the collector encodes them (docs/formats/store.md): quick to read.
+    parquet::WriterProperties::Builder builder;
+    builder.compression(parquet::Compression::ZSTD)->compression_level(1);
+    for (char const* const rising : {"seq", "time", "slot", "address"})
+        builder.disable_dictionary(rising)->encoding(rising, parquet::Encoding::DELTA_BINARY_PACKED);
+    auto const properties = builder.build();
     auto const write = [&]() -> arrow::Status {
         ARROW_ASSIGN_OR_RAISE(auto stream, arrow::io::FileOutputStream::Open(part.string()));
         ARROW_RETURN_NOT_OK(
@@ -152,21 +207,21 @@ Imported import_run(TraceRun const& run, fs::path const& store)
     fs::path const boot = store / ("machine=" + ids.machine) / ("boot=" + ids.boot);
     if (fs::exists(boot / import_file))
         return Imported::already_there;
-    RecordTable records;
-    std::int64_t first_ns = 0;
-    for (Access const& access : run.accesses) {
-        if (is_memory(access.kind))
-            continue;
-        first_ns = records.rows() == 0 ? access.time_ns : first_ns;
-        check(records.append(access), boot);
-    }
-    if (records.rows() == 0)
+    RecordTable storage{false};
+    RecordTable memory{true};
+    for (Access const& access : run.accesses)
+        check((is_memory(access.kind) ? memory : storage).append(access), boot);
+    if (storage.rows() + memory.rows() == 0)
         return Imported::empty;
-    auto table = records.finish();
-    check(table.status(), boot);
-    fs::path const folder = boot / "stream=storage" / ("date=" + format_date(first_ns));
-    fs::create_directories(folder);
-    write_table(*table, folder / fmt::format("{:020}-{:020}.parquet", 0, records.rows() - 1));
+    for (auto const& [name, records] : {std::pair{"stream=storage", &storage}, std::pair{"stream=memory", &memory}}) {
+        if (records->rows() == 0)
+            continue;
+        auto const table = records->finish();
+        check(table.status(), boot);
+        fs::path const folder = boot / name / ("date=" + format_date(records->first_ns()));
+        fs::create_directories(folder);
+        write_table(*table, folder / fmt::format("{:020}-{:020}.parquet", 0, records->rows() - 1));
+    }
     write_file(boot / import_file, about(run).dump(2) + "\n"); // last: it says that the run is complete
     return Imported::written;
 }

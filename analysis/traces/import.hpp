@@ -21,8 +21,7 @@ enum class Imported : std::uint8_t { written, already_there, empty };
 /// Makes `store` a store when it is an empty folder or none. Throws Error when it is something else.
 void prepare_store(std::filesystem::path const& store);
 
-/// Writes the run's storage accesses as one file and what is known of the run as import.json. Memory accesses have no
-/// place in the storage stream and are left out. Throws Error.
+/// Writes the run's accesses as one file for each stream, and what is known of the run as import.json. Throws Error.
 Imported import_run(TraceRun const& run, std::filesystem::path const& store);
 
 /// Whether an imported boot lacked its write file. Boots that were not imported have writes.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
+#include <iterator>
 #include <optional>
 #include <set>
 #include <tuple>
@@ -112,10 +113,10 @@ TraceRun load_labelled(RunPlace const& place)
     run.place = place;
     run.has_reads = run.has_writes = true;
     run.truth = labels.truth;
-    for_each_access(select_boot(place.folder / "store", labels.machine, labels.boot), {.source = {}, .memory = false},
-                    [&](Access const& access) {
-                        if (access.source == labels.source && access.kind <= TraceKind::trim)
-                            run.accesses.push_back(access);
+    for_each_access(select_boot(place.folder / "store", labels.machine, labels.boot),
+                    {.source = labels.source, .memory = false}, [&](std::span<Access const> accesses) {
+                        std::ranges::copy_if(accesses, std::back_inserter(run.accesses),
+                                             [](Access const& access) { return access.kind <= TraceKind::trim; });
                     });
     if (run.accesses.empty())
         throw Error{fmt::format("{}: the store has no access of disk {}", place.folder.string(), labels.source)};

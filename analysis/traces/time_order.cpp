@@ -19,11 +19,12 @@ void TimeOrder::push(Access const& access)
     if (waiting_.size() >= most_waiting)
         throw Error{fmt::format("the times go back by {:.0f} s somewhere: too many accesses would have to be kept at "
                                 "once to put them in order",
-                                static_cast<double>(horizon_ns_) / 1e9)};
+                                static_cast<double>(latest_ns_ - access.time_ns) / 1e9)};
     waiting_.push({access, arrivals_++});
     if (access.time_ns > latest_ns_) {
         latest_ns_ = access.time_ns;
-        settle(latest_ns_ - horizon_ns_);
+        if (horizon_ns_ != keep_all)
+            settle(latest_ns_ - horizon_ns_);
     }
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 // Accesses in the order of their times. Sequence numbers count completions, times are those of issue: a few records lie
 // behind their neighbours, and a clock that is set back puts many there.
-#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -13,25 +12,13 @@
 
 namespace undercroft::analysis {
 
-/// How far times lie behind an earlier row's at most.
-struct TimeSurvey {
-    std::int64_t latest_ns{std::numeric_limits<std::int64_t>::min()};
-    std::int64_t disorder_ns{};
-
-    void add(std::int64_t time_ns)
-    {
-        if (time_ns < latest_ns)
-            disorder_ns = std::max(disorder_ns, latest_ns - time_ns);
-        else
-            latest_ns = time_ns;
-    }
-};
-
 /// Hands accesses on, ordered by time, those of one time in the order they came. One that lies further behind than the
 /// horizon comes late.
 class TimeOrder {
 public:
     using Sink = std::function<void(Access const&)>;
+    /// As a horizon: only settle() hands on.
+    static constexpr std::int64_t keep_all = std::numeric_limits<std::int64_t>::max();
 
     TimeOrder(std::int64_t horizon_ns, Sink sink) : horizon_ns_{horizon_ns}, sink_{std::move(sink)} {}
 
@@ -39,6 +26,7 @@ public:
     void push(Access const& access);
     /// No access to come is older than this.
     void settle(std::int64_t time_ns);
+    [[nodiscard]] bool empty() const { return waiting_.empty(); }
     /// Hands on what is left.
     void finish() { settle(std::numeric_limits<std::int64_t>::max()); }
 

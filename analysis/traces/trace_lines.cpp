@@ -263,7 +263,10 @@ std::string_view to_string(Complaint complaint)
                                                                   "bytes_out_of_range",
                                                                   "entropy_out_of_range",
                                                                   "entropy_missing",
-                                                                  "unknown_mapping"};
+                                                                  "unknown_mapping",
+                                                                  "damaged_event",
+                                                                  "unfinished_event",
+                                                                  "no_start_time"};
     return names[static_cast<std::size_t>(complaint)];
 }
 

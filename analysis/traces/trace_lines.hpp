@@ -29,8 +29,11 @@ enum class Complaint : std::uint8_t {
     entropy_out_of_range,     ///< outside 0..1: taken as unknown
     entropy_missing,          ///< a write with -1 or NaN
     unknown_mapping,          ///< memory type other than 1, 2, 4: taken as none
+    damaged_event,            ///< blktrace: no event begins here: the rest of the file is left out
+    unfinished_event,         ///< blktrace: the file ends in the middle of one
+    no_start_time,            ///< blktrace: no event says when the trace began: 1970, or --start
 };
-inline constexpr std::size_t complaint_kinds = 11;
+inline constexpr std::size_t complaint_kinds = 14;
 [[nodiscard]] std::string_view to_string(Complaint complaint);
 
 struct Complaints {
