@@ -122,6 +122,7 @@ private:
     Counters control_counters_;
     Intake::Lane control_lane_{control_counters_};
     std::optional<ControlServer> control_;
+    std::unique_ptr<Companion> companion_;
     ProgressLine progress_;
     bool store_failing_ = false;
     Clock::time_point next_commit_{};
@@ -149,6 +150,8 @@ int Collector::run(Signals const& signals, Surroundings& surroundings)
         control_.emplace(options_.control_socket, [this](ControlCall const& call) {
             return carry_out(call, intake_, control_lane_, receivers_.socket());
         });
+    if (options_.companion)
+        companion_ = options_.companion->start(options_.store.folder, options_.control_socket);
     announce();
     while (wait(signals)) {
         auto const now = Clock::now();
@@ -319,6 +322,7 @@ int Collector::finish()
         intake_.acknowledge(lane_, receivers_.socket());
     }
     complete = store_.close() && complete;
+    companion_.reset();
     finish_upload();
     write_metrics();
     if (::isatty(STDERR_FILENO) != 0)

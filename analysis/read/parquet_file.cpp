@@ -6,7 +6,10 @@
 #include <arrow/io/file.h>
 #include <fmt/format.h>
 #include <parquet/exception.h>
+#include <parquet/file_reader.h>
+#include <parquet/metadata.h>
 #include <parquet/properties.h>
+#include <parquet/statistics.h>
 
 #include "analysis/read/error.hpp"
 
@@ -28,6 +31,9 @@ ParquetFile::ParquetFile(std::filesystem::path path) : path_{std::move(path)}
         properties.set_use_threads(false);
         parquet::arrow::FileReaderBuilder builder;
         arrow::Status status = builder.Open(*opened);
+        if (status.ok()) // as it is stored, so that words are compared once
+            if (int const kind = builder.raw_reader()->metadata()->schema()->ColumnIndex("kind"); kind >= 0)
+                properties.set_read_dictionary(kind, true);
         if (status.ok())
             status = builder.properties(properties)->Build(&reader_);
         if (status.ok())
@@ -53,6 +59,23 @@ void ParquetFile::require(std::string const& column, std::string const& expected
         fail(fmt::format("column '{}' is missing (or there twice)", column));
     if (!accept(*field->type()))
         fail(fmt::format("column '{}' has type {}, it should be {}", column, field->type()->ToString(), expected));
+}
+
+std::optional<std::pair<std::int64_t, std::int64_t>> ParquetFile::range_of(int group, std::string const& column) const
+{
+    try {
+        auto const metadata = reader_->parquet_reader()->metadata();
+        int const leaf = metadata->schema()->ColumnIndex(column);
+        if (leaf < 0)
+            return {};
+        auto const statistics = metadata->RowGroup(group)->ColumnChunk(leaf)->statistics();
+        if (!statistics || !statistics->HasMinMax() || statistics->physical_type() != parquet::Type::INT64)
+            return {};
+        auto const& numbers = static_cast<parquet::Int64Statistics const&>(*statistics);
+        return std::pair{numbers.min(), numbers.max()};
+    } catch (parquet::ParquetException const& error) {
+        fail(std::string{"damaged: "} + error.what());
+    }
 }
 
 void ParquetFile::read(std::vector<std::string> const& columns, std::vector<int> const& groups,

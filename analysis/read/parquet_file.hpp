@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <arrow/api.h>
@@ -27,6 +29,11 @@ public:
     /// Columns of a batch are in the order of `columns`. `visit` returns false to stop.
     void read(std::vector<std::string> const& columns, std::vector<int> const& groups,
               std::function<bool(arrow::RecordBatch const&)> const& visit) const;
+
+    /// The least and the greatest value of a column of whole numbers in a row group, from the file's footer; nothing
+    /// when it does not say.
+    [[nodiscard]] std::optional<std::pair<std::int64_t, std::int64_t>> range_of(int group,
+                                                                                std::string const& column) const;
 
     [[noreturn]] void fail(std::string const& what) const;
 
