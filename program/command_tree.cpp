@@ -8,6 +8,7 @@
 #if defined(UNDERCROFT_WITH_ANALYSIS) && __has_include("analysis/commands.hpp")
 #define HAVE_ANALYSIS 1
 #include "analysis/commands.hpp"
+#include "serve/command.hpp"
 #else
 #define HAVE_ANALYSIS 0
 #endif
@@ -44,6 +45,7 @@ std::unique_ptr<CLI::App> command_tree(int& exit_code)
     preflight::register_preflight_commands(*root, exit_code);
 #if HAVE_ANALYSIS
     analysis::register_analysis_commands(*root, exit_code);
+    serve::register_serve_command(*root, exit_code);
 #endif
     root->failure_message(failure_text);
     return root;
