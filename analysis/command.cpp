@@ -87,6 +87,9 @@ void register_analysis_commands(CLI::App& root, int& exit_code)
     register_replay(root, exit_code);
     register_features(root, exit_code);
     register_info(root, exit_code);
+    register_import(root, exit_code);
+    register_training(root, exit_code);
+    register_alerts(root, exit_code);
 }
 
 } // namespace undercroft::analysis

@@ -48,5 +48,8 @@ void register_export(CLI::App& root, int& exit_code);
 void register_replay(CLI::App& root, int& exit_code);
 void register_features(CLI::App& root, int& exit_code);
 void register_info(CLI::App& root, int& exit_code);
+void register_import(CLI::App& root, int& exit_code);
+void register_training(CLI::App& root, int& exit_code);
+void register_alerts(CLI::App& root, int& exit_code);
 
 } // namespace undercroft::analysis

@@ -74,6 +74,8 @@ TARGETS = {
     "ratio_cpu_loop": Target("ratio", at_least=0.98, reference=0.998),
     "boot_extra_s": Target("s", at_most=3, reference=2.7),
     "entropy_ns_per_4k_block_native": Target("ns"),
+    "feature_records_per_s_per_core": Target("records/s", at_least=20e6),
+    "predict_us_per_window": Target("us", at_most=50),
     **{f"{vendor}_{name}": Target(unit) for name, unit in (
         ("instructions_per_exit", "instructions"), ("exits_per_ide_dma_command", "exits/command"),
         ("instructions_per_ide_dma_command", "instructions"), ("exits_per_idle_second", "exits/s"),
@@ -206,6 +208,14 @@ def native(build: Build, results: Results) -> None:
                 f"zeros {figures['zeros']}; 256 times this is what a real machine adds to 1 MiB of writes")
 
 
+def detector(build: Build, results: Results) -> None:
+    words = subprocess.run([build.file("bench/feature_speed")], check=True, capture_output=True, text=True).stdout.split()
+    figures = dict(zip(words[::2], map(float, words[1::2])))
+    results.add("feature_records_per_s_per_core", figures["features"] * 1e6,
+                f"all storage features from records in memory; RanSAP's text is parsed at {figures['parse'] * 1e6:.3g} lines/s")
+    results.add("predict_us_per_window", figures["predict"], "one window at a time, the anchored model's 114 columns")
+
+
 def table(entries: list[dict[str, Any]]) -> str:
     baseline = {}
     if BASELINE.is_file():
@@ -242,6 +252,7 @@ def main() -> int:
     try:
         if options.only in (None, "native"):
             native(build, results)
+            detector(build, results)
         if options.only in (None, "counted"):
             counted(build, folder, results)
         if options.only in (None, "timed"):

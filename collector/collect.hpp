@@ -4,7 +4,9 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
+#include "collector/companion.hpp"
 #include "collector/hdfs/options.hpp"
 #include "collector/ingest/identity.hpp"
 #include "collector/service/surroundings.hpp"
@@ -24,6 +26,7 @@ struct CollectOptions {
     bool progress = false;
     std::optional<double> exit_after_idle_s;
     SurroundingsOptions surroundings;
+    std::vector<std::shared_ptr<CompanionMaker>> companions;
     int receive_buffer_bytes = 32 << 20; ///< of each receiving thread's socket
     unsigned receive_threads = 0;        ///< 0: half of the processors, at least 1 and at most 8
     /// Time from a slot's arrival to the commit that makes it durable, at most (plus the disk's own time).

@@ -84,6 +84,7 @@ Reply asset_reply(std::string const& path)
 Site::Site(SiteOptions const& options, CollectorLink link)
     : new_token_{options.token_file.empty() ? std::optional{random_token()} : std::nullopt},
       index_{{.store = options.store, .folder = index_folder(options), .row_cache_bytes = options.row_cache_mib << 20}},
+      live_{index_},
       api_{index_,
            {.link = std::move(link), .layouts = options.layouts, .tile_cache_bytes = options.tile_cache_mib << 20}},
       gate_{gate_options(options, new_token_),

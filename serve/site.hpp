@@ -10,6 +10,7 @@
 #include "serve/api/api.hpp"
 #include "serve/http/gate.hpp"
 #include "serve/http/server.hpp"
+#include "serve/index/live_feed.hpp"
 #include "serve/index/store_index.hpp"
 
 namespace undercroft::serve {
@@ -39,6 +40,7 @@ public:
 private:
     std::optional<std::string> new_token_;
     StoreIndex index_;
+    LiveFeed live_;
     Api api_;
     Gate gate_;
     std::string host_;

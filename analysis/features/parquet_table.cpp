@@ -1,4 +1,6 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
 #include <arrow/api.h>
 #include <arrow/io/file.h>
 #include <fmt/format.h>
@@ -13,9 +15,21 @@ namespace {
 
 constexpr std::int64_t group_rows = 65536;
 
+std::shared_ptr<arrow::Schema> schema_of(std::vector<std::string> const& columns)
+{
+    arrow::FieldVector fields{arrow::field("machine", arrow::utf8()), arrow::field("boot", arrow::utf8()),
+                              arrow::field("window_start_ns", arrow::int64())};
+    for (std::string const& column : columns)
+        fields.push_back(arrow::field(column, arrow::float64()));
+    for (char const* const name : {"read_pieces", "write_pieces", "lost_records"})
+        fields.push_back(arrow::field(name, arrow::int64()));
+    return arrow::schema(fields);
+}
+
 class ParquetTable final : public FeatureTable {
 public:
-    explicit ParquetTable(fs::path file) : file_{std::move(file)}, part_{file_.string() + ".part"}
+    ParquetTable(fs::path file, std::vector<std::string> const& columns)
+        : file_{std::move(file)}, part_{file_.string() + ".part"}, schema_{schema_of(columns)}, values_(columns.size())
     {
         stream_ = take(arrow::io::FileOutputStream::Open(part_.string()));
         auto const properties = parquet::WriterProperties::Builder().compression(parquet::Compression::ZSTD)->build();
@@ -30,16 +44,13 @@ public:
     ParquetTable(ParquetTable const&) = delete;
     ParquetTable& operator=(ParquetTable const&) = delete;
 
-    void add(Boot const& boot, FeatureRow const& row) override
+    void add(TraceName const& trace, FeatureRow const& row) override
     {
-        check(machine_.Append(boot.machine));
-        check(boot_.Append(boot.id));
+        check(machine_.Append(trace.machine));
+        check(boot_.Append(trace.boot));
         check(start_.Append(row.start_ns));
-        check(read_rate_.Append(row.read_bytes_per_s));
-        check(write_rate_.Append(row.write_bytes_per_s));
-        check(read_variance_.Append(row.read_lba_variance));
-        check(write_variance_.Append(row.write_lba_variance));
-        check(row.write_entropy ? entropy_.Append(*row.write_entropy) : entropy_.AppendNull());
+        for (std::size_t i = 0; i < values_.size(); ++i)
+            check(std::isnan(row.values[i]) ? values_[i].AppendNull() : values_[i].Append(row.values[i]));
         check(read_pieces_.Append(static_cast<std::int64_t>(row.read_pieces)));
         check(write_pieces_.Append(static_cast<std::int64_t>(row.write_pieces)));
         check(lost_.Append(static_cast<std::int64_t>(row.lost_records)));
@@ -75,10 +86,15 @@ private:
     void write_group()
     {
         arrow::ArrayVector columns;
-        for (arrow::ArrayBuilder* const builder : std::initializer_list<arrow::ArrayBuilder*>{
-                 &machine_, &boot_, &start_, &read_rate_, &write_rate_, &read_variance_, &write_variance_, &entropy_,
-                 &read_pieces_, &write_pieces_, &lost_})
-            columns.push_back(take(builder->Finish()));
+        auto const finish = [&](arrow::ArrayBuilder& builder) { columns.push_back(take(builder.Finish())); };
+        finish(machine_);
+        finish(boot_);
+        finish(start_);
+        for (arrow::DoubleBuilder& builder : values_)
+            finish(builder);
+        finish(read_pieces_);
+        finish(write_pieces_);
+        finish(lost_);
         auto const table = arrow::Table::Make(schema_, columns);
         if (table->num_rows() != 0)
             check(writer_->WriteTable(*table, group_rows));
@@ -86,23 +102,13 @@ private:
 
     fs::path file_;
     fs::path part_;
-    std::shared_ptr<arrow::Schema> schema_ = arrow::schema(
-        {arrow::field("machine", arrow::utf8()), arrow::field("boot", arrow::utf8()),
-         arrow::field("window_start_ns", arrow::int64()), arrow::field("read_bytes_per_s", arrow::float64()),
-         arrow::field("write_bytes_per_s", arrow::float64()), arrow::field("read_lba_variance", arrow::float64()),
-         arrow::field("write_lba_variance", arrow::float64()), arrow::field("write_entropy", arrow::float64()),
-         arrow::field("read_pieces", arrow::int64()), arrow::field("write_pieces", arrow::int64()),
-         arrow::field("lost_records", arrow::int64())});
+    std::shared_ptr<arrow::Schema> schema_;
     std::shared_ptr<arrow::io::FileOutputStream> stream_;
     std::unique_ptr<parquet::arrow::FileWriter> writer_;
     arrow::StringBuilder machine_;
     arrow::StringBuilder boot_;
     arrow::Int64Builder start_;
-    arrow::DoubleBuilder read_rate_;
-    arrow::DoubleBuilder write_rate_;
-    arrow::DoubleBuilder read_variance_;
-    arrow::DoubleBuilder write_variance_;
-    arrow::DoubleBuilder entropy_;
+    std::vector<arrow::DoubleBuilder> values_;
     arrow::Int64Builder read_pieces_;
     arrow::Int64Builder write_pieces_;
     arrow::Int64Builder lost_;
@@ -110,9 +116,9 @@ private:
 
 } // namespace
 
-std::unique_ptr<FeatureTable> make_parquet_table(fs::path const& file)
+std::unique_ptr<FeatureTable> make_parquet_table(fs::path const& file, std::vector<std::string> const& columns)
 {
-    return std::make_unique<ParquetTable>(file);
+    return std::make_unique<ParquetTable>(file, columns);
 }
 
 } // namespace undercroft::analysis

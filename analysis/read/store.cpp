@@ -14,6 +14,8 @@ namespace undercroft::analysis {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr char store_marker[] = "undercroft-store.json";
+
 bool is_id(std::string_view text)
 {
     return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
@@ -81,15 +83,21 @@ void check_store(fs::path const& store)
 {
     if (!fs::is_directory(store))
         throw Error{fmt::format("{}: there is no such folder", store.string())};
-    fs::path const marker = store / "undercroft-store.json";
+    fs::path const marker = store / store_marker;
     nlohmann::json const content = read_json(marker);
     if (content.is_null())
-        throw Error{fmt::format("{} is not a store: it has no undercroft-store.json", store.string())};
+        throw Error{fmt::format("{} is not a store: it has no {}", store.string(), store_marker)};
     if (!content.is_object() || content.value("format", nlohmann::json{}) != 1)
         throw Error{fmt::format("{}: not store format 1, the only one this program reads", marker.string())};
 }
 
 } // namespace
+
+bool is_store(fs::path const& folder)
+{
+    std::error_code error;
+    return fs::exists(folder / store_marker, error);
+}
 
 nlohmann::json read_json(fs::path const& file)
 {

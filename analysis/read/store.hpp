@@ -32,6 +32,9 @@ struct Boot {
     std::uint64_t unfinished_files{};       ///< *.part, ignored
 };
 
+/// Whether the folder says that it is a store, of whatever format.
+[[nodiscard]] bool is_store(std::filesystem::path const& folder);
+
 /// Every boot of the store that matches, ordered by machine and boot. Empty prefixes match all.
 [[nodiscard]] std::vector<Boot> list_boots(std::filesystem::path const& store, std::string const& machine_prefix,
                                            std::string const& boot_prefix);

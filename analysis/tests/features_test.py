@@ -145,7 +145,7 @@ class Features(unittest.TestCase):
 
     def test_refusals(self) -> None:
         write_records(self.store, random_rows(5, 10))
-        for options in (("--window", "10s", "--step", "3s"), ("--window", "0s"), ("--step", "1ms", "--window", "100s"), ("--boot", "77")):
+        for options in (("--window", "0s"), ("--step", "1ms", "--window", "100s"), ("--boot", "77"), ("--set", "none")):
             bad("features", self.store, "--out", self.path / "x.csv", *options)
         bad("features", self.store, "--out", self.path / "no/such/folder.csv")
         bad("features", self.store, "--format", "parquet", "--out", self.path / "no/such/folder.parquet")

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "analysis/commands.hpp"
+#include "analysis/live/commands.hpp"
 
 int main(int argc, char** argv)
 {
@@ -10,6 +11,7 @@ int main(int argc, char** argv)
     root.require_subcommand(1);
     int exit_code = 0;
     undercroft::analysis::register_analysis_commands(root, exit_code);
+    undercroft::analysis::register_detect(root, exit_code);
     CLI11_PARSE(root, argc, argv);
     return exit_code;
 }

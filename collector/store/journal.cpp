@@ -139,7 +139,20 @@ void JournalWriter::close_segment()
     file_ = File{};
 }
 
-JournalReader::JournalReader(fs::path const& segment) : file_{segment, O_RDONLY}, size_{file_.size()} {}
+JournalReader::JournalReader(fs::path const& segment) : file_{segment, O_RDONLY} {}
+
+bool JournalReader::is_damaged() const
+{
+    struct {
+        FrameHeader frame;
+        SlotHeader slot;
+    } head;
+    if (file_.read_at(offset_, {reinterpret_cast<std::uint8_t*>(&head), sizeof(head)}) != sizeof(head))
+        return false;
+    std::size_t const slot_bytes = head.slot.slot_bytes.get();
+    return head.frame.magic.get() != frame_magic || slot_bytes > wire::max_slot_bytes ||
+           torn_bytes() >= headers_bytes + slot_bytes;
+}
 
 bool JournalReader::next(JournalEntry& entry)
 {

@@ -66,12 +66,16 @@ public:
     /// False at the end of what is whole.
     [[nodiscard]] bool next(JournalEntry& entry);
     /// Bytes after the last whole frame; 0 for a segment that was closed properly.
-    [[nodiscard]] std::uint64_t torn_bytes() const { return size_ - offset_; }
+    [[nodiscard]] std::uint64_t torn_bytes() const { return file_.size() - offset_; }
+    /// After next() gave nothing: what follows is no frame, and will be none when more bytes come. A segment that is
+    /// being written to is worth another look before it is called damaged.
+    [[nodiscard]] bool is_damaged() const;
+    /// Where the next frame begins.
+    [[nodiscard]] std::uint64_t offset() const { return offset_; }
     void sync() { file_.sync_data(); }
 
 private:
     File file_;
-    std::uint64_t size_;
     std::uint64_t offset_ = 0;
 };
 

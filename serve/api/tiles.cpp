@@ -152,7 +152,7 @@ Reply Api::features(Target const& target) const
     StreamView const view = boot->storage.view();
     auto const sums = boot->storage.features(view, shift, first, columns);
     std::array<std::vector<float>, 6> values;
-    for (analysis::WindowSums const& sum : sums) {
+    for (FeatureSums const& sum : sums) {
         values[0].push_back(static_cast<float>(static_cast<double>(sum.read_bytes) / seconds));
         values[1].push_back(static_cast<float>(static_cast<double>(sum.write_bytes) / seconds));
         values[2].push_back(static_cast<float>(sum.reads.variance()));

@@ -182,7 +182,7 @@ private:
     RowBefore before_;
     std::ofstream& out_;
     PlaneBuilder planes_;
-    std::map<std::int64_t, analysis::WindowSums> features_;
+    std::map<std::int64_t, FeatureSums> features_;
     std::uint64_t cells_{};
     std::uint64_t batch_{};
     std::int64_t batch_first_ns_{};

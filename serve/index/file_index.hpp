@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "analysis/features/windows.hpp"
 #include "analysis/read/record_scan.hpp"
 #include "serve/index/cells.hpp"
+#include "serve/index/feature_sums.hpp"
 
 namespace undercroft::serve {
 
@@ -60,7 +60,7 @@ struct Note {
 /// Sums of all accesses of 2^base_time_shift ns.
 struct FeatureBin {
     std::int64_t column{}; ///< time >> base_time_shift
-    analysis::WindowSums sums{};
+    FeatureSums sums{};
 };
 
 struct PlaneEntry {

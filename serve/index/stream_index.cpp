@@ -307,11 +307,11 @@ TileGrids StreamIndex::tile(StreamView const& view, TileShape const& shape, std:
     return grids;
 }
 
-std::vector<analysis::WindowSums> StreamIndex::features(StreamView const& view, unsigned time_shift,
-                                                        std::int64_t first_column, std::uint32_t columns) const
+std::vector<FeatureSums> StreamIndex::features(StreamView const& view, unsigned time_shift, std::int64_t first_column,
+                                               std::uint32_t columns) const
 {
-    std::vector<analysis::WindowSums> sums(columns);
-    auto const at = [&](std::int64_t column) -> analysis::WindowSums* {
+    std::vector<FeatureSums> sums(columns);
+    auto const at = [&](std::int64_t column) -> FeatureSums* {
         return column >= first_column && column - first_column < columns
                    ? &sums[static_cast<std::size_t>(column - first_column)]
                    : nullptr;

@@ -84,8 +84,8 @@ public:
     [[nodiscard]] TileGrids tile(StreamView const& view, TileShape const& shape,
                                  std::optional<std::uint16_t> source) const;
     /// Sums of `columns` steps of 2^time_shift ns from `first_column` on. Storage only.
-    [[nodiscard]] std::vector<analysis::WindowSums> features(StreamView const& view, unsigned time_shift,
-                                                             std::int64_t first_column, std::uint32_t columns) const;
+    [[nodiscard]] std::vector<FeatureSums> features(StreamView const& view, unsigned time_shift,
+                                                    std::int64_t first_column, std::uint32_t columns) const;
     /// Rows with from <= time < to in the order of the stream, with the number of their file and row group, as long as
     /// `visit` says next. Reads no more than `most_groups` row groups; false: there would be more.
     using VisitRow = std::function<analysis::Visit(PlainRow const&, analysis::BlockRun, Layer)>;

@@ -19,8 +19,8 @@ LAYERS: dict[str, set[str]] = {
     "ucctl": {"base", "wire", "control_cli"},
     "program": {"base", "wire", "collector", "analysis", "ucctl"},
 }
-# Joins that are meant: a test that drives one part with another one.
-JOINS: set[tuple[str, str]] = {("ucctl/tests", "hypervisor")}
+# Joins that are meant: a test that drives one part with another one; what follows a running collector.
+JOINS: set[tuple[str, str]] = {("ucctl/tests", "hypervisor"), ("analysis/live", "collector")}
 
 _LICENCE = "Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0"
 _NO_LICENCE_LINE = {".md", ".png", ".json", ""}

@@ -1,0 +1,355 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#include "analysis/detect/training.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <random>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "analysis/read/error.hpp"
+
+namespace undercroft::analysis {
+namespace {
+
+constexpr std::int64_t second_ns = 1'000'000'000;
+constexpr std::size_t folds = 4;
+constexpr std::array<std::uint64_t, 2> beat_lbas{2508800, 2508864};
+constexpr std::uint64_t fewest_beats = 100;
+
+constexpr std::array<std::string_view, 13> known_ransomware{
+    "teslacrypt", "wannacry", "cerber", "darkside",   "gandcrab", "ryuk",    "sodinokibi",
+    "conti",      "lockbit",  "revil",  "ransomware", "hive",     "blackcat"};
+
+/// What every encryptor that keeps its files' names must do, whatever the machine: these carry the anchored model.
+constexpr std::array<std::string_view, 2> write_anchors{"overwrite_after_read", "reads_overwritten"};
+/// Reading many small things one by one, and many of them in a short time.
+constexpr std::array<std::string_view, 2> read_anchors{"read_single_runs", "read_single_peak"};
+constexpr double write_limit = 2.0;
+constexpr double read_limit = 0.5;
+
+std::string lower(std::string text)
+{
+    std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return text;
+}
+
+/// An attack's first writes wait in the operating system's cache: windows that end so soon teach nothing.
+constexpr std::int64_t unseen_ns = 2 * second_ns;
+
+/// Rows to train on: every 5 s, and the first seconds, so that an early alert is learnt too; of a run whose attack is
+/// known to the second, all.
+bool is_training_row(RunWindows const& run, std::size_t row)
+{
+    std::int64_t const end_ns = run.ends_ns[row];
+    if (!run.labelled)
+        return end_ns % (5 * second_ns) == 0 || end_ns <= 3 * second_ns;
+    bool const unseen = run.ransomware && end_ns > run.attack_begin_ns && end_ns <= run.attack_begin_ns + unseen_ns;
+    return run.truth(row).has_value() && !unseen;
+}
+
+/// Every run of a program the same, every program of a class the same, every class the same; on average 1. What a
+/// ransomware run holds before its attack is a benign program of its own, "before the attack".
+TrainingData weighted(std::vector<RunWindows const*> const& runs,
+                      std::function<float(RunWindows const&, std::size_t)> const& label_of)
+{
+    using Group = std::pair<float, std::string>;
+    auto const group_of = [&](RunWindows const& run, std::size_t row) {
+        bool const before = run.ransomware && run.truth(row) == false;
+        return Group{label_of(run, row), before ? "before the attack" : run.place.program};
+    };
+    TrainingData data;
+    std::map<float, std::set<std::string>> programs;
+    std::map<Group, std::set<RunWindows const*>> runs_of;
+    std::map<std::pair<Group, RunWindows const*>, std::size_t> rows_of;
+    for (RunWindows const* const run : runs)
+        for (std::size_t r = 0; r < run->ends_ns.size(); ++r)
+            if (is_training_row(*run, r)) {
+                Group const group = group_of(*run, r);
+                programs[group.first].insert(group.second);
+                runs_of[group].insert(run);
+                ++rows_of[{group, run}];
+            }
+    for (RunWindows const* const run : runs) {
+        data.matrix.columns = run->matrix.columns;
+        for (std::size_t r = 0; r < run->ends_ns.size(); ++r)
+            if (is_training_row(*run, r)) {
+                Group const group = group_of(*run, r);
+                data.matrix.append(run->matrix.row(r));
+                data.labels.push_back(group.first);
+                double const share =
+                    static_cast<double>(rows_of[{group, run}]) * static_cast<double>(runs_of[group].size()) *
+                    static_cast<double>(programs[group.first].size()) * static_cast<double>(programs.size());
+                data.weights.push_back(static_cast<float>(1.0 / share));
+            }
+    }
+    for (float& weight : data.weights)
+        weight *= static_cast<float>(data.labels.size());
+    return data;
+}
+
+float label_of(RunWindows const& run, std::size_t row)
+{
+    return run.truth(row).value_or(false) ? 1.0F : 0.0F;
+}
+
+std::vector<std::size_t> anchors_of(View const& view)
+{
+    std::vector<std::size_t> result;
+    auto const take = [&](auto const& names) {
+        for (std::size_t i = 0; i < view.columns.size(); ++i)
+            if (view.columns[i].window + 1 == view.windows_ns.size() &&
+                std::ranges::find(names, view.columns[i].feature->name) != names.end())
+                result.push_back(i);
+    };
+    if (view.reads_only)
+        take(read_anchors);
+    else
+        take(write_anchors);
+    if (result.empty())
+        throw Error{"an anchored model needs its anchor columns among the features"};
+    return result;
+}
+
+Matrix only(Matrix const& matrix, std::vector<std::size_t> const& columns)
+{
+    Matrix result{.columns = columns.size(), .values = {}};
+    for (std::size_t r = 0; r < matrix.rows(); ++r)
+        for (std::size_t const column : columns)
+            result.values.push_back(matrix.row(r)[column]);
+    return result;
+}
+
+Judge train_judge(std::vector<RunWindows const*> const& runs, View const& view, TrainingOptions const& options)
+{
+    TrainingData const data = weighted(runs, label_of);
+    Judge judge;
+    if (options.kind == JudgeKind::logistic || options.kind == JudgeKind::anchored) {
+        for (std::size_t i = 0; i < view.columns.size() && options.kind == JudgeKind::logistic; ++i)
+            judge.logistic_columns.push_back(i);
+        if (options.kind == JudgeKind::anchored)
+            judge.logistic_columns = anchors_of(view);
+        TrainingData part;
+        part.matrix = only(data.matrix, judge.logistic_columns);
+        part.labels = data.labels;
+        part.weights = data.weights;
+        judge.logistic = Logistic::train(part, options.kind == JudgeKind::anchored ? 0.1 : 30);
+    }
+    if (options.kind == JudgeKind::forest)
+        judge.trees = Booster::train(data, {.rounds = 1,
+                                            .trees_per_round = 200,
+                                            .depth = 8,
+                                            .learning_rate = 1,
+                                            .row_share = 0.63,
+                                            .column_share = 0.25,
+                                            .smallest_child = 1,
+                                            .l2 = 1,
+                                            .seed = options.seed});
+    else if (options.kind != JudgeKind::logistic)
+        judge.trees = Booster::train(data, {.seed = options.seed});
+    if (options.kind == JudgeKind::anchored)
+        judge.limit = view.reads_only ? read_limit : write_limit;
+    return judge;
+}
+
+struct Scored {
+    double margin{};
+    bool ransomware{};
+    double weight{}; ///< a run's windows weigh 1 together
+};
+
+/// In a random order, but program by program, so that folds taken by turns share each of them out.
+std::vector<RunWindows const*> by_program(std::vector<RunWindows const*> runs, std::uint32_t seed)
+{
+    std::mt19937 random{seed};
+    std::ranges::shuffle(runs, random);
+    std::map<std::pair<bool, std::string>, std::vector<RunWindows const*>> groups;
+    for (RunWindows const* const run : runs)
+        groups[{run->ransomware, run->place.program}].push_back(run);
+    runs.clear();
+    for (auto const& [key, group] : groups)
+        runs.insert(runs.end(), group.begin(), group.end());
+    return runs;
+}
+
+/// Margins for each run by a model that has not seen it; empty when a class has fewer than two runs.
+std::vector<Scored> out_of_fold(std::vector<RunWindows const*> const& all, View const& view,
+                                TrainingOptions const& options)
+{
+    std::vector<RunWindows const*> const runs = by_program(all, options.seed);
+    auto const positives =
+        static_cast<std::size_t>(std::ranges::count_if(runs, [](RunWindows const* run) { return run->ransomware; }));
+    if (positives < 2 || runs.size() - positives < 2)
+        return {};
+    std::vector<Scored> result;
+    for (std::size_t fold = 0; fold < folds; ++fold) {
+        std::vector<RunWindows const*> training;
+        std::vector<RunWindows const*> held;
+        for (std::size_t i = 0; i < runs.size(); ++i)
+            (i % folds == fold ? held : training).push_back(runs[i]);
+        if (held.empty())
+            continue;
+        Judge const judge = train_judge(training, view, options);
+        for (RunWindows const* const run : held) {
+            std::vector<double> const margins = judge.margins(run->matrix);
+            for (std::size_t i = 0; i < margins.size(); ++i)
+                if (run->labelled ? is_training_row(*run, i) : run->ends_ns[i] % view.windows_ns.front() == 0)
+                    result.push_back(
+                        {margins[i], run->truth(i).value_or(false), 1.0 / static_cast<double>(margins.size())});
+        }
+    }
+    return result;
+}
+
+/// Platt: logistic regression of the class on the margin.
+void calibrate(Judge& judge, std::vector<Scored> const& scored)
+{
+    TrainingData data;
+    data.matrix.columns = 1;
+    double positives = 0;
+    double negatives = 0;
+    for (Scored const& value : scored)
+        (value.ransomware ? positives : negatives) += value.weight;
+    for (Scored const& value : scored) {
+        data.matrix.values.push_back(static_cast<float>(value.margin));
+        data.labels.push_back(value.ransomware ? 1.0F : 0.0F);
+        data.weights.push_back(static_cast<float>(10 * value.weight / (value.ransomware ? positives : negatives)));
+    }
+    Logistic const fit = Logistic::train(data, 0.1);
+    Matrix const probe{.columns = 1, .values = {0.0F, 1.0F}};
+    std::vector<float> const at = fit.margins(probe);
+    double const slope = static_cast<double>(at[1]) - static_cast<double>(at[0]);
+    if (slope > 0.05 && slope < 100) { // otherwise the margins told nothing: leave them as they are
+        judge.slope = slope;
+        judge.offset = static_cast<double>(at[0]);
+    }
+}
+
+/// At least 0.5; higher when more than the budget of benign windows would be alarmed about, but not so high that more
+/// than one ransomware window in twenty would be lost to that.
+double choose_threshold(Judge const& judge, std::vector<Scored> const& scored, double budget)
+{
+    std::vector<double> benign;
+    std::vector<double> ransomware;
+    for (Scored const& value : scored)
+        (value.ransomware ? ransomware : benign)
+            .push_back(1 / (1 + std::exp(-(judge.slope * value.margin + judge.offset))));
+    if (benign.empty() || ransomware.empty())
+        return 0.5;
+    std::ranges::sort(benign, std::greater<>{});
+    std::ranges::sort(ransomware);
+    auto const allowed = static_cast<std::size_t>(budget * static_cast<double>(benign.size()));
+    double const just_above = allowed < benign.size() ? std::nextafter(benign[allowed], 2.0) : 0;
+    return std::clamp(std::min(just_above, ransomware[ransomware.size() / 20]), 0.5, 1.0);
+}
+
+} // namespace
+
+Labels::Labels(std::vector<std::string> ransomware)
+{
+    if (ransomware.empty())
+        ransomware.assign(known_ransomware.begin(), known_ransomware.end());
+    for (std::string const& name : ransomware)
+        ransomware_.push_back(lower(name));
+}
+
+bool Labels::is_ransomware(std::string const& program) const
+{
+    return std::ranges::find(ransomware_, lower(program)) != ransomware_.end();
+}
+
+View make_view(FeatureSet set, bool reads_only, std::vector<std::int64_t> windows_ns)
+{
+    View view;
+    view.windows_ns = std::move(windows_ns);
+    view.reads_only = reads_only;
+    for (std::size_t window = 0; window < view.windows_ns.size(); ++window)
+        for (Feature const* const feature : features_of(set))
+            if (!reads_only || feature->needs == Needs::reads)
+                view.columns.push_back({feature, window});
+    // Peaks say something about the machine too, but they outlast the attack.
+    for (char const* const name : {"read_single_peak", "overwrite_peak"})
+        if (Feature const* const feature = find_feature(name);
+            set != FeatureSet::ransap && set != FeatureSet::ransap_reads && view.windows_ns.size() > 1 &&
+            (!reads_only || feature->needs == Needs::reads))
+            view.columns.push_back({feature, view.windows_ns.size() - 1});
+    return view;
+}
+
+RunWindows windows_of(TraceRun const& run, Labels const& labels, View const& view)
+{
+    RunWindows result;
+    result.place = run.place;
+    result.ransomware = run.truth ? run.truth->ransomware : labels.is_ransomware(run.place.program);
+    result.labelled = run.truth.has_value();
+    result.has_writes = run.has_writes;
+    result.matrix.columns = view.columns.size();
+    std::uint64_t beats = 0;
+    std::uint64_t written = 0;
+    bool started = false;
+    FeatureExtractor extractor{view.extractor_options(), [&](WindowRow const& row) {
+                                   result.ends_ns.push_back(row.end_ns - result.start_ns);
+                                   result.written_bytes.push_back(written);
+                                   for (FeatureColumn const& column : view.columns)
+                                       result.matrix.values.push_back(column.value(row));
+                               }};
+    for (Access const& access : run.accesses) {
+        if (!view.takes(access.kind))
+            continue;
+        result.start_ns = started ? result.start_ns : access.time_ns;
+        started = true;
+        beats += access.kind == TraceKind::read && std::ranges::find(beat_lbas, access.address) != beat_lbas.end();
+        extractor.push(access);
+        written += access.kind == TraceKind::write ? access.bytes : 0;
+    }
+    extractor.finish();
+    if (run.truth && run.truth->ransomware) {
+        result.attack_begin_ns = run.truth->begin_ns - result.start_ns;
+        result.attack_end_ns = run.truth->end_ns - result.start_ns;
+        result.corpus_files = run.truth->corpus_files;
+        for (std::int64_t const time_ns : run.truth->touched_ns)
+            result.touched_ns.push_back(time_ns - result.start_ns);
+    }
+    result.has_leak = beats >= fewest_beats;
+    return result;
+}
+
+Model train_model(std::vector<RunWindows const*> const& runs, View const& view, TrainingOptions const& options)
+{
+    auto const positives = std::ranges::count_if(runs, [](RunWindows const* run) { return run->ransomware; });
+    if (positives == 0 || positives == static_cast<std::ptrdiff_t>(runs.size()))
+        throw Error{
+            fmt::format("training needs runs of both classes, but {} of {} are ransomware", positives, runs.size())};
+    Model model;
+    model.track = view.reads_only ? "reads" : "reads+writes";
+    model.kind = options.kind;
+    model.view = view;
+    model.false_positive_budget = options.false_positive_budget;
+    model.trained_on = fmt::format("{} runs, {} of them ransomware", runs.size(), positives);
+    model.judge = train_judge(runs, view, options);
+    if (std::vector<Scored> const scored = out_of_fold(runs, view, options); !scored.empty()) {
+        calibrate(model.judge, scored);
+        // With reads alone the anchor's own boundary is what holds for unseen programs: seen ones must not move it.
+        bool const own_boundary = options.kind == JudgeKind::anchored && view.reads_only;
+        model.threshold = own_boundary ? 1 / (1 + std::exp(-model.judge.offset))
+                                       : choose_threshold(model.judge, scored, options.false_positive_budget);
+    }
+    return model;
+}
+
+Booster train_families(std::vector<RunWindows const*> const& runs, std::vector<std::string> const& programs,
+                       std::uint32_t seed)
+{
+    TrainingData const data = weighted(runs, [&](RunWindows const& run, std::size_t) {
+        return static_cast<float>(std::ranges::find(programs, run.place.program) - programs.begin());
+    });
+    return Booster::train(
+        data, {.rounds = 60, .smallest_child = 1, .l2 = 1, .classes = static_cast<int>(programs.size()), .seed = seed});
+}
+
+} // namespace undercroft::analysis

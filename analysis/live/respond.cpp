@@ -1,0 +1,119 @@
+// Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#include "analysis/live/respond.hpp"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "analysis/read/error.hpp"
+#include "collector/control/protocol.hpp"
+#include "collector/control/socket_address.hpp"
+#include "collector/ingest/identity.hpp"
+#include "wire/control.hpp"
+
+namespace undercroft::analysis {
+namespace {
+
+constexpr std::uint16_t hold_writes = 8; // wire::ControlCommand::hold_writes
+constexpr int patience_ms = 15'000;      ///< longer than the collector's own
+constexpr std::array<std::string_view, 3> names{"none", "hold-writes", "memory-capture"};
+
+collector::ControlCall call_of(ResponsePolicy policy, DiskName const& disk)
+{
+    collector::ControlCall call{};
+    call.magic = collector::control_call_magic;
+    bool const hold = policy == ResponsePolicy::hold_writes;
+    call.command = hold ? hold_writes : static_cast<std::uint16_t>(wire::ControlCommand::memory);
+    collector::Id const machine = collector::id_from_hex(disk.machine).value_or(collector::Id{});
+    std::memcpy(call.machine, machine.data(), machine.size());
+    if (!hold) {
+        call.memory.mode = static_cast<std::uint16_t>(wire::MemoryMode::snapshot);
+        call.memory.action = static_cast<std::uint16_t>(wire::MemoryAction::start);
+    }
+    return call;
+}
+
+class Socket {
+public:
+    explicit Socket(std::string const& path) : fd_{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)}
+    {
+        sockaddr_un const address = collector::socket_address(path);
+        if (fd_ < 0 || ::connect(fd_, reinterpret_cast<sockaddr const*>(&address), sizeof(address)) != 0) {
+            std::string const why = std::strerror(errno);
+            ::close(fd_);
+            throw Error{fmt::format("no collector listens at {} ({})", path, why)};
+        }
+    }
+    ~Socket() { ::close(fd_); }
+    Socket(Socket const&) = delete;
+    Socket& operator=(Socket const&) = delete;
+
+    [[nodiscard]] collector::ControlReply ask(collector::ControlCall const& call) const
+    {
+        collector::ControlReply reply{};
+        pollfd descriptor{fd_, POLLIN, 0};
+        if (::send(fd_, &call, sizeof(call), MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof(call)) ||
+            ::poll(&descriptor, 1, patience_ms) <= 0 ||
+            ::recv(fd_, &reply, sizeof(reply), 0) != static_cast<ssize_t>(sizeof(reply)))
+            throw Error{"the collector did not answer"};
+        return reply;
+    }
+
+private:
+    int fd_;
+};
+
+std::string text_of(collector::ControlReply const& reply)
+{
+    switch (static_cast<collector::CallOutcome>(reply.outcome.get())) {
+    case collector::CallOutcome::answered:
+        break;
+    case collector::CallOutcome::machine_unknown:
+        return "the collector has not heard this machine since it started";
+    case collector::CallOutcome::no_answer:
+        return "the sensor did not answer";
+    case collector::CallOutcome::bad_call:
+        return "the collector did not understand";
+    }
+    switch (static_cast<wire::ControlResult>(reply.result.get())) {
+    case wire::ControlResult::done:
+        return "done";
+    case wire::ControlResult::not_possible:
+        return "not possible on this machine";
+    case wire::ControlResult::busy:
+        return "busy: another memory mode runs";
+    case wire::ControlResult::unknown_command:
+        return "the sensor does not know this command";
+    default:
+        return "refused by the sensor";
+    }
+}
+
+} // namespace
+
+ResponsePolicy response_policy_of(std::string const& name)
+{
+    for (std::size_t i = 0; i < names.size(); ++i)
+        if (name == names[i])
+            return static_cast<ResponsePolicy>(i);
+    throw Error{fmt::format("there is no policy '{}'; there are {}", name, fmt::join(names, ", "))};
+}
+
+nlohmann::json respond(ResponsePolicy policy, std::string const& control_socket, DiskName const& disk)
+{
+    std::string result;
+    try {
+        result = text_of(Socket{control_socket}.ask(call_of(policy, disk)));
+    } catch (std::exception const& error) {
+        result = error.what();
+    }
+    return {{"policy", names[static_cast<std::size_t>(policy)]}, {"result", result}, {"at_ns", utc_now_ns()}};
+}
+
+} // namespace undercroft::analysis
