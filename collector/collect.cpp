@@ -8,6 +8,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <mutex>
 #include <optional>
 
 #include <fmt/format.h>
@@ -99,6 +100,8 @@ public:
 
 private:
     void announce();
+    [[nodiscard]] ControlReply command(ControlCall const& call);
+    void start_companions();
     [[nodiscard]] bool wait(Signals const& signals);
     void read_keys_again();
     void commit(Clock::time_point now);
@@ -122,7 +125,8 @@ private:
     Counters control_counters_;
     Intake::Lane control_lane_{control_counters_};
     std::optional<ControlServer> control_;
-    std::unique_ptr<Companion> companion_;
+    std::mutex control_mutex_; ///< one call at a time, by whichever way it came
+    std::vector<std::unique_ptr<Companion>> companions_;
     ProgressLine progress_;
     bool store_failing_ = false;
     Clock::time_point next_commit_{};
@@ -139,6 +143,23 @@ void Collector::announce()
         replace_file(options_.ready_file, receivers_.local_address() + "\n", false);
 }
 
+ControlReply Collector::command(ControlCall const& call)
+{
+    std::scoped_lock const lock{control_mutex_};
+    return carry_out(call, intake_, control_lane_, receivers_.socket());
+}
+
+void Collector::start_companions()
+{
+    CompanionPlace const place{.store = options_.store.folder,
+                               .control_socket = options_.control_socket,
+                               .figures = *this,
+                               .command = [this](ControlCall const& call) { return command(call); }};
+    for (auto const& maker : options_.companions)
+        if (auto companion = maker->start(place))
+            companions_.push_back(std::move(companion));
+}
+
 int Collector::run(Signals const& signals, Surroundings& surroundings)
 {
     receivers_.start(intake_, store_, work_);
@@ -147,11 +168,8 @@ int Collector::run(Signals const& signals, Surroundings& surroundings)
     auto const listener =
         surroundings.start(*this, options_.store.folder, "listening on " + receivers_.local_address());
     if (!options_.control_socket.empty())
-        control_.emplace(options_.control_socket, [this](ControlCall const& call) {
-            return carry_out(call, intake_, control_lane_, receivers_.socket());
-        });
-    if (options_.companion)
-        companion_ = options_.companion->start(options_.store.folder, options_.control_socket);
+        control_.emplace(options_.control_socket, [this](ControlCall const& call) { return command(call); });
+    start_companions();
     announce();
     while (wait(signals)) {
         auto const now = Clock::now();
@@ -322,7 +340,7 @@ int Collector::finish()
         intake_.acknowledge(lane_, receivers_.socket());
     }
     complete = store_.close() && complete;
-    companion_.reset();
+    companions_.clear();
     finish_upload();
     write_metrics();
     if (::isatty(STDERR_FILENO) != 0)

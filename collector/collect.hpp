@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "collector/companion.hpp"
 #include "collector/hdfs/options.hpp"
@@ -25,9 +26,9 @@ struct CollectOptions {
     bool progress = false;
     std::optional<double> exit_after_idle_s;
     SurroundingsOptions surroundings;
-    std::shared_ptr<CompanionMaker> companion; ///< null: none
-    int receive_buffer_bytes = 32 << 20;       ///< of each receiving thread's socket
-    unsigned receive_threads = 0;              ///< 0: half of the processors, at least 1 and at most 8
+    std::vector<std::shared_ptr<CompanionMaker>> companions;
+    int receive_buffer_bytes = 32 << 20; ///< of each receiving thread's socket
+    unsigned receive_threads = 0;        ///< 0: half of the processors, at least 1 and at most 8
     /// Time from a slot's arrival to the commit that makes it durable, at most (plus the disk's own time).
     std::chrono::milliseconds commit_interval{10};
 };

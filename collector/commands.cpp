@@ -214,7 +214,7 @@ int run(Arguments const& arguments)
 
 } // namespace
 
-void register_collect_commands(CLI::App& root, int& exit_code, std::shared_ptr<CompanionMaker> companion)
+void register_collect_commands(CLI::App& root, int& exit_code, std::vector<std::shared_ptr<CompanionMaker>> companions)
 {
     auto const arguments = std::make_shared<Arguments>();
     CLI::App* const command =
@@ -227,9 +227,9 @@ void register_collect_commands(CLI::App& root, int& exit_code, std::shared_ptr<C
     add_report_options(*command, *arguments);
     add_copy_options(*command, *arguments);
     add_surroundings_options(*command, arguments->options.surroundings);
-    if (companion)
+    for (auto const& companion : companions)
         companion->add_options(*command);
-    arguments->options.companion = std::move(companion);
+    arguments->options.companions = std::move(companions);
     add_print_config_option(*command);
     command->footer("Stops cleanly on SIGTERM and SIGINT. Exit code 0: everything is stored; 1: could not start or go "
                     "on; 3: stopped, the rest is in the journal and the next start finishes it.\n"

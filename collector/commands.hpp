@@ -2,14 +2,16 @@
 #pragma once
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <vector>
 
 #include "collector/companion.hpp"
 
 namespace undercroft::collector {
 
 /// Adds `collect` and `fsck` to the program. A command runs inside root.parse() and leaves its result in exit_code.
-/// `companion` runs beside `collect`; null: none does.
-void register_collect_commands(CLI::App& root, int& exit_code, std::shared_ptr<CompanionMaker> companion = nullptr);
+/// `companions` may run beside `collect`.
+void register_collect_commands(CLI::App& root, int& exit_code,
+                               std::vector<std::shared_ptr<CompanionMaker>> companions = {});
 /// `control`.
 void register_control_command(CLI::App& root, int& exit_code);
 /// `fsck` alone.

@@ -2,8 +2,12 @@
 #pragma once
 // What may run in the collector's process without the collector knowing what it is: it follows the store.
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
+
+#include "collector/control/protocol.hpp"
+#include "collector/snapshot.hpp"
 
 namespace CLI {
 class App;
@@ -18,14 +22,21 @@ public:
     virtual ~Companion() = default;
 };
 
+/// What a companion may use as long as it lives.
+struct CompanionPlace {
+    std::filesystem::path store;
+    std::string control_socket; ///< empty: none
+    SnapshotSource const& figures;
+    std::function<ControlReply(ControlCall const&)> command; ///< to a sensor, from any thread
+};
+
 class CompanionMaker {
 public:
     virtual ~CompanionMaker() = default;
     /// Adds its options to `undercroft collect`.
     virtual void add_options(CLI::App& command) = 0;
     /// Null when its options do not ask for it. The store is open. Throws std::exception when it cannot start.
-    [[nodiscard]] virtual std::unique_ptr<Companion> start(std::filesystem::path const& store,
-                                                           std::string const& control_socket) = 0;
+    [[nodiscard]] virtual std::unique_ptr<Companion> start(CompanionPlace const& place) = 0;
 };
 
 } // namespace undercroft::collector

@@ -9,6 +9,7 @@
 #define HAVE_ANALYSIS 1
 #include "analysis/commands.hpp"
 #include "analysis/live/commands.hpp"
+#include "serve/command.hpp"
 #else
 #define HAVE_ANALYSIS 0
 #endif
@@ -28,12 +29,12 @@ std::string failure_text(CLI::App const* app, CLI::Error const& error)
            (app->get_subcommands().empty() ? "" : app->get_subcommands().front()->help());
 }
 
-std::shared_ptr<collector::CompanionMaker> companion()
+std::vector<std::shared_ptr<collector::CompanionMaker>> companions()
 {
 #if HAVE_ANALYSIS
-    return analysis::detection_beside_collect();
+    return {analysis::detection_beside_collect(), serve::page_beside_collect()};
 #else
-    return nullptr;
+    return {};
 #endif
 }
 
@@ -48,13 +49,14 @@ std::unique_ptr<CLI::App> command_tree(int& exit_code)
     root->set_version_flag("--version", "undercroft " UNDERCROFT_VERSION);
     root->require_subcommand(1);
     root->footer("`undercroft COMMAND --help` explains a command.");
-    collector::register_collect_commands(*root, exit_code, companion());
+    collector::register_collect_commands(*root, exit_code, companions());
     collector::register_control_command(*root, exit_code);
     collector::register_hdfs_commands(*root, exit_code);
     preflight::register_preflight_commands(*root, exit_code);
 #if HAVE_ANALYSIS
     analysis::register_analysis_commands(*root, exit_code);
     analysis::register_detect(*root, exit_code);
+    serve::register_serve_command(*root, exit_code);
 #endif
     root->failure_message(failure_text);
     return root;

@@ -53,15 +53,14 @@ public:
         options_.add_to(command, "--detect-", "detect");
     }
 
-    std::unique_ptr<collector::Companion> start(std::filesystem::path const& store,
-                                                std::string const& control_socket) override
+    std::unique_ptr<collector::Companion> start(collector::CompanionPlace const& place) override
     {
         if (options_.model.empty())
             return nullptr;
         WatchOptions options = options_;
-        options.control_socket = control_socket;
+        options.control_socket = place.control_socket;
         check(options); // before anything is received
-        return std::make_unique<DetectionThread>(store.string(), options);
+        return std::make_unique<DetectionThread>(place.store.string(), options);
     }
 
 private:

@@ -88,8 +88,8 @@ public:
         check_schema();
     }
 
-    /// Calls `visit` for each row; false from it stops.
-    void run(std::function<bool(RecordRow const&)> const& visit)
+    /// Calls `visit` for each row of the row groups (all of them, if empty); false from it stops.
+    void run(std::vector<int> const& groups, std::function<bool(RecordRow const&)> const& visit)
     {
         std::vector<std::string> names{"seq", "time", "kind"};
         auto const add = [&](bool wanted, char const* name) {
@@ -104,9 +104,10 @@ public:
         add(columns_.content, "content");
         add(columns_.page_class, "page_class");
         add(columns_.request, "request");
-        file_.read(names, {}, [&](arrow::RecordBatch const& batch) { return visit_batch(batch, visit); });
+        file_.read(names, groups, [&](arrow::RecordBatch const& batch) { return visit_batch(batch, visit); });
         // A file that ends with a gap row may be named after the gap's first or its last missing number.
-        if (!stopped_ && (rows_ == 0 || (last_ != name_.last_sequence && last_used_ != name_.last_sequence)))
+        if (groups.empty() && !stopped_ &&
+            (rows_ == 0 || (last_ != name_.last_sequence && last_used_ != name_.last_sequence)))
             file_.fail(fmt::format("incomplete: the last row should have seq {}", name_.last_sequence));
     }
 
@@ -285,7 +286,7 @@ ScanResult scan_records(std::vector<RecordFile> const& files, Columns columns, R
     bool stopped = false;
     for (RecordFile const& file : files) {
         FileScan scan{file, columns};
-        scan.run([&](RecordRow const& row) {
+        scan.run({}, [&](RecordRow const& row) {
             if (row.sequence > expected)
                 result.holes.push_back({.first_sequence = expected, .count = row.sequence - expected});
             std::uint64_t const last = last_sequence_of(row);
@@ -298,6 +299,18 @@ ScanResult scan_records(std::vector<RecordFile> const& files, Columns columns, R
             break;
     }
     return result;
+}
+
+void scan_row_groups(RecordFile const& file, std::vector<int> const& groups, Columns columns,
+                     std::function<Visit(RecordRow const&)> const& visit)
+{
+    columns.length = true;
+    FileScan{file, columns}.run(groups, [&](RecordRow const& row) { return visit(row) == Visit::next; });
+}
+
+int count_row_groups(RecordFile const& file)
+{
+    return ParquetFile{file.path}.row_groups();
 }
 
 } // namespace undercroft::analysis

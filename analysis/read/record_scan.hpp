@@ -118,6 +118,11 @@ enum class Visit { next, stop };
 /// column, when a file is damaged or is not what docs/formats/store.md says.
 ScanResult scan_records(std::vector<RecordFile> const& files, Columns columns, RecordFilter const& filter,
                         std::function<Visit(RecordRow const&)> const& visit);
+/// Rows of some row groups of one file (empty: all of them), unfiltered, in their order. What does not fit the file's
+/// name or the store's rules throws Error as above; that the file is complete is looked at only when it is read whole.
+void scan_row_groups(RecordFile const& file, std::vector<int> const& groups, Columns columns,
+                     std::function<Visit(RecordRow const&)> const& visit);
+[[nodiscard]] int count_row_groups(RecordFile const& file);
 /// The same for the storage stream of a boot.
 ScanResult scan_records(Boot const& boot, Columns columns, RecordFilter const& filter,
                         std::function<Visit(RecordRow const&)> const& visit);

@@ -1,11 +1,6 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // `undercroft control`: a command for a sensor, by way of the collector that hears it.
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -15,8 +10,7 @@
 #include <fmt/format.h>
 
 #include "collector/commands.hpp"
-#include "collector/control/protocol.hpp"
-#include "collector/control/socket_address.hpp"
+#include "collector/control/client.hpp"
 #include "collector/ingest/identity.hpp"
 #include "control_cli/memory_command.hpp"
 #include "control_cli/memory_report.hpp"
@@ -25,43 +19,12 @@
 namespace undercroft::collector {
 namespace {
 
-constexpr int patience_ms = 15'000; ///< longer than the collector's own
-
 struct Arguments {
     std::string socket;
     std::string machine;
     bool json = false;
     wire::ControlCommand command{};
     control_cli::MemoryArguments memory;
-};
-
-class Connection {
-public:
-    explicit Connection(std::string const& path)
-    {
-        sockaddr_un const address = socket_address(path);
-        fd_ = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-        if (fd_ < 0 || ::connect(fd_, reinterpret_cast<sockaddr const*>(&address), sizeof(address)) != 0)
-            throw std::runtime_error{fmt::format("no collector listens at {} ({}); start it with --control-socket",
-                                                 path, std::strerror(errno))};
-    }
-    ~Connection() { ::close(fd_); }
-    Connection(Connection const&) = delete;
-    Connection& operator=(Connection const&) = delete;
-
-    [[nodiscard]] ControlReply ask(ControlCall const& call) const
-    {
-        ControlReply reply;
-        pollfd descriptor{fd_, POLLIN, 0};
-        if (::send(fd_, &call, sizeof(call), MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof(call)) ||
-            ::poll(&descriptor, 1, patience_ms) <= 0 ||
-            ::recv(fd_, &reply, sizeof(reply), 0) != static_cast<ssize_t>(sizeof(reply)))
-            throw std::runtime_error{"the collector did not answer"};
-        return reply;
-    }
-
-private:
-    int fd_ = -1;
 };
 
 ControlCall make_call(Arguments const& arguments)
@@ -114,7 +77,7 @@ char const* text_of(wire::ControlResult result)
 
 int run(Arguments const& arguments)
 {
-    ControlReply const reply = Connection{arguments.socket}.ask(make_call(arguments));
+    ControlReply const reply = ask_collector(arguments.socket, make_call(arguments));
     auto const outcome = static_cast<CallOutcome>(reply.outcome.get());
     if (outcome != CallOutcome::answered)
         throw std::runtime_error{text_of(outcome)};
