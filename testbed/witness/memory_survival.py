@@ -23,7 +23,7 @@ SAMPLE_EVERY_S = 0.01
 REGISTERS = re.compile(r"RIP=([0-9a-f]+).*?HLT=(\d)", re.DOTALL)
 TEST_NODE = "disk-test0"
 FIRMWARE_READS = 4 << 20  # of a disk, before the sensor is there
-COMPLAINTS = re.compile(r"BUG:|Oops|hung task|blocked for more than|general protection|I/O error|ata\d+.*(?:exception|timeout|failed)")
+COMPLAINTS = re.compile(r"BUG:|Oops|hung task|blocked for more than|general protection|NMI received|I/O error|ata\d+.*(?:exception|timeout|failed)")
 # Of 5 %: the records are sent besides, and 2 % of some thousand samples are chance.
 MOST_IN_SENSOR = 0.12
 

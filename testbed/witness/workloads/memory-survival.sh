@@ -38,7 +38,7 @@ run() {
 for mode in $MODES; do
     case $mode in
     touched) watch_touched ;;
-    access) run access access --every 300ms ;;
+    access) run access access --every 2s ;;
     written) run written written --thin 16 ;;
     live) run live snapshot --every 5s --rate 20M ;;
     consistent) run consistent snapshot --consistent --every 5s --rate 20M ;;
