@@ -25,6 +25,15 @@ void name_missing(backend::MissingList const& missing, std::vector<Finding>& fin
 void judge_amd(Processor const& cpu, std::vector<Finding>& findings)
 {
     name_missing(svm::missing_features(cpu.svm_features), findings);
+    // Of the architecture, not of this processor: ucctl memory status names them no_execute_only, no_page_log,
+    // no_timer.
+    findings.push_back(
+        {Level::note,
+         "memory monitor: AMD has no execute-only pages, no page-modification log, no timer "
+         "for hypervisors",
+         "pages cannot be watched for reads while they are executed; written pages are found by scanning "
+         "or by faults; what is due waits for the system's own interrupts and idle times",
+         {}});
     if (cpu.vm_cr && (*cpu.vm_cr & svm::vm_cr_svmdis) != 0)
         findings.push_back({Level::problem, "AMD SVM is switched off by the firmware (VM_CR.SVMDIS)",
                             "the sensor cannot start", setup_advice});

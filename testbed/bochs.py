@@ -62,6 +62,7 @@ class Machine:
     instrument: Path | None = None
     peer: Path | None = None  # library that lets sends wait for their answers, for the sake of equal runs
     dumps: bool = False  # `instrument` dumps memory before the first VM entry and when the workload begins
+    dump_at: int | None = None  # with `dumps`: also whenever the sensor comes to the instruction at this offset of its memory
     extra: list[str] = field(default_factory=list)
 
     @property
@@ -126,6 +127,8 @@ class Machine:
             values["UNDERCROFT_COUNTS"] = str(self.counts)
         if self.dumps:
             values |= {"UNDERCROFT_DUMPS": str(self.folder), "UNDERCROFT_MEMORY": str(self.memory_mib << 20)}
+            if self.dump_at is not None:
+                values["UNDERCROFT_DUMP_AT"] = f"{self.dump_at:x}"
         return values
 
 

@@ -45,7 +45,7 @@ class BochsSession:
             folder=self.folder, firmware=request.firmware, cpus=request.cpus, memory_mib=_mebibytes(request.memory),
             nic=request.sensor is not None if request.sensor_nic is None else request.sensor_nic,
             nic_peer=request.nic_netdev != "null", link=os.ttyname(self._guest_end),
-            instruction_limit=request.instruction_limit, instrument=request.instrument, dumps=request.dumps,
+            instruction_limit=request.instruction_limit, instrument=request.instrument, dumps=request.dumps, dump_at=request.dump_at,
             peer=request.peer, extra=request.bochs_lines)
         self._make_drives(linux, machine)
         for stale in (machine.console, machine.sensor_log, machine.log, machine.output, machine.counts):

@@ -21,6 +21,8 @@ from typing import Any
 _MODIFIERS = (TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG)
 VARIABLES = {"init_task": "task_struct", "init_files": "files_struct", "init_mm": "mm_struct", "init_pid_ns": "pid_namespace",
              "init_nsproxy": "nsproxy", "modules": "list_head", "super_blocks": "list_head", "iomem_resource": "resource", "tk_core": "tk_core_layout"}
+# Documentation/x86/x86_64/mm.rst; CONFIG_PHYSICAL_START is 16 MiB.
+KERNEL_MAP, LINKED_TEXT = 0xFFFF_FFFF_8000_0000, 0xFFFF_FFFF_8100_0000
 Isf = dict[str, Any]
 
 
@@ -196,6 +198,14 @@ def symbols_of(kallsyms: str) -> dict[str, int]:
     return found
 
 
+def at_link_time(symbols: dict[str, int]) -> dict[str, int]:
+    """Without the kernel's random offset, which Volatility finds by itself (VMCOREINFO's KERNELOFFSET)."""
+    if "_text" not in symbols or not symbols["_text"]:
+        raise BtfError("kallsyms does not tell addresses (read it as root)")
+    offset = symbols["_text"] - LINKED_TEXT
+    return {name: address - offset if address >= KERNEL_MAP else address for name, address in symbols.items()}
+
+
 def make_table(btf: bytes, kallsyms: str, version: str) -> Isf:
     table = Table(parse(btf))
     # kernel/time/timekeeping.c: an unnamed struct, of which BTF says nothing.
@@ -203,14 +213,14 @@ def make_table(btf: bytes, kallsyms: str, version: str) -> Isf:
         seconds = {"type": {"kind": "struct", "name": "timekeeper"}, "offset": 8}
         table.user_types["tk_core_layout"] = {"size": 8 + table.user_types["timekeeper"]["size"], "kind": "struct", "fields": {"timekeeper": seconds}}
     symbols: Isf = {}
-    for name, address in symbols_of(kallsyms).items():
+    for name, address in at_link_time(symbols_of(kallsyms)).items():
         kind: Isf = {"kind": "base", "name": "void"}
         if VARIABLES.get(name) in table.user_types:
             kind = {"kind": "struct", "name": VARIABLES[name]}
         symbols[name] = {"address": address, "type": kind}
     banner = version.rstrip("\n").encode("ascii", "replace") + b"\n\x00"
-    if "linux_banner" not in symbols or not symbols["linux_banner"]["address"]:
-        raise BtfError("kallsyms does not tell addresses (read it as root)")
+    if "linux_banner" not in symbols:
+        raise BtfError("kallsyms has no linux_banner")
     symbols["linux_banner"] |= {"type": {"kind": "array", "count": len(banner), "subtype": {"kind": "base", "name": "char"}},
                                 "constant_data": base64.b64encode(banner).decode("ascii")}
     metadata = {"format": "6.2.0", "producer": {"name": "undercroft", "version": "1"},

@@ -45,7 +45,24 @@ class Linux:
 
 
 def unpack(bzimage: Path) -> Linux:
-    """Linux, Documentation/x86/boot.rst: payload_offset counts from the protected-mode code."""
+    data, elf = _payload(bzimage)
+    return Linux(_segments(elf), data[SETUP_HEADER:0x202 + data[0x201]], struct.unpack_from("<Q", elf, 24)[0])
+
+
+def btf_of(bzimage: Path) -> bytes:
+    """The kernel's section .BTF, which a running one shows as /sys/kernel/btf/vmlinux."""
+    _, elf = _payload(bzimage)
+    table, entry_size, count, names = (*struct.unpack_from("<Q", elf, 40), *struct.unpack_from("<3H", elf, 58))
+    sections = [struct.unpack_from("<2I4Q", elf, table + number * entry_size) for number in range(count)]
+    for name, _, _, _, offset, size in sections:
+        at = sections[names][4] + name
+        if elf[at:elf.index(0, at)] == b".BTF":
+            return elf[offset:offset + size]
+    raise ImageError(f"{bzimage} has no BTF")
+
+
+def _payload(bzimage: Path) -> tuple[bytes, bytes]:
+    """The image and the ELF file in it. Linux, Documentation/x86/boot.rst: payload_offset counts from the protected-mode code."""
     data = bzimage.read_bytes()
     if data[0x202:0x206] != b"HdrS" or struct.unpack_from("<H", data, 0x206)[0] < 0x20C:
         raise ImageError(f"{bzimage} is not a bzImage with 64-bit boot protocol")
@@ -54,8 +71,7 @@ def unpack(bzimage: Path) -> Linux:
     payload = data[start:start + length]
     if payload[:6] != b"\xfd7zXZ\0":
         raise ImageError(f"{bzimage} is not compressed with xz")
-    elf = lzma.LZMADecompressor().decompress(payload[:-4])
-    return Linux(_segments(elf), data[SETUP_HEADER:0x202 + data[0x201]], struct.unpack_from("<Q", elf, 24)[0])
+    return data, lzma.LZMADecompressor().decompress(payload[:-4])
 
 
 def _segments(elf: bytes) -> list[Segment]:

@@ -61,6 +61,7 @@ class Request:
     instrument: Path | None = None  # Bochs: library that counts from outside
     peer: Path | None = None  # library that lets the card's sends wait for their answers, so that runs are equal
     dumps: bool = False  # Bochs: `instrument` dumps memory
+    dump_at: int | None = None  # Bochs: and also at this offset in the sensor
     bochs_lines: list[str] = field(default_factory=list)
     payload: Path | None = None
     payload_options: str = ""

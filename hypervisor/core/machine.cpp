@@ -80,6 +80,7 @@ void Machine::kick(PerCpu& target)
 {
     target.mailbox.note_kick(read_tsc());
     send_nmi(target.apic_id);
+    target.mailbox.note_sent();
 }
 
 void Machine::call_until(PerCpu& target, bool (*done)(PerCpu&))
@@ -146,7 +147,7 @@ void Machine::release()
 
 bool Machine::take_kick(Mailbox& mailbox)
 {
-    constexpr std::uint64_t patience_ms = 50;
+    constexpr std::uint64_t patience_ms = 500; // an emulator's CPU may stand still that long
     if (failure_.happened())
         sensor_failed();
     return mailbox.take_kick(read_tsc(), ticks(patience_ms));

@@ -66,6 +66,7 @@ TEST(Machines, AmdDesktopIsFine)
     EXPECT_EQ(verdict.code, 0) << as_text(verdict.facts, verdict.findings);
     EXPECT_EQ(verdict.level_of("processor: AMD Ryzen 7 3700X 8-Core Processor"), "ok");
     EXPECT_EQ(verdict.level_of("AMD SVM, switched on"), "ok");
+    EXPECT_EQ(verdict.level_of("no execute-only pages, no page-modification log, no timer"), "note");
     EXPECT_EQ(verdict.level_of("UEFI, Secure Boot off"), "ok");
     EXPECT_EQ(verdict.level_of("AHCI controller 01:00.1: watched (sda)"), "ok");
     EXPECT_EQ(verdict.level_of("03:00.0 82574L (enp3s0); the system would lose enp3s0 and keep enp5s0"), "ok");

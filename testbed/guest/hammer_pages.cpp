@@ -6,7 +6,7 @@
 // "moved": n, "marked": [...], "pauses": [[...], [...]]}. Markers 2 t and 2 t + 1 are stored to once, at the begin and
 // the end of turn t; `marked` is the time stamp counter just before. A CPU that stood still (it was interrupted, or the
 // emulator's host had no time for it) stores nothing: `pauses` has, for each CPU, page, from, to, page, from, to, ...:
-// the time stamp counter before the last store to the page and after the next one.
+// the time stamp counter before the last store to the page and after the next one, or when the CPU saw the turn's end.
 #include "pages.hpp"
 
 #include <atomic>
@@ -32,6 +32,12 @@ struct Shared {
 struct Hammering {
     std::uint64_t stores = 0;
     std::vector<std::uint64_t> pauses;
+
+    void note(std::size_t page, std::uint64_t from, std::uint64_t to)
+    {
+        if (to - from > pause_ticks && pauses.size() < 3 * most_pauses)
+            pauses.insert(pauses.end(), {page, from, to});
+    }
 };
 
 void store(Shared const& shared, std::size_t page, std::uint64_t value)
@@ -49,17 +55,25 @@ void hammer(Shared& shared, std::size_t cpu, Hammering& done)
     ++shared.ready;
     std::uint64_t before = __builtin_ia32_rdtsc();
     std::vector<std::uint64_t> last(shared.hammered, before);
+    std::size_t turn = 0;
+    auto const end_turn = [&] {
+        for (std::size_t page = (cpu + turn) % 2; page < shared.hammered; page += 2)
+            done.note(page, last[page], __builtin_ia32_rdtsc());
+    };
     while (!shared.stop.load(std::memory_order_relaxed)) {
-        std::size_t const turn = shared.turn.load(std::memory_order_relaxed);
+        if (std::size_t const now = shared.turn.load(std::memory_order_relaxed); now != turn) {
+            end_turn();
+            turn = now;
+        }
         for (std::size_t page = (cpu + turn) % 2; page < shared.hammered; page += 2, ++done.stores) {
             store(shared, page, done.stores);
             std::uint64_t const after = __builtin_ia32_rdtsc();
-            if (after - last[page] > pause_ticks && done.pauses.size() < 3 * most_pauses)
-                done.pauses.insert(done.pauses.end(), {page, last[page], after});
+            done.note(page, last[page], after);
             last[page] = before;
             before = after;
         }
     }
+    end_turn();
 }
 
 } // namespace

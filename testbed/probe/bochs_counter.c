@@ -86,6 +86,8 @@ static void before_execution(unsigned cpu, void const* const* instruction)
     ++at->instructions[at->mode];
     if (cpu >= cpus_seen)
         cpus_seen = cpu < max_cpus ? cpu + 1 : max_cpus;
+    if (at->mode == root)
+        dump_note_root_instruction(cpu);
     void const* const handler = *instruction;
     if (handler == handler_vmlaunch && at->mode == root) {
         dump_note_entry(cpu);

@@ -9,7 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { max_cpus = 8, max_pointers = 8, page_bytes = 4096, field_ept_pointer = 0x201A };
+enum {
+    max_cpus = 8,
+    max_pointers = 8,
+    page_bytes = 4096,
+    field_ept_pointer = 0x201A,
+    offset_mask = (2 << 20) - 1,
+    most_at = 4
+};
 enum { mtrr_capability = 0xFE, mtrr_default = 0x2FF, mtrr_variable = 0x200, msr_apic_base = 0x1B };
 static uint32_t const mtrr_fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26A, 0x26B, 0x26C, 0x26D, 0x26E, 0x26F};
 
@@ -18,8 +25,13 @@ static uint64_t (*vmread64)(void const* cpu, unsigned field);
 static bool (*read_msr)(void const* cpu, uint32_t number, uint64_t* value);
 static unsigned char const* (*host_address)(void const* cpu, uint64_t address, unsigned access);
 static void const* const* const* all_cpus;
+static uint64_t (*instruction_pointer)(void); // of the debugger's CPU
+static unsigned* debugged_cpu;
 
 static char const* folder;
+static bool dumps_at;
+static uint64_t dump_at;
+static unsigned dumped_at;
 static uint64_t memory_bytes;
 static uint64_t pointers[max_cpus][max_pointers];
 
@@ -43,6 +55,13 @@ void dump_prepare(void const* (*find)(char const* symbol))
     host_address =
         (unsigned char const* (*)(void const*, uint64_t, unsigned))find("_ZN8BX_MEM_C14getHostMemAddrEP8BX_CPU_Cmj");
     all_cpus = (void const* const* const*)find("bx_cpu_array");
+    char const* const at = getenv("UNDERCROFT_DUMP_AT");
+    if (at == NULL)
+        return;
+    dumps_at = true;
+    dump_at = strtoull(at, NULL, 16) & offset_mask;
+    instruction_pointer = (uint64_t (*)(void))find("_Z14bx_dbg_get_ripv");
+    debugged_cpu = (unsigned*)find("dbg_cpu");
 }
 
 void dump_note_entry(unsigned cpu)
@@ -77,6 +96,18 @@ static void write_memory(char const* name)
             fail("cannot write the memory");
     }
     close(file);
+}
+
+void dump_note_root_instruction(unsigned cpu)
+{
+    if (!dumps_at || dumped_at == most_at)
+        return;
+    *debugged_cpu = cpu;
+    if ((instruction_pointer() & offset_mask) != dump_at)
+        return;
+    char name[16];
+    snprintf(name, sizeof name, "at-%u", ++dumped_at);
+    write_memory(name);
 }
 
 static uint64_t msr(unsigned cpu, uint32_t number)

@@ -14,5 +14,9 @@ void dump_note_entry(unsigned cpu);
 // the local APIC's base and the MTRRs.
 void dump_write(char const* name, unsigned cpus);
 
+// For each instruction in VMX root operation: writes at-1.ram, at-2.ram, ... when it lies at $UNDERCROFT_DUMP_AT
+// (hexadecimal; the lowest 21 bits of its address count, as the sensor lies at a multiple of 2 MiB).
+void dump_note_root_instruction(unsigned cpu);
+
 // Writes entered.json: per CPU the different EPT pointers noted.
 void dump_end(unsigned cpus);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
 import unittest
 
@@ -78,9 +79,15 @@ class Btf(unittest.TestCase):
         self.assertNotIn("helper", symbols)
         self.assertEqual(base64.b64decode(symbols["linux_banner"]["constant_data"]), VERSION.encode() + b"\0")
 
+    def test_symbols_are_those_of_link_time(self) -> None:
+        moved = KALLSYMS.replace("ffffffff8", "ffffffff9") + "0000000000000000 A fixed_percpu_data\n"
+        symbols = btf.make_table(sample(), moved, VERSION)["symbols"]
+        self.assertEqual(symbols["init_task"]["address"], 0xFFFFFFFF82A00000)
+        self.assertEqual(symbols["fixed_percpu_data"]["address"], 0)
+
     def test_no_addresses_for_others_than_root(self) -> None:
         with self.assertRaises(btf.BtfError):
-            btf.make_table(sample(), KALLSYMS.replace("ffffffff82100000", "0000000000000000"), VERSION)
+            btf.make_table(sample(), re.sub("ffffffff8[0-9a-f]{7}", "0" * 16, KALLSYMS), VERSION)
 
     def test_damaged_bytes(self) -> None:
         data = sample()

@@ -16,7 +16,7 @@ from testbed.request import DiskWish, Request, Sensor
 from testbed.run import Hooks
 from testbed.session import say
 
-from . import rig
+from . import fault_check, rig
 from .rig import IDENTITY, Build, RigError, Run
 
 # Longer than in QEMU: an interpreter on a busy host may pause for seconds.
@@ -40,6 +40,8 @@ class Setup:
     kernel_options: str = ""
     waits: bool = False  # sends wait for the collector's answer
     dumps: bool = False  # memory, for bochs_nested.py
+    dump_at: str = ""  # and whenever the sensor comes to this function (the beginning of its name)
+    guest_programs: tuple[str, ...] = ()
     timeout_s: float = 1500.0  # the instruction limit is the bound that does not depend on the host
     instruction_limit: int = 400_000_000_000  # ticks; a halted processor passes a thousand million of them in a second of ours
 
@@ -89,7 +91,8 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
         sensor=sensor, disks=[DiskWish(setup.disk_bytes, base=run.base_image)] if setup.disk_bytes else [],
         nic_netdev="user" if setup.collector else "null", settings=dict(setup.settings), timeout=setup.timeout_s,
         instruction_limit=setup.instruction_limit, instrument=build.file("testbed/bochs_counter.so"),
-        dumps=setup.dumps, kernel_options=setup.kernel_options, peer=build.file("testbed/peer.so") if setup.waits else None)
+        dumps=setup.dumps, dump_at=fault_check.offset_of(build, setup.dump_at) if setup.dump_at else None,
+        guest_files={f"bin/{name}": build.guest_program(name) for name in setup.guest_programs}, kernel_options=setup.kernel_options, peer=build.file("testbed/peer.so") if setup.waits else None)
 
 
 def _tail(machine: Path) -> str:

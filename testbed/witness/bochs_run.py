@@ -19,7 +19,7 @@ from testbed.bochs import BochsError  # noqa: E402
 from testbed.collector import CollectorError  # noqa: E402
 from testbed.grub import GrubError  # noqa: E402
 from testbed.linux_image import ImageError  # noqa: E402
-from testbed.witness import bochs_check, bochs_rig, figures, rig  # noqa: E402
+from testbed.witness import bochs_check, bochs_memory, bochs_rig, figures, rig  # noqa: E402
 from testbed.witness.bochs_counts import CountError  # noqa: E402
 from testbed.witness.bochs_rig import Setup  # noqa: E402
 from testbed.witness.memory_types import MtrrError  # noqa: E402
@@ -33,6 +33,7 @@ RUNS = {
     "bare_bios": Setup(WORKLOAD, "bios", cpus=2, sensor=False, collector=False),
     "uefi": Setup(WORKLOAD, "uefi", dumps=True),
     "bios": Setup(WORKLOAD, "bios", cpus=2, dumps=True),
+    "memory": bochs_memory.SETUP,
     "figures": figures.VMX,
 }
 
@@ -54,7 +55,10 @@ def main() -> int:
         if options.name == "figures":
             print(json.dumps(figures.of_vmx(run).figures("vmx"), indent=1))
             return 0
-        verdict = bochs_check.whole(run, build) if RUNS[options.name].sensor else bochs_check.bare(run)
+        if options.name == "memory":
+            verdict = bochs_memory.check(run, build)
+        else:
+            verdict = bochs_check.whole(run, build) if RUNS[options.name].sensor else bochs_check.bare(run)
     except (RigError, StoreError, CountError, MtrrError, TableError, BochsError, GrubError, ImageError, CollectorError, OSError) as error:
         return rig.complain(error)
     print(verdict)

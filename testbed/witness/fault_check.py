@@ -40,18 +40,20 @@ def breaker(build: Build, folder: Path, socket: Path) -> Callable[[str, Monitor]
 
 def address_of(build: Build, folder: Path, function: str) -> int:
     """Where a function of the running sensor lies. `function`: the beginning of its demangled name."""
-    return _region(folder) + _offset(build.file("bin/core.elf"), function)
+    return region_of(folder)[0] + offset_of(build, function)
 
 
-def _region(folder: Path) -> int:
-    found = re.search(r"region (0x[0-9a-f]+) \+", (folder / "machine" / "sensor.log").read_text(errors="replace"))
+def region_of(folder: Path) -> tuple[int, int]:
+    """[first, end) of the sensor's memory."""
+    found = re.search(r"region (0x[0-9a-f]+) \+ (0x[0-9a-f]+)", (folder / "machine" / "sensor.log").read_text(errors="replace"))
     if not found:
         raise FaultError("the sensor's log does not say where it lies")
-    return int(found.group(1), 16)
+    begin, size = (int(text, 16) for text in found.groups())
+    return begin, begin + size
 
 
-def _offset(core: Path, function: str) -> int:
-    symbols = subprocess.run(["nm", "-C", str(core)], capture_output=True, text=True, check=True).stdout
+def offset_of(build: Build, function: str) -> int:
+    symbols = subprocess.run(["nm", "-C", str(build.file("bin/core.elf"))], capture_output=True, text=True, check=True).stdout
     found = [line.split()[0] for line in symbols.splitlines() if line.split(maxsplit=2)[-1].startswith(function)]
     if len(found) != 1:
         raise FaultError(f"{len(found)} symbols are named {function}")

@@ -2,8 +2,8 @@
 """Consistent snapshots against QEMU's own copy of memory from the instant at which they were armed."""
 from __future__ import annotations
 
-import base64
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -12,33 +12,44 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from testbed import kernel
 from testbed.btf import make_table
 from testbed.gdbstub import Gdb
+from testbed.linux_image import btf_of
 from testbed.monitor import Monitor
 
 from .access import Verdict
 from .fault_check import address_of
-from .rig import Build, Run
+from .rig import Build, RigError, Run
 
 STAGE = "arm"
-ARMED = "undercroft::memory::Snapshot::mark_standing("  # all CPUs are held, and all pages write-protected
-SAVED_SWEEPS = 2  # a full one and one on top of it
+SWEEP_BEGUN = "snapshot: sweep 1 "  # the sensor's log
+ARMED = "undercroft::memory::Snapshot::begin_consistent("  # all CPUs are held: nobody writes until all pages are protected
+SAVED_SWEEPS = 3  # a full one and two on top of it
+PATIENCE_S = 400.0
 PAGE_BYTES = 4096
+NEXT = "undercroft::memory::Snapshot::begin_sweep("
 LIME_HEADER = struct.Struct("<4sIQQ8x")
-PASSING = ("cat", "sh", "ps", "ucctl", "sleep", "tr", "sed", "stress-ng-vm")
+PASSING = ("cat", "sh", "ps", "ucctl", "sleep", "tr", "sed", "grep", "gzip", "base64")
 LEAST_PROCESSES = 20
+TASK_NAME = 15
 
 
 def saver(build: Build, folder: Path, socket: Path, memory_bytes: int) -> Callable[[str, Monitor], None]:
-    """For the stage hook: stops the machine at the arming of the first sweeps and saves memory."""
+    """For the stage hook: stops the machine at the arming of the first sweeps and saves memory. The guest waits a little
+    before it starts the mode."""
 
     def on_stage(name: str, monitor: Monitor) -> None:
         if name != STAGE:
             return
-        address = address_of(build, folder, ARMED)
+        armed, following = (address_of(build, folder, function) for function in (ARMED, NEXT))
         with Gdb(socket) as gdb:
+            if SWEEP_BEGUN in (folder / "machine" / "sensor.log").read_text(errors="replace"):
+                raise RigError("the first sweep began before it was waited for")
             for number in range(SAVED_SWEEPS):
-                gdb.run_to(address)
+                if number > 0:  # a breakpoint that a CPU stands at stops it again
+                    gdb.run_to(following, PATIENCE_S)
+                gdb.run_to(armed, PATIENCE_S)
                 monitor.save_memory(folder / f"armed-{number + 1}.mem", 0, memory_bytes)
 
     return on_stage
@@ -135,13 +146,15 @@ def check_elf(run: Run, build: Build) -> Verdict:
 
 
 def check_volatility(run: Run) -> Verdict:
-    """Volatility 3 lists the guest's processes from the LiME file, by a symbol table made from the guest's own words."""
-    files = run.report["guest_files"]
+    """Volatility 3 lists the guest's processes from the LiME file. Its symbol table: the types from the kernel's BTF, the
+    symbols' addresses from the guest's /proc/kallsyms."""
+    files = {name: Path(path).read_text(encoding="utf-8") for name, path in run.report["guest_files"].items()}
     folder = run.folder / "symbols"
-    (folder / "linux").mkdir(parents=True, exist_ok=True)
-    table = make_table(base64.b64decode(files["btf"]), files["kallsyms"], files["version"])
+    for name in ("linux", "cache"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    table = make_table(btf_of(kernel.stock().image), files["kallsyms"], files["version"])
     (folder / "linux" / "guest.json").write_text(json.dumps(table), encoding="ascii")
-    done = subprocess.run([Path(sys.executable).with_name("vol"), "-q", "--offline", "-r", "json", "-s", folder, "-f", run.folder / "sweep-1.lime", "linux.pslist"],
+    done = subprocess.run([Path(sys.executable).with_name("vol"), "-q", "--offline", "--cache-path", folder / "cache", "-r", "json", "-s", folder, "-f", run.folder / "sweep-1.lime", "linux.pslist"],
                           capture_output=True, text=True, check=False)
     if done.returncode != 0:
         verdict = Verdict("Volatility lists the guest's processes")
@@ -154,7 +167,8 @@ def compare_processes(said: str, listed: list[dict[str, Any]]) -> Verdict:
     """`said`: lines of pid and name, shortly before the snapshot. Processes that come and go are no evidence."""
     verdict = Verdict("Volatility lists the guest's processes")
     found = {(int(row["PID"]), str(row["COMM"])) for row in listed}
-    expected = {(int(pid), name) for pid, _, name in (line.partition(" ") for line in said.splitlines()) if name not in PASSING}
+    # /proc gives kernel threads' full names, and adds what a worker is at.
+    expected = {(int(pid), re.sub(r"^(kworker/[^-+]*)[-+].*", r"\1", name)[:TASK_NAME]) for pid, _, name in (line.partition(" ") for line in said.splitlines()) if name not in PASSING}
     verdict.fact(f"{len(found)} processes listed, {len(expected)} expected among them")
     verdict.require(len(expected) >= LEAST_PROCESSES, f"the guest named {len(expected)} processes only")
     verdict.differences("not listed", [f"{pid} {name}" for pid, name in sorted(expected - found)])

@@ -108,3 +108,14 @@ def of_mode(rows: Sequence[MemoryRow], mode: str, time: int = 0) -> list[MemoryR
     start = starts[time]
     stop = next((index for index, action in marks if action == "stop" and index > start), len(rows))
     return list(rows[start:stop])
+
+
+def first_of_mode(boot: Boot, mode: str) -> list[MemoryRow]:
+    """of_mode of a long run, of which no more is read than is needed. Files are in the order of their records."""
+    rows: list[MemoryRow] = []
+    for path in record_files(boot):
+        rows += _read_file(path)
+        if any(row.kind == MODE and row.source == MODE_NUMBERS[mode] and row.asked.get("action") == "stop" for row in rows):
+            break
+    rows.sort(key=lambda row: row.seq)
+    return of_mode(rows, mode)

@@ -99,6 +99,31 @@ boot::StartResult SvmCpu::capture(core::CapturedState const& captured)
     return boot::StartResult::ok;
 }
 
+/// QEMU calls external interrupts exceptions when their delivery was interrupted, refuses to inject them so, and may
+/// deliver twice what is injected as an interrupt. As a virtual interrupt it comes next; IF is set, or it would not
+/// have been delivered. QEMU forgets a virtual interrupt when it takes a physical one: these are masked (the sensor's
+/// IF is 0) until the exit at the end of its handler.
+void SvmCpu::deliver_virtual(std::uint8_t vector)
+{
+    constexpr unsigned vector_shift = 32;
+    vmcb_->virtual_interrupt = (vmcb_->virtual_interrupt & 0xFFFF'FFFF) | v_irq | v_ignore_tpr | v_mask_physical |
+                               static_cast<std::uint64_t>(vector) << vector_shift;
+    vmcb_->intercept_misc1 = (vmcb_->intercept_misc1 & ~misc1::virtual_interrupt) | misc1::iret;
+}
+
+/// After an exit: what exit_when_interruptible() asked for has come, or an interrupt of deliver_virtual() has gone.
+void SvmCpu::note_virtual_interrupt()
+{
+    bool const asked = (vmcb_->intercept_misc1 & misc1::virtual_interrupt) != 0;
+    if (vmcb_->exit_code == exit_code::virtual_interrupt || vmcb_->exit_code == exit_code::iret) {
+        if (asked)
+            vmcb_->virtual_interrupt &= ~v_irq;
+        vmcb_->intercept_misc1 &= ~(misc1::virtual_interrupt | misc1::iret);
+    }
+    if ((vmcb_->virtual_interrupt & v_irq) == 0)
+        vmcb_->virtual_interrupt &= ~v_mask_physical;
+}
+
 /// An event whose delivery the exit interrupted is delivered again (APM 15.7.2). The
 /// software interrupts' return addresses need no correction: the instruction is retried
 /// only for events that are not re-executed by themselves.
@@ -115,10 +140,9 @@ void SvmCpu::keep_interrupted_event()
     auto const vector = static_cast<std::uint8_t>(info & 0xFF);
     if ((info & interrupt_info_type) == event::type_exception && (vector == 3 || vector == 4))
         return; // INT3 and INTO are executed again
-    // QEMU calls interrupts exceptions here, and refuses to inject exceptions with such vectors. (A virtual interrupt
-    // instead would take the place of the one that exit_when_interruptible() needs.)
-    bool const is_interrupt = vector >= first_interrupt;
-    vmcb_->event_injection = is_interrupt ? (info & ~interrupt_info_type) | event::type_interrupt : info;
+    if ((info & interrupt_info_type) == event::type_exception && vector >= first_interrupt)
+        return deliver_virtual(vector);
+    vmcb_->event_injection = info;
 }
 
 backend::Exit SvmCpu::run()
@@ -131,10 +155,7 @@ backend::Exit SvmCpu::run()
     vmcb_->tlb_control = static_cast<std::uint8_t>(TlbControl::none);
     vmcb_->event_injection = 0;
     vmcb_->clean_bits = 0;
-    if (vmcb_->exit_code == exit_code::virtual_interrupt || vmcb_->exit_code == exit_code::iret) {
-        vmcb_->virtual_interrupt &= ~v_irq;
-        vmcb_->intercept_misc1 &= ~(misc1::virtual_interrupt | misc1::iret);
-    }
+    note_virtual_interrupt();
     // A BIOS may leave system management mode with an EFER of its own (SeaBIOS does): VMRUN wants the bit.
     vmcb_->efer |= efer_svme;
     keep_interrupted_event();
@@ -361,8 +382,11 @@ void SvmCpu::intercept_interrupts(bool on)
 /// that wait are taken before. QEMU forgets the virtual one with these, so the end of their handler does as well.
 bool SvmCpu::exit_when_interruptible()
 {
-    vmcb_->virtual_interrupt |= v_irq | v_ignore_tpr;
-    vmcb_->intercept_misc1 |= misc1::virtual_interrupt | misc1::iret;
+    vmcb_->intercept_misc1 |= misc1::iret;
+    if ((vmcb_->virtual_interrupt & v_mask_physical) == 0) { // else one is to be delivered
+        vmcb_->virtual_interrupt |= v_irq | v_ignore_tpr;
+        vmcb_->intercept_misc1 |= misc1::virtual_interrupt;
+    }
     return true;
 }
 

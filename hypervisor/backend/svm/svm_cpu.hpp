@@ -84,6 +84,8 @@ private:
     [[nodiscard]] backend::Exit classify() const;
     [[nodiscard]] bool faulted_in(std::uint8_t vector) const;
     void keep_interrupted_event();
+    void deliver_virtual(std::uint8_t vector);
+    void note_virtual_interrupt();
     void close_view();
     void finish_step();
 

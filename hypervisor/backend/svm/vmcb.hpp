@@ -114,11 +114,11 @@ inline constexpr std::uint64_t exception_base = 0x40, interrupt = 0x60, nmi = 0x
 }
 
 // Virtual interrupt control, 060h (15.21.1).
-inline constexpr std::uint64_t v_irq = 1ULL << 8, v_ignore_tpr = 1ULL << 20;
+inline constexpr std::uint64_t v_irq = 1ULL << 8, v_ignore_tpr = 1ULL << 20, v_mask_physical = 1ULL << 24;
 
 // EVENTINJ, section 15.20.
 namespace event {
-inline constexpr std::uint64_t valid = 1ULL << 31, error_code = 1ULL << 11, type_interrupt = 0, type_nmi = 2ULL << 8,
+inline constexpr std::uint64_t valid = 1ULL << 31, error_code = 1ULL << 11, type_nmi = 2ULL << 8,
                                type_exception = 3ULL << 8;
 }
 

@@ -169,6 +169,32 @@ TEST(SvmEvents, AnInterruptThatQemuCallsAnExceptionBecomesAVirtualOne)
     EXPECT_EQ(rig.vmcb.intercept_misc1 & 1U << 4, 0U) << "not before it is delivered";
 }
 
+/// V_INTR_MASKING: 060h bit 24; IRET intercept: 00Ch bit 20, exit 74h.
+TEST(SvmEvents, PhysicalInterruptsWaitUntilTheVirtualOneIsThrough)
+{
+    constexpr std::uint64_t v_irq = 1U << 8, masking = 1U << 24;
+    constexpr std::uint32_t iret = 1U << 20;
+    Rig rig;
+    (void)run(rig, {0x400, 1ULL << 32, 0x7000, 0x8000'0000 | 3U << 8 | 0xEC});
+    EXPECT_EQ(rig.vmcb.virtual_interrupt & (v_irq | masking), v_irq | masking);
+    EXPECT_NE(rig.vmcb.intercept_misc1 & iret, 0U);
+    (void)run(rig, {0x61, 0, 0, 0});
+    EXPECT_EQ(rig.vmcb.virtual_interrupt & (v_irq | masking), v_irq | masking) << "another exit came first";
+    rig.vmcb.virtual_interrupt &= ~v_irq; // the processor delivers it
+    EXPECT_EQ(run(rig, {0x74, 0, 0, 0}).kind, backend::ExitKind::interruptible);
+    EXPECT_EQ(rig.vmcb.virtual_interrupt & (v_irq | masking), 0U);
+    EXPECT_EQ(rig.vmcb.intercept_misc1 & iret, 0U);
+}
+
+TEST(SvmEvents, TheEndOfAHandlerIsAWindowToo)
+{
+    Rig rig;
+    EXPECT_TRUE(rig.cpu.exit_when_interruptible());
+    EXPECT_EQ(run(rig, {0x74, 0, 0, 0}).kind, backend::ExitKind::interruptible);
+    EXPECT_EQ(rig.vmcb.virtual_interrupt & 1U << 8, 0U);
+    EXPECT_EQ(rig.vmcb.intercept_misc1 & (1U << 4 | 1U << 20), 0U) << "once";
+}
+
 TEST(SvmEvents, TheWindowExitsOnce)
 {
     Rig rig;

@@ -112,6 +112,7 @@ inline void post(Mailbox& mailbox, Post const& what)
         break;
     case Post::Kind::kick:
         mailbox.note_kick(0);
+        mailbox.note_sent();
         break;
     }
 }

@@ -190,27 +190,50 @@ TEST(Mailbox, FlushIsTakenOnce)
     EXPECT_FALSE(mailbox.pending());
 }
 
+void call(Mailbox& mailbox, std::uint64_t tsc)
+{
+    mailbox.note_kick(tsc);
+    mailbox.note_sent();
+}
+
 TEST(Mailbox, AsManyNmisAreCallsAsWereSent)
 {
     Mailbox mailbox;
     EXPECT_FALSE(mailbox.take_kick(5, 100)) << "nothing was sent";
-    mailbox.note_kick(10);
-    mailbox.note_kick(20);
+    call(mailbox, 10);
+    call(mailbox, 20);
     EXPECT_TRUE(mailbox.take_kick(19, 100)) << "noted after the time was read";
     EXPECT_TRUE(mailbox.take_kick(119, 100));
     EXPECT_FALSE(mailbox.take_kick(119, 100));
-    mailbox.note_kick(200);
+    call(mailbox, 200);
     EXPECT_TRUE(mailbox.take_kick(5000, 100)) << "one comes for sure, however late";
     EXPECT_FALSE(mailbox.take_kick(5000, 100));
     for (std::uint64_t tsc = 6000; tsc < 6040; ++tsc)
-        mailbox.note_kick(tsc);
+        call(mailbox, tsc);
     EXPECT_TRUE(mailbox.take_kick(9000, 100)) << "forty calls that merged";
     EXPECT_FALSE(mailbox.take_kick(9000, 100)) << "the one that might wait as well has not come in time";
     for (std::uint64_t tsc = 10'000; tsc < 10'040; ++tsc)
-        mailbox.note_kick(tsc);
+        call(mailbox, tsc);
     EXPECT_TRUE(mailbox.take_kick(10'050, 100));
     EXPECT_TRUE(mailbox.take_kick(10'060, 100)) << "sent while the first was being taken";
     EXPECT_FALSE(mailbox.take_kick(10'070, 100)) << "more than two cannot wait";
+}
+
+TEST(Mailbox, ACallThatIsNotSentYetIsStillExpected)
+{
+    Mailbox mailbox;
+    call(mailbox, 10);
+    call(mailbox, 20);
+    mailbox.note_kick(30); // its sender stands still
+    EXPECT_TRUE(mailbox.take_kick(31, 100));
+    EXPECT_TRUE(mailbox.take_kick(32, 100)) << "the second had waited";
+    mailbox.note_sent();
+    EXPECT_TRUE(mailbox.take_kick(40, 100)) << "the third";
+    EXPECT_FALSE(mailbox.take_kick(41, 100));
+    mailbox.note_kick(50);
+    EXPECT_TRUE(mailbox.take_kick(5000, 100)) << "not even patience ends it before it is sent";
+    mailbox.note_sent();
+    EXPECT_FALSE(mailbox.take_kick(5000, 100));
 }
 
 TEST(Mailbox, PendingUntilTheStartupRequestIsServed)

@@ -1,0 +1,49 @@
+# Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+# Known pages beneath the watch on a quiet machine; then one mode after the other beneath load (memory_load).
+# MODES, SECONDS_EACH. At stage `sample` the host looks where the processors are.
+echo "$CONTROL_KEY" >/tmp/key
+memory() { ucctl --key-file /tmp/key --json memory "$@" | tr -d '\n'; }
+watch_touched() {
+    mkfifo /tmp/go
+    touch_pages kinds 300 3 "$SEED" 0 </tmp/go >/tmp/touched &
+    exec 3>/tmp/go
+    until grep -q addresses /tmp/touched; do usleep 100000; done
+    result touched_before 0
+    result touched_watch "$(memory watch --budget 5%)"
+    sleep 6
+    for pass in 0 1 2; do
+        result touched_begin $pass
+        echo >&3
+        until grep -q "\"pass\": $pass" /tmp/touched; do usleep 50000; done
+        result touched_end $pass
+        sleep 4
+    done
+    result touched_status "$(memory status)"
+    result touched_stopped "$(memory stop watch)"
+    echo >&3
+    exec 3>&-
+    wait
+    report_file touched /tmp/touched
+}
+# run NAME MODE OPTIONS...
+run() {
+    name=$1
+    shift
+    result "${name}_started" "$(memory "$@")"
+    [ "$name" = watch ] && stage sample
+    memory_load "$SECONDS_EACH" || exit 1
+    result "${name}_status" "$(memory status)"
+    result "${name}_stopped" "$(memory stop)"
+}
+for mode in $MODES; do
+    case $mode in
+    touched) watch_touched ;;
+    access) run access access --every 2s ;;
+    written) run written written --thin 16 ;;
+    live) run live snapshot --every 5s --rate 20M ;;
+    consistent) run consistent snapshot --consistent --every 5s --rate 20M ;;
+    watch) run watch watch --budget 5% ;;
+    esac
+done
+dmesg >/tmp/dmesg
+report_file dmesg /tmp/dmesg
