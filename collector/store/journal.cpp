@@ -15,7 +15,9 @@
 namespace undercroft::collector {
 namespace {
 
-constexpr std::uint32_t frame_magic = 0x324A4355; // "UCJ2"
+constexpr std::uint32_t frame_magic = 0x324A4355;   // "UCJ2"
+constexpr std::uint32_t padding_magic = 0x504A4355; // "UCJP"
+constexpr std::size_t window_bytes = std::size_t{2} << 20;
 
 struct FrameHeader {
     Le<std::uint32_t> magic;
@@ -32,7 +34,12 @@ struct SlotHeader {
     Le<std::uint64_t> received_utc_ns;
     Le<std::uint32_t> count;
 };
+/// Instead of a SlotHeader behind a FrameHeader with padding_magic; `bytes` of any value follow.
+struct PaddingHeader {
+    Le<std::uint32_t> bytes;
+};
 static_assert(sizeof(FrameHeader) == 8 && sizeof(SlotHeader) == 68);
+static_assert(window_bytes >= 2 * direct_alignment + sizeof(FrameHeader) + sizeof(SlotHeader) + wire::max_slot_bytes);
 constexpr std::size_t headers_bytes = sizeof(FrameHeader) + sizeof(SlotHeader);
 constexpr std::string_view segment_suffix = ".journal";
 
@@ -61,6 +68,20 @@ std::span<std::uint8_t const> bytes_of(T const& value)
     return {reinterpret_cast<std::uint8_t const*>(&value), sizeof(value)};
 }
 
+/// Nobody but a collector's commit ends up at this: what a power cut leaves (zeros, or a slot's bytes without its
+/// header) is never taken for the end of a batch.
+void pad(AlignedBuffer& batch)
+{
+    std::size_t const headers = batch.size() + sizeof(FrameHeader) + sizeof(PaddingHeader);
+    std::size_t const end = (headers + direct_alignment - 1) / direct_alignment * direct_alignment;
+    PaddingHeader const padding{static_cast<std::uint32_t>(end - headers)};
+    FrameHeader const frame{padding_magic, crc32c(0, bytes_of(padding))};
+    batch.append(bytes_of(frame));
+    batch.append(bytes_of(padding));
+    batch.resize(end);
+    std::ranges::fill(batch.bytes().subspan(headers), std::uint8_t{0});
+}
+
 } // namespace
 
 fs::path segment_path(fs::path const& journal, std::uint64_t number)
@@ -86,7 +107,7 @@ void JournalWriter::open_segment(std::uint64_t number)
 {
     fs::path const path = segment_path(journal_, number);
     failpoint("before segment");
-    file_ = File{path, O_RDWR | O_CREAT | O_EXCL};
+    file_ = File::direct(path, O_RDWR | O_CREAT | O_EXCL);
     number_ = number;
     durable_bytes_ = 0;
     failpoint("after segment");
@@ -98,12 +119,9 @@ void JournalWriter::append(BootKey const& boot, Slot const& slot)
     SlotHeader const header = slot_header_of(boot, slot);
     FrameHeader const frame{frame_magic, crc_of(bytes_of(header), slot.bytes)};
     std::lock_guard const guard{mutex_};
-    auto const put = [this](std::span<std::uint8_t const> bytes) {
-        pending_.insert(pending_.end(), bytes.begin(), bytes.end());
-    };
-    put(bytes_of(frame));
-    put(bytes_of(header));
-    put(slot.bytes);
+    pending_.append(bytes_of(frame));
+    pending_.append(bytes_of(header));
+    pending_.append(slot.bytes);
     pending_bytes_.store(pending_.size(), std::memory_order_relaxed);
 }
 
@@ -114,6 +132,7 @@ bool JournalWriter::stage()
         return false;
     staged_.swap(pending_);
     pending_bytes_.store(0, std::memory_order_relaxed);
+    pad(staged_);
     return true;
 }
 
@@ -122,7 +141,7 @@ void JournalWriter::commit(bool sync)
     if (staged_.empty())
         return;
     try {
-        file_.write_at(durable_bytes_, staged_);
+        file_.write_at(durable_bytes_, staged_.bytes());
         if (sync)
             file_.sync_data();
     } catch (StoreError const&) {
@@ -139,7 +158,37 @@ void JournalWriter::close_segment()
     file_ = File{};
 }
 
-JournalReader::JournalReader(fs::path const& segment) : file_{segment, O_RDONLY}, size_{file_.size()} {}
+JournalReader::JournalReader(fs::path const& segment) : file_{File::direct(segment, O_RDONLY)}, size_{file_.size()} {}
+
+std::span<std::uint8_t const> JournalReader::view(std::uint64_t offset, std::size_t count)
+{
+    if (offset < window_offset_ || offset + count > window_offset_ + window_.size()) {
+        window_offset_ = offset / direct_alignment * direct_alignment;
+        window_.resize(window_bytes);
+        window_.resize(file_.read_at(window_offset_, window_.bytes()));
+    }
+    std::size_t const at = std::min<std::size_t>(offset - window_offset_, window_.size());
+    return window_.bytes().subspan(at, std::min(count, window_.size() - at));
+}
+
+/// False: there is none, or not all of it.
+bool JournalReader::skip_padding()
+{
+    struct {
+        FrameHeader frame;
+        PaddingHeader padding;
+    } head;
+    auto const bytes = view(offset_, sizeof(head));
+    if (bytes.size() != sizeof(head))
+        return false;
+    std::memcpy(&head, bytes.data(), sizeof(head));
+    std::uint64_t const end = offset_ + sizeof(head) + head.padding.bytes.get();
+    if (head.frame.magic.get() != padding_magic || head.frame.crc.get() != crc32c(0, bytes_of(head.padding)) ||
+        head.padding.bytes.get() >= direct_alignment || end > size_)
+        return false;
+    offset_ = end;
+    return true;
+}
 
 bool JournalReader::next(JournalEntry& entry)
 {
@@ -148,15 +197,18 @@ bool JournalReader::next(JournalEntry& entry)
         SlotHeader slot;
     } head;
     static_assert(sizeof(head) == headers_bytes);
-    if (file_.read_at(offset_, {reinterpret_cast<std::uint8_t*>(&head), sizeof(head)}) != sizeof(head))
+    while (skip_padding()) {
+    }
+    auto bytes = view(offset_, headers_bytes);
+    if (bytes.size() != headers_bytes)
         return false;
+    std::memcpy(&head, bytes.data(), headers_bytes);
     std::size_t const slot_bytes = head.slot.slot_bytes.get();
     if (head.frame.magic.get() != frame_magic || slot_bytes > wire::max_slot_bytes)
         return false;
-    entry.bytes.resize(slot_bytes);
-    if (file_.read_at(offset_ + headers_bytes, entry.bytes) != slot_bytes)
-        return false;
-    if (crc_of(bytes_of(head.slot), entry.bytes) != head.frame.crc.get())
+    bytes = view(offset_, headers_bytes + slot_bytes);
+    if (bytes.size() != headers_bytes + slot_bytes ||
+        crc32c(0, bytes.subspan(sizeof(FrameHeader))) != head.frame.crc.get())
         return false;
     std::ranges::copy(head.slot.machine, entry.boot.machine.begin());
     std::ranges::copy(head.slot.boot, entry.boot.boot.begin());
@@ -165,7 +217,7 @@ bool JournalReader::next(JournalEntry& entry)
                       head.slot.first_sequence.get(),
                       head.slot.count.get(),
                       head.slot.received_utc_ns.get(),
-                      entry.bytes};
+                      bytes.subspan(headers_bytes)};
     offset_ += headers_bytes + slot_bytes;
     return true;
 }
