@@ -2,13 +2,15 @@
 #include "collector/receivers.hpp"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
 
+#include "collector/log/log.hpp"
 #include "collector/report.hpp"
 
 namespace undercroft::collector {
@@ -63,6 +65,7 @@ public:
 
     void run()
     {
+        ::pthread_setname_np(::pthread_self(), "receive");
         while (wait())
             round();
         round();
@@ -128,12 +131,12 @@ private:
         } catch (std::exception const& error) {
             // The store cannot be read just now; the sensor sends it again.
             counters_.add(Counter::store_errors);
-            spdlog::error("{}", error.what());
+            log_event(spdlog::level::err, "datagram_not_taken", error.what(), {.peer = datagram.from.text()});
             return false;
         }
         std::string const hint = refused_.note(datagram.from, lane_.reject(), Clock::now());
         if (!hint.empty())
-            spdlog::warn("{}", hint);
+            log_event(spdlog::level::warn, "sender_refused", hint, {.peer = datagram.from.text()});
         return false;
     }
 
@@ -163,9 +166,11 @@ Receivers::Receivers(ReceiverOptions options) : options_{std::move(options)}
         counters_.push_back(std::make_unique<Counters>());
     }
     if (int const granted = sockets_.front()->receive_buffer_bytes(); granted < options_.receive_buffer_bytes)
-        spdlog::warn("the kernel grants a receive buffer of {} KiB only; bursts may be dropped (counted, and sent "
-                     "again by the sensor). To allow more: sysctl net.core.rmem_max={}",
-                     granted / 1024, options_.receive_buffer_bytes);
+        log_event(
+            spdlog::level::warn, "receive_buffer_small",
+            fmt::format("the kernel grants a receive buffer of {} KiB only; bursts may be dropped (counted, and sent "
+                        "again by the sensor). To allow more: sysctl net.core.rmem_max={}",
+                        granted / 1024, options_.receive_buffer_bytes));
 }
 
 Receivers::~Receivers()
