@@ -4,7 +4,8 @@
 Installed by `make setup-hdfs`. Ports are chosen when the cluster is made and stay the same when a process is started
 again. Only processes that were started here are ever ended.
 
-As a program: python3 -m testbed.hdfs --folder DIR starts one, prints its addresses and waits for SIGINT or SIGTERM.
+As a program: python3 -m testbed.hdfs --folder DIR starts one, prints its addresses as a shell reads them and waits
+for SIGINT or SIGTERM.
 """
 from __future__ import annotations
 
@@ -255,7 +256,7 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         with Hdfs(arguments.folder.resolve(), arguments.data_nodes) as hdfs:
-            print(f"WebHDFS {hdfs.web_url}\nHadoop  {hdfs.uri}\nuser    {hdfs.user}", flush=True)
+            print(f"WEBHDFS={hdfs.web_url}\nHADOOP={hdfs.uri}\nHDFS_USER={hdfs.user}", flush=True)
             signal.sigwait({signal.SIGINT, signal.SIGTERM})
     except HdfsError as error:
         print(error, file=sys.stderr)

@@ -118,7 +118,7 @@ TEST_F(JournalTest, ManyFramesOfAnyLengthAreReadAcrossTheReadersWindow)
     constexpr std::uint64_t slots = 300; // some 10 MB
     for (std::uint64_t i = 0; i < slots; ++i) {
         auto const bytes = std::span{content}.first(i * 7919 % content.size());
-        writer.append(test::boot_b, {wire::Stream::memory, i, i, 1, i, bytes});
+        writer.append(test::boot_a, {wire::Stream::memory, i, i, 1, i, bytes});
         if (i % 40 == 39) {
             ASSERT_TRUE(writer.stage());
             writer.commit();
@@ -130,7 +130,7 @@ TEST_F(JournalTest, ManyFramesOfAnyLengthAreReadAcrossTheReadersWindow)
     JournalEntry entry;
     for (std::uint64_t i = 0; i < slots; ++i) {
         ASSERT_TRUE(reader.next(entry)) << i;
-        ASSERT_EQ(entry.boot, test::boot_b);
+        ASSERT_EQ(entry.boot, test::boot_a);
         ASSERT_EQ(entry.slot.number, i);
         ASSERT_TRUE(std::ranges::equal(entry.slot.bytes, std::span{content}.first(i * 7919 % content.size()))) << i;
     }
