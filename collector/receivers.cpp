@@ -154,7 +154,8 @@ private:
 
 Receivers::Receivers(ReceiverOptions options) : options_{std::move(options)}
 {
-    unsigned const half = std::clamp(std::thread::hardware_concurrency() / 2, 1U, most_threads);
+    unsigned const processors = std::max(1U, std::thread::hardware_concurrency());
+    unsigned const half = std::clamp(processors / 2, std::min(processors, 2U), most_threads);
     unsigned const threads = options_.threads == 0 ? half : options_.threads;
     std::string listen = options_.listen;
     // Sockets that share a port would also share it with another collector; one that does not share finds it out.

@@ -168,7 +168,7 @@ class Rig:
         out, _ = load.communicate(timeout=timeout)
         if load.returncode != 0:
             raise RigError(f"the load was not acknowledged in full: {out.strip()}")
-        self.stop()
+        self.stop(timeout=timeout)  # what is still in the journal becomes Parquet
         return {**json.loads(out), **self.check()}
 
     def check(self, *flags: str) -> dict[str, object]:
