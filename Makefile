@@ -50,7 +50,7 @@ demo:
 	    $(MAKE) --no-print-directory programs && \
 	    python3 testbed/demo.py --build $(BUILD) --started $$started --installed $$installed
 bench: programs
-	@$(CMAKE_BUILD) --target uc_entropy_speed uc_feature_speed uc_sensor_load uc_store_check uc_store_scan uc_udp_sink
+	@$(CMAKE_BUILD) --target uc_entropy_speed uc_feature_speed uc_sensor_load uc_store_check uc_store_scan uc_store_fill uc_udp_sink
 	@python3 bench/run.py --build $(BUILD)
 	@$(VENV)/bin/python bench/collect.py --build $(BUILD)
 # Every mode of the memory monitor against the guest without it, and the papers' figures drawn.

@@ -12,15 +12,16 @@
 #include <optional>
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include "collector/control/desk.hpp"
 #include "collector/control/server.hpp"
 #include "collector/hdfs/metrics.hpp"
 #include "collector/hdfs/uploader.hpp"
 #include "collector/intake.hpp"
+#include "collector/log/log.hpp"
 #include "collector/receivers.hpp"
 #include "collector/report.hpp"
+#include "collector/store/parquet_file.hpp"
 
 namespace undercroft::collector {
 namespace {
@@ -213,9 +214,9 @@ void Collector::read_keys_again()
 {
     try {
         intake_.replace_keys(KeyRing::read(options_.key_file));
-        spdlog::info("the keys in {} are read again", options_.key_file);
+        log_event(spdlog::level::info, "keys_read", fmt::format("the keys in {} are read again", options_.key_file));
     } catch (KeyFileError const& error) {
-        spdlog::error("{}. The keys stay as they were", error.what());
+        log_event(spdlog::level::err, "keys_refused", fmt::format("{}. The keys stay as they were", error.what()));
     }
 }
 
@@ -245,7 +246,7 @@ void Collector::commit_done()
     intake_.commit_finished(lane_);
     intake_.acknowledge(lane_, receivers_.socket());
     if (std::exchange(store_failing_, false)) {
-        spdlog::warn("the store can be written again");
+        log_event(spdlog::level::warn, "store_works_again", "the store can be written again");
         intake_.retry(utc_now_ns());
     }
 }
@@ -258,9 +259,11 @@ void Collector::commit_failed(Clock::time_point now)
     if (now < next_complaint_)
         return;
     next_complaint_ = now + complaint_interval;
-    spdlog::error("{}. Nothing more is acknowledged until the store can be written; the sensors keep what they have "
-                  "as long as their buffers last",
-                  store_.error());
+    log_event(
+        spdlog::level::err, "store_failing",
+        fmt::format("{}. Nothing more is acknowledged until the store can be written; the sensors keep what they have "
+                    "as long as their buffers last",
+                    store_.error()));
 }
 
 void Collector::every_second(Clock::time_point now)
@@ -301,7 +304,7 @@ void Collector::write_metrics()
         replace_file(options_.metrics_file, metrics_json(counters(), store_.totals(), store_.backlog(), hdfs_.get()),
                      false);
     } catch (StoreError const& error) {
-        spdlog::warn("metrics: {}", error.what());
+        log_event(spdlog::level::warn, "metrics_not_written", fmt::format("metrics: {}", error.what()));
     }
 }
 
@@ -318,10 +321,12 @@ void Collector::finish_upload()
         return;
     std::size_t const left = hdfs_->finish(options_.hdfs.drain_time, options_.hdfs.drain_time);
     HdfsFigures const figures = hdfs_->figures();
-    spdlog::info("HDFS: {} files, {} bytes uploaded", figures.files_uploaded, figures.bytes_uploaded);
+    log_event(spdlog::level::info, "hdfs_uploaded",
+              fmt::format("HDFS: {} files, {} bytes uploaded", figures.files_uploaded, figures.bytes_uploaded));
     if (left != 0)
-        spdlog::warn("HDFS: {} files are not there yet{}{}; the next start goes on with them", left,
-                     figures.last_error.empty() ? "" : ": ", figures.last_error);
+        log_event(spdlog::level::warn, "hdfs_not_finished",
+                  fmt::format("HDFS: {} files are not there yet{}{}; the next start goes on with them", left,
+                              figures.last_error.empty() ? "" : ": ", figures.last_error));
 }
 
 int Collector::finish()
@@ -348,9 +353,11 @@ int Collector::finish()
     fmt::print("{}", totals_text(counters(), store_.totals()));
     std::fflush(stdout);
     if (!complete)
-        spdlog::error("stopped, but not everything is in Parquet yet: {}. What was acknowledged is in the journal; the "
+        log_event(spdlog::level::err, "stopped_unfinished",
+                  fmt::format(
+                      "stopped, but not everything is in Parquet yet: {}. What was acknowledged is in the journal; the "
                       "next start of collect on this store finishes it",
-                      store_.error());
+                      store_.error()));
     return complete ? 0 : 3;
 }
 
@@ -370,12 +377,13 @@ int run_collect(CollectOptions const& options)
     // stdout carries the results, stderr the log.
     Surroundings surroundings{options.surroundings};
     raise_open_files_limit();
+    keep_freed_memory();
     try {
         Signals const signals;
         Collector collector{options};
         return collector.run(signals, surroundings);
     } catch (std::exception const& error) {
-        spdlog::error("{}", error.what());
+        log_event(spdlog::level::err, "ended_by_error", error.what());
         return 1;
     }
 }

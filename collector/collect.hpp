@@ -28,7 +28,7 @@ struct CollectOptions {
     SurroundingsOptions surroundings;
     std::vector<std::shared_ptr<CompanionMaker>> companions;
     int receive_buffer_bytes = 32 << 20; ///< of each receiving thread's socket
-    unsigned receive_threads = 0;        ///< 0: half of the processors, at least 1 and at most 8
+    unsigned receive_threads = 0;        ///< 0: half of the processors, at least 2 if there are, at most 8
     /// Time from a slot's arrival to the commit that makes it durable, at most (plus the disk's own time).
     std::chrono::milliseconds commit_interval{10};
 };

@@ -142,7 +142,7 @@ void add_network_options(CLI::App& command, Arguments& arguments)
         ->group("network");
     command
         .add_option("--receive-threads", arguments.options.receive_threads,
-                    "each with a socket of its own; 0: half of the processors, at most 8")
+                    "each with a socket of its own; 0: half of the processors, at least 2 of them, at most 8")
         ->capture_default_str()
         ->check(CLI::Range(0U, 64U))
         ->group("network");

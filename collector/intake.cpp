@@ -1,11 +1,12 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "collector/intake.hpp"
 
+#include <sys/random.h>
+
 #include <algorithm>
 #include <stdexcept>
 
-#include <spdlog/spdlog.h>
-#include <sys/random.h>
+#include "collector/log/log.hpp"
 
 namespace undercroft::collector {
 namespace {
@@ -119,8 +120,9 @@ Intake::Verdict Intake::take_opened(Lane& lane, Boot& boot, std::span<std::uint8
         return refuse(lane, message.error());
     wire::DatagramHeader header;
     std::memcpy(&header, datagram.data(), sizeof(header));
-    // Only the newest datagram decides where acknowledgements go: a replay from elsewhere must not divert them.
-    if (header.counter.get() >= boot.highest_counter) {
+    // Only a newer datagram than all before decides where acknowledgements go: a replay from elsewhere must not divert
+    // them.
+    if (header.counter.get() > boot.highest_counter || boot.peer.length == 0) {
         boot.highest_counter = header.counter.get();
         boot.peer = from;
         boot.last_heard_utc_ns = now_utc_ns;
@@ -164,7 +166,7 @@ Intake::Verdict Intake::take_hello(Lane& lane, Boot& boot, HelloMessage const& h
         try {
             store_.announce(write_hello(store_.folder(), boot.key, hello), ClosedKind::meta);
         } catch (StoreError const& error) {
-            note_store_error(lane, error);
+            note_store_error(lane, boot, error);
             return Verdict::accepted; // without an acknowledgement the sensor says it again
         }
         boot.hello_counter = hello.counter;
@@ -188,15 +190,16 @@ Intake::Verdict Intake::take_status(Lane& lane, Boot& boot, StatusMessage const&
     try {
         store_.announce(write_status(store_.folder(), boot.key, status), ClosedKind::meta);
     } catch (StoreError const& error) {
-        note_store_error(lane, error);
+        note_store_error(lane, boot, error);
     }
     return Verdict::accepted;
 }
 
-void Intake::note_store_error(Lane& lane, StoreError const& error)
+void Intake::note_store_error(Lane& lane, Boot const& boot, StoreError const& error)
 {
     lane.counters_.add(Counter::store_errors);
-    spdlog::error("{}", error.what());
+    log_event(spdlog::level::err, "machine_file_not_written", error.what(),
+              {.machine = boot.key.machine, .boot = boot.key.boot});
 }
 
 void Intake::queue_ack(Lane& lane, Boot& boot)

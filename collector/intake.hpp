@@ -134,7 +134,7 @@ private:
     StreamState& state_of(Lane& lane, Boot& boot, wire::Stream stream);
     void deliver(Boot& boot, StreamState& state, std::uint64_t now_utc_ns);
     static void queue_ack(Lane& lane, Boot& boot);
-    static void note_store_error(Lane& lane, StoreError const& error);
+    static void note_store_error(Lane& lane, Boot const& boot, StoreError const& error);
     void send_ack(Lane& lane, Socket const& socket, Boot& boot, wire::Stream stream, StreamAssembly const* assembly);
     [[nodiscard]] std::uint64_t slot_limit(StreamAssembly const& assembly) const;
 

@@ -2,13 +2,15 @@
 #include "collector/receivers.hpp"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
 
+#include "collector/log/log.hpp"
 #include "collector/report.hpp"
 
 namespace undercroft::collector {
@@ -63,6 +65,7 @@ public:
 
     void run()
     {
+        ::pthread_setname_np(::pthread_self(), "receive");
         while (wait())
             round();
         round();
@@ -128,12 +131,12 @@ private:
         } catch (std::exception const& error) {
             // The store cannot be read just now; the sensor sends it again.
             counters_.add(Counter::store_errors);
-            spdlog::error("{}", error.what());
+            log_event(spdlog::level::err, "datagram_not_taken", error.what(), {.peer = datagram.from.text()});
             return false;
         }
         std::string const hint = refused_.note(datagram.from, lane_.reject(), Clock::now());
         if (!hint.empty())
-            spdlog::warn("{}", hint);
+            log_event(spdlog::level::warn, "sender_refused", hint, {.peer = datagram.from.text()});
         return false;
     }
 
@@ -151,7 +154,8 @@ private:
 
 Receivers::Receivers(ReceiverOptions options) : options_{std::move(options)}
 {
-    unsigned const half = std::clamp(std::thread::hardware_concurrency() / 2, 1U, most_threads);
+    unsigned const processors = std::max(1U, std::thread::hardware_concurrency());
+    unsigned const half = std::clamp(processors / 2, std::min(processors, 2U), most_threads);
     unsigned const threads = options_.threads == 0 ? half : options_.threads;
     std::string listen = options_.listen;
     // Sockets that share a port would also share it with another collector; one that does not share finds it out.
@@ -163,9 +167,11 @@ Receivers::Receivers(ReceiverOptions options) : options_{std::move(options)}
         counters_.push_back(std::make_unique<Counters>());
     }
     if (int const granted = sockets_.front()->receive_buffer_bytes(); granted < options_.receive_buffer_bytes)
-        spdlog::warn("the kernel grants a receive buffer of {} KiB only; bursts may be dropped (counted, and sent "
-                     "again by the sensor). To allow more: sysctl net.core.rmem_max={}",
-                     granted / 1024, options_.receive_buffer_bytes);
+        log_event(
+            spdlog::level::warn, "receive_buffer_small",
+            fmt::format("the kernel grants a receive buffer of {} KiB only; bursts may be dropped (counted, and sent "
+                        "again by the sensor). To allow more: sysctl net.core.rmem_max={}",
+                        granted / 1024, options_.receive_buffer_bytes));
 }
 
 Receivers::~Receivers()

@@ -16,7 +16,7 @@ namespace undercroft::collector {
 struct ReceiverOptions {
     std::string listen;
     int receive_buffer_bytes = 32 << 20;
-    unsigned threads = 0; ///< 0: half of the processors, at least 1 and at most 8
+    unsigned threads = 0; ///< 0: half of the processors, at least 2 if there are, at most 8
     std::chrono::milliseconds ack_interval{10};
 };
 

@@ -135,9 +135,11 @@ class UdpFaultProxy:
     """Forwards UDP between clients (sensors) and one target (the collector) on loopback."""
 
     def __init__(self, target: Address, faults: Faults, seed: int = 1, listen: Address = ("127.0.0.1", 0),
-                 back: Faults | None = None, keep_arrivals: bool = False) -> None:
+                 back: Faults | None = None, keep_arrivals: bool = False, keep_datagrams: bool = False) -> None:
         self.arrivals: list[tuple[float, str]] = []  # if kept, of each datagram from a sensor: UTC, and its first bytes in hex
         self._keep_arrivals = keep_arrivals
+        self.datagrams: list[bytes] = []  # if kept, each datagram from a sensor
+        self._keep_datagrams = keep_datagrams
         self._target = target
         self._socket = _udp_socket()
         self._socket.bind(listen)
@@ -211,6 +213,8 @@ class UdpFaultProxy:
             if client is None:
                 if self._keep_arrivals:
                     self.arrivals.append((time.time(), data[:ARRIVAL_BYTES].hex()))
+                if self._keep_datagrams:
+                    self.datagrams.append(data)
                 self._to_collector.accept(data, self._upstream(sender), None, now)
             else:
                 self._to_sensor.accept(data, self._socket, client, now)

@@ -4,7 +4,8 @@
 Installed by `make setup-hdfs`. Ports are chosen when the cluster is made and stay the same when a process is started
 again. Only processes that were started here are ever ended.
 
-As a program: python3 -m testbed.hdfs --folder DIR starts one, prints its addresses and waits for SIGINT or SIGTERM.
+As a program: python3 -m testbed.hdfs --folder DIR starts one, prints its addresses as a shell reads them and waits
+for SIGINT or SIGTERM.
 """
 from __future__ import annotations
 
@@ -21,34 +22,13 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from xml.sax.saxutils import escape
 
 from testbed import cache
+from testbed.hdfs_node import DATA_NODE_CLASS, NAME_NODE_CLASS, Node, make_certificate
 
 LOOPBACK = "127.0.0.1"
-NAME_NODE_CLASS = "org.apache.hadoop.hdfs.server.namenode.NameNode"
-DATA_NODE_CLASS = "org.apache.hadoop.hdfs.server.datanode.DataNode"
-JAVA_OPTIONS = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.net.preferIPv4Stack=true",
-                "--add-opens=java.base/java.lang=ALL-UNNAMED", "--add-opens=java.base/java.nio=ALL-UNNAMED",
-                "--add-opens=java.base/java.net=ALL-UNNAMED", "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED"]
-LOG4J = """log4j.rootLogger=INFO,file
-log4j.appender.file=org.apache.log4j.ConsoleAppender
-log4j.appender.file.layout=org.apache.log4j.PatternLayout
-log4j.appender.file.layout.ConversionPattern=%d{ISO8601} %p %c{1}: %m%n
-"""
-
-
-PASSWORD = "changeit"  # of a key store that lives as long as the test
-SSL_SERVER = """<configuration>
-<property><name>ssl.server.keystore.location</name><value>{store}</value></property>
-<property><name>ssl.server.keystore.type</name><value>pkcs12</value></property>
-<property><name>ssl.server.keystore.password</name><value>{password}</value></property>
-<property><name>ssl.server.keystore.keypassword</name><value>{password}</value></property>
-</configuration>
-"""
 
 
 class HdfsError(Exception):
@@ -77,24 +57,6 @@ def free_ports(count: int) -> list[int]:
     finally:
         for one in sockets:
             one.close()
-
-
-@dataclass
-class Node:
-    """One Java process and its folder."""
-
-    name: str
-    main_class: str
-    folder: Path
-    settings: dict[str, str]
-    process: subprocess.Popen[bytes] | None = field(default=None)
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log"
-
-    def running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
 
 
 class Hdfs:
@@ -173,7 +135,7 @@ class Hdfs:
         if node.running():
             raise HdfsError(f"{node.name} runs already")
         with node.log.open("ab") as log:
-            node.process = subprocess.Popen(self._command(node), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            node.process = subprocess.Popen(node.command(self._classpath), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def kill(self, node: Node) -> None:
         """SIGKILL, as a power cut would."""
@@ -270,35 +232,14 @@ class Hdfs:
                     result[name] = status
         return result
 
-    def _command(self, node: Node, *arguments: str) -> list[str]:
-        return ["java", *JAVA_OPTIONS, "-cp", f"{node.folder / 'conf'}:{self._classpath}", node.main_class, *arguments]
-
-    def _make_certificate(self) -> None:
-        """Signs itself: it is its own authority."""
-        key, store = self.folder / "key.pem", self.folder / "keys.p12"
-        for command in (["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", self.ca_file, "-days", "2",
-                         "-subj", "/CN=localhost", "-addext", f"subjectAltName=DNS:localhost,IP:{LOOPBACK}"],
-                        ["openssl", "pkcs12", "-export", "-inkey", key, "-in", self.ca_file, "-out", store, "-passout", f"pass:{PASSWORD}"]):
-            subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
     def _format(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._tls:
-            self._make_certificate()
+            make_certificate(self.folder / "key.pem", self.ca_file, self.folder / "keys.p12", LOOPBACK)
         for node in [self.name_node, *self.data_nodes]:
-            conf = node.folder / "conf"
-            conf.mkdir(parents=True, exist_ok=True)
-            rows = "".join(f"<property><name>{escape(name)}</name><value>{escape(value)}</value></property>\n"
-                           for name, value in node.settings.items())
-            for name in ("core-site.xml", "hdfs-site.xml"):
-                (conf / name).write_text(f"<configuration>\n{rows}</configuration>\n")
-            (conf / "log4j.properties").write_text(LOG4J)
-            (conf / "ssl-server.xml").write_text(SSL_SERVER.format(store=self.folder / "keys.p12", password=PASSWORD))
-            # The published jars lack the browser's pages; the servers want their folders nevertheless.
-            for name in ("hdfs", "datanode"):
-                (conf / "webapps" / name).mkdir(parents=True, exist_ok=True)
+            node.configure(self.folder / "keys.p12")
         with self.name_node.log.open("ab") as log:
-            done = subprocess.run(self._command(self.name_node, "-format", "-force", "-nonInteractive"), stdin=subprocess.DEVNULL,
+            done = subprocess.run(self.name_node.command(self._classpath, "-format", "-force", "-nonInteractive"), stdin=subprocess.DEVNULL,
                                   stdout=log, stderr=log, timeout=90, check=False)
         if done.returncode != 0:
             raise HdfsError(f"the NameNode cannot be formatted:\n{self._tail(self.name_node)}")
@@ -315,7 +256,7 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         with Hdfs(arguments.folder.resolve(), arguments.data_nodes) as hdfs:
-            print(f"WebHDFS {hdfs.web_url}\nHadoop  {hdfs.uri}\nuser    {hdfs.user}", flush=True)
+            print(f"WEBHDFS={hdfs.web_url}\nHADOOP={hdfs.uri}\nHDFS_USER={hdfs.user}", flush=True)
             signal.sigwait({signal.SIGINT, signal.SIGTERM})
     except HdfsError as error:
         print(error, file=sys.stderr)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import random
-import struct
 import tempfile
 import unittest
 from fractions import Fraction
@@ -14,35 +12,8 @@ import pyarrow.parquet as pq
 
 import run_program
 from run_program import bad, good
+from random_rows import SECOND, START, random_rows
 from store_writer import BOOT, MACHINE, Row, requests, write_records
-
-START = 1_700_000_000 * 10**9 + 123_456_789
-SECOND = 10**9
-
-
-def as_float32(value: float) -> float:
-    return struct.unpack("<f", struct.pack("<f", value))[0]
-
-
-def random_rows(seed: int, count: int, far: int = 0) -> list[Row]:
-    """Times that go back now and then, pauses, gaps, unknown entropies; `far` is where the disk's used part begins."""
-    rng = random.Random(seed)
-    rows: list[Row] = []
-    time = START
-    for _ in range(count):
-        time += rng.choice([10**6, 10**7, 10**8, 10**9]) if rng.random() < 0.97 else rng.choice([-3 * SECOND, 40 * SECOND])
-        time = max(time, START)
-        seq = rows[-1].seq + (rows[-1].length if rows[-1].kind == "gap" else 1) if rows else 0
-        kind = rng.choices(["read", "write", "flush", "trim", "gap"], [40, 50, 4, 4, 2])[0]
-        if kind == "gap":
-            rows.append(Row(seq, time, "gap", seq, rng.randrange(1, 30), flags=0))
-        elif kind == "flush":
-            rows.append(Row(seq, time, "flush", 0, 0))
-        else:
-            entropy = as_float32(rng.random()) if kind == "write" and rng.random() < 0.9 else None
-            size = 512 * rng.choice([1, 3, 8, 8, 9, 16, 64, 2048])
-            rows += requests(kind, time, far + rng.randrange(1 << 20), size, seq, rng.choice([0, 258]), entropy)
-    return rows
 
 
 def variance(values: list[int]) -> float:

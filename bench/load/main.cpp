@@ -89,6 +89,24 @@ bool play(std::span<std::unique_ptr<load::LoadSensor>> sensors, double give_up_s
     }
 }
 
+/// Every processor prepares some; the time that the run starts at.
+load::Clock::time_point prepare(Sensors& sensors)
+{
+    std::vector<std::thread> makers;
+    unsigned const threads = std::max(1U, std::thread::hardware_concurrency());
+    for (unsigned i = 0; i < threads; ++i)
+        makers.emplace_back([&sensors, i, threads] {
+            for (std::size_t at = i; at < sensors.size(); at += threads)
+                sensors[at]->prepare();
+        });
+    for (auto& maker : makers)
+        maker.join();
+    auto const start = load::Clock::now();
+    for (auto const& sensor : sensors)
+        sensor->start(start);
+    return start;
+}
+
 nlohmann::ordered_json describe(load::LoadSensor const& sensor)
 {
     auto const& result = sensor.result();
@@ -119,7 +137,7 @@ nlohmann::ordered_json describe(load::LoadSensor const& sensor)
 int run(Arguments const& arguments)
 {
     auto const keys = collector::KeyRing::read(arguments.key_file);
-    auto const start = load::Clock::now();
+    auto start = load::Clock::now();
     Sensors sensors;
     for (unsigned i = 0; i < arguments.sensors; ++i) {
         load::SensorOptions options = arguments.sensor;
@@ -135,6 +153,8 @@ int run(Arguments const& arguments)
             options.most = std::chrono::milliseconds{static_cast<long>(arguments.seconds * 1000)};
         sensors.push_back(std::make_unique<load::LoadSensor>(options, start));
     }
+    if (arguments.sensor.prepare)
+        start = prepare(sensors);
     unsigned const threads = std::min(arguments.threads, arguments.sensors);
     std::vector<std::thread> players;
     std::vector<char> complete(threads);
@@ -198,9 +218,14 @@ int main(int argc, char** argv)
     app.add_option("--gap-every", sensor.gap_every_slots, "leave out records before every so manieth slot");
     app.add_flag("--blast", sensor.blast, "do not wait for acknowledgements");
     app.add_option("--prepared", sensor.prepared_slots, "with --blast: seal so many slots once and repeat them");
+    auto* const prepare = app.add_flag("--prepare", sensor.prepare, "seal all records first; the memory must suffice");
     app.add_option("--give-up", arguments.give_up, "seconds without an acknowledgement")->capture_default_str();
     app.add_option("--summary", arguments.summary_file, "everything about each sensor, as JSON");
     CLI11_PARSE(app, argc, argv);
+    if (prepare->count() > 0 && sensor.records == 0) {
+        std::cerr << "uc_sensor_load: --prepare wants --records\n";
+        return 1;
+    }
     // Asked to stop, it makes no more records and waits until all are acknowledged.
     std::signal(SIGTERM, [](int) { stop_asked = 1; });
     try {

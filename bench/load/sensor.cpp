@@ -80,7 +80,12 @@ bool LoadSensor::done(Clock::time_point now) const
 {
     bool const made =
         ended_ || (options_.records != 0 && result_.records >= options_.records) || now - start_ >= options_.most;
-    return made && flights_.empty();
+    return made && flights_.empty() && ready_.empty();
+}
+
+std::uint64_t LoadSensor::records_left(Clock::time_point now) const
+{
+    return ready_.empty() ? due_records(now) : ~std::uint64_t{0};
 }
 
 std::uint64_t LoadSensor::due_records(Clock::time_point now) const
@@ -100,7 +105,7 @@ bool LoadSensor::make_and_send(Clock::time_point now)
         return true;
     }
     bool made = false;
-    for (std::uint64_t due = due_records(now); due > 0; due = due_records(now)) {
+    for (std::uint64_t due = records_left(now); due > 0; due = records_left(now)) {
         std::uint64_t const number = oldest_ + flights_.size();
         if (limit_ != 0 && number >= limit_) {
             ++result_.limited_polls;
@@ -113,14 +118,7 @@ bool LoadSensor::make_and_send(Clock::time_point now)
         if (!last && due < wire::max_slot_bytes / record_bytes && now - last_made_ < partial_slot_age)
             break;
         last_made_ = now;
-        Slot& slot = flights_.emplace_back();
-        if (!spare_.empty()) {
-            slot.data = std::move(spare_.back());
-            spare_.pop_back();
-        } else {
-            slot.data.resize(wire::max_slot_bytes);
-        }
-        make_slot(slot, due);
+        Slot& slot = next_flight(due);
         slot.first_sent = slot.last_sent = now;
         slot.to_send = all_of(slot.fragments);
         made = true;
@@ -128,10 +126,28 @@ bool LoadSensor::make_and_send(Clock::time_point now)
             send_fragments(number, slot, slot.to_send, now);
             free_up_to(number + 1, now);
         }
-        if (options_.blast || result_.slots % 16 == 0)
+        if (options_.blast || number % 16 == 15)
             break; // the others' turn
     }
     return made;
+}
+
+LoadSensor::Slot& LoadSensor::next_flight(std::uint64_t due)
+{
+    if (!ready_.empty()) {
+        flights_.push_back(std::move(ready_.front()));
+        ready_.pop_front();
+        return flights_.back();
+    }
+    Slot& slot = flights_.emplace_back();
+    if (!spare_.empty()) {
+        slot.data = std::move(spare_.back());
+        spare_.pop_back();
+    } else {
+        slot.data.resize(wire::max_slot_bytes);
+    }
+    make_slot(slot, due);
+    return slot;
 }
 
 /// Sends what is due at the pace of one window a round trip, a little faster so that the window stays the limit.
@@ -192,6 +208,12 @@ void LoadSensor::send_fragments(std::uint64_t number, Slot& slot, std::uint64_t 
 {
     std::size_t const segment = wire::datagram_overhead + sizeof(wire::DataBody) + options_.fragment_bytes;
     std::size_t const most = 65000 / segment * segment;
+    slot.last_sent = now;
+    if (!slot.sealed.empty()) {
+        send_sealed(slot, fragments);
+        note_sent(slot.last_counter, now);
+        return;
+    }
     std::size_t used = 0;
     for (unsigned index = 0; index < slot.fragments; ++index) {
         if ((fragments >> index & 1) == 0)
@@ -208,8 +230,7 @@ void LoadSensor::send_fragments(std::uint64_t number, Slot& slot, std::uint64_t 
     if (used != 0)
         transmit(scratch_.data(), used, segment);
     slot.last_counter = counter_;
-    slot.last_sent = now;
-    sent_at_[counter_ % sent_at_.size()] = now;
+    note_sent(counter_, now);
 }
 
 void LoadSensor::put_fragment(std::uint64_t number, Slot const& slot, unsigned index, std::uint8_t* at,
@@ -263,31 +284,6 @@ bool LoadSensor::transmit(std::uint8_t const* bytes, std::size_t count, std::siz
         return true;
     ++result_.send_refused;
     return false;
-}
-
-void LoadSensor::send_prepared()
-{
-    std::size_t const segment = wire::datagram_overhead + sizeof(wire::DataBody) + options_.fragment_bytes;
-    while (prepared_.size() < options_.prepared_slots) {
-        Slot slot;
-        slot.data.resize(wire::max_slot_bytes);
-        make_slot(slot, ~std::uint64_t{0});
-        std::vector<std::uint8_t> bytes;
-        for (unsigned index = 0; index < slot.fragments; ++index) {
-            std::size_t const length =
-                std::min<std::size_t>(options_.fragment_bytes, slot.bytes - index * options_.fragment_bytes);
-            put_fragment(prepared_.size(), slot, index, scratch_.data(), length);
-            bytes.insert(bytes.end(), scratch_.data(),
-                         scratch_.data() + wire::datagram_overhead + sizeof(wire::DataBody) + length);
-        }
-        prepared_.push_back(std::move(bytes));
-        result_.datagrams = result_.bytes = 0;
-    }
-    auto const& next = prepared_[next_prepared_++ % prepared_.size()];
-    if (!transmit(next.data(), next.size(), segment))
-        return;
-    result_.bytes += next.size();
-    result_.datagrams += (next.size() + segment - 1) / segment;
 }
 
 } // namespace undercroft::load

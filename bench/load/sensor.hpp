@@ -32,6 +32,7 @@ struct SensorOptions {
     std::uint64_t gap_every_slots = 0;        ///< before every so manieth slot some records are left out
     bool blast = false;                       ///< never wait for acknowledgements: for a sink
     std::uint32_t prepared_slots = 0;         ///< blast: send these over and over, sealed beforehand
+    bool prepare = false;                     ///< seal all records before the clock starts; `records` is set
     std::chrono::milliseconds most{86400000}; ///< make no records after this time
 };
 
@@ -58,11 +59,18 @@ struct SensorResult {
 
 class LoadSensor {
 public:
+    /// Prepared datagrams leave room between slots' counters for those that are sent on the way.
+    static constexpr std::uint64_t counters_of_a_slot = 128;
+
     LoadSensor(SensorOptions const& options, Clock::time_point start);
     ~LoadSensor();
     LoadSensor(LoadSensor const&) = delete;
     LoadSensor& operator=(LoadSensor const&) = delete;
 
+    /// With SensorOptions::prepare: makes and seals everything that will be sent.
+    void prepare();
+    /// Time is counted from here.
+    void start(Clock::time_point now) { start_ = now; }
     /// Takes acknowledgements and sends what is due. True: something was done.
     bool poll(Clock::time_point now);
     /// Makes no more records.
@@ -88,12 +96,28 @@ private:
         Clock::time_point first_sent;
         Clock::time_point last_sent;
         std::vector<std::uint8_t> data;
+        std::vector<std::uint8_t>
+            sealed; ///< prepared: all fragments as datagrams, each as long as the kernel cuts them
         [[nodiscard]] std::uint64_t missing() const;
+    };
+    /// A datagram's counter and time, to measure round trips by.
+    struct Sent {
+        std::uint64_t counter{};
+        Clock::time_point at;
     };
 
     void connect();
     [[nodiscard]] std::uint64_t due_records(Clock::time_point now) const;
     void make_slot(Slot& slot, std::uint64_t limit);
+    void seal_all(std::uint64_t number, Slot& slot);
+    [[nodiscard]] std::uint64_t records_left(Clock::time_point now) const;
+    [[nodiscard]] std::size_t place_of(std::uint64_t counter) const
+    {
+        return (counter ^ counter / counters_of_a_slot) % sent_at_.size();
+    }
+    void note_sent(std::uint64_t counter, Clock::time_point now) { sent_at_[place_of(counter)] = {counter, now}; }
+    Slot& next_flight(std::uint64_t due);
+    void send_sealed(Slot& slot, std::uint64_t fragments);
     bool make_and_send(Clock::time_point now);
     bool drain(Clock::time_point now);
     void send_fragments(std::uint64_t number, Slot& slot, std::uint64_t fragments, Clock::time_point now);
@@ -137,8 +161,10 @@ private:
     Clock::time_point last_made_{};
     double rtt_s_ = 0.05;
     double rtt_variation_s_ = 0.2; ///< at first nothing is known: no repeats before most of a second
-    std::array<Clock::time_point, 8192> sent_at_{};
+    std::array<Sent, 8192> sent_at_{};
     std::vector<std::uint8_t> scratch_;
+    std::deque<Slot> ready_;         ///< prepared, not yet in flight
+    std::vector<std::uint8_t> work_; ///< a slot's records while they are being sealed
     std::vector<std::vector<std::uint8_t>> prepared_;
     std::size_t next_prepared_ = 0;
 };

@@ -82,9 +82,9 @@ void LoadSensor::take_ack(std::span<std::uint8_t> datagram, Clock::time_point no
     free_up_to(body.next_slot.get(), now);
     take_entries(plain.subspan(sizeof(body)));
     std::uint64_t const highest = body.highest_counter.get();
-    auto& sent = sent_at_[highest % sent_at_.size()];
-    if (highest != 0 && counter_ - highest < sent_at_.size() && sent != Clock::time_point{}) {
-        double const sample = seconds(now - sent);
+    Sent& sent = sent_at_[place_of(highest)];
+    if (highest != 0 && sent.counter == highest) {
+        double const sample = seconds(now - sent.at);
         sent = {};
         rtt_variation_s_ += (std::abs(sample - rtt_s_) - rtt_variation_s_) / 4;
         rtt_s_ += (sample - rtt_s_) / 8;
@@ -97,7 +97,8 @@ void LoadSensor::free_up_to(std::uint64_t next_slot, Clock::time_point now)
     while (!flights_.empty() && oldest_ < next_slot) {
         Slot& slot = flights_.front();
         result_.worst_ack_ms = std::max(result_.worst_ack_ms, seconds(now - slot.first_sent) * 1e3);
-        spare_.push_back(std::move(slot.data));
+        if (!slot.data.empty())
+            spare_.push_back(std::move(slot.data));
         flights_.pop_front();
         ++oldest_;
         ++result_.acknowledged_slots;
@@ -162,6 +163,8 @@ void LoadSensor::shrink(double to, Clock::time_point now)
 
 void LoadSensor::send_control(wire::Type type, std::uint32_t count, std::span<std::uint8_t const> plaintext)
 {
+    if (options_.prepare && counter_ % counters_of_a_slot == counters_of_a_slot - 1)
+        return; // the next counter belongs to a prepared datagram
     wire::DatagramHeader header{};
     header.magic = wire::datagram_magic;
     header.version = wire::datagram_version;

@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 struct Range {
     std::int64_t from = std::numeric_limits<std::int64_t>::min();
     std::int64_t to = std::numeric_limits<std::int64_t>::max();
+    bool operator==(Range const&) const = default;
 };
 
 struct Sums {
@@ -72,13 +73,14 @@ void add(arrow::RecordBatch const& batch, Range range, Sums& sums)
     auto const& kind = static_cast<arrow::DictionaryArray const&>(*batch.GetColumnByName("kind"));
     auto const meaning = meanings(kind);
     auto const* const index = static_cast<arrow::Int32Array const&>(*kind.indices()).raw_values();
-    auto const* const time = static_cast<arrow::TimestampArray const&>(*batch.GetColumnByName("time")).raw_values();
+    auto const times = std::static_pointer_cast<arrow::TimestampArray>(batch.GetColumnByName("time"));
+    std::int64_t const* const time = times ? times->raw_values() : nullptr;
     auto const* const address = static_cast<arrow::UInt64Array const&>(*batch.GetColumnByName("address")).raw_values();
     auto const* const length = static_cast<arrow::UInt32Array const&>(*batch.GetColumnByName("length")).raw_values();
     sums.read_rows += static_cast<std::uint64_t>(batch.num_rows());
     for (std::int64_t i = 0; i < batch.num_rows(); ++i) {
         std::uint8_t const what = meaning[static_cast<std::size_t>(index[i])];
-        if (time[i] < range.from || time[i] >= range.to || what == 0)
+        if (what == 0 || (time != nullptr && (time[i] < range.from || time[i] >= range.to)))
             continue;
         ++sums.rows;
         sums.bytes += length[i];
@@ -102,7 +104,8 @@ void scan(fs::path const& path, Range range, Sums& sums)
         return;
     std::vector<int> columns;
     for (char const* const name : {"time", "kind", "address", "length"})
-        columns.push_back(metadata.schema()->ColumnIndex(name));
+        if (std::string_view{name} != "time" || range != Range{})
+            columns.push_back(metadata.schema()->ColumnIndex(name));
     auto const batches = or_throw(reader->GetRecordBatchReader(groups, columns));
     for (std::shared_ptr<arrow::RecordBatch> batch;;) {
         if (!batches->ReadNext(&batch).ok())

@@ -1,31 +1,17 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "collector/hdfs/uploader.hpp"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <random>
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
-#include "collector/hdfs/checksum.hpp"
+#include "collector/log/log.hpp"
 
 namespace undercroft::collector {
 namespace {
 
 using namespace std::chrono_literals;
-
-/// Folders whose existence is remembered; beyond, they are asked for again.
-constexpr std::size_t max_folders_made = 4096;
-
-/// Spark and Hadoop leave out names that begin with '.'.
-std::string temporary_name(std::string const& path)
-{
-    std::size_t const slash = path.rfind('/');
-    std::size_t const name = slash == std::string::npos ? 0 : slash + 1;
-    return path.substr(0, name) + "." + path.substr(name) + ".uploading";
-}
 
 std::uint64_t ns_since(std::chrono::steady_clock::time_point start)
 {
@@ -80,8 +66,9 @@ void HdfsUploader::on_replaced(std::vector<std::string> const& old, std::string 
     try {
         spool_.note_replaced(old, by);
     } catch (StoreError const& error) {
-        spdlog::error("HDFS: {}: files that compaction replaced stay there, beside the one that replaces them",
-                      error.what());
+        log_event(spdlog::level::err, "hdfs_replacement_not_noted",
+                  fmt::format("HDFS: {}: files that compaction replaced stay there, beside the one that replaces them",
+                              error.what()));
         return;
     }
     if (!spool_.has_any(by))
@@ -143,8 +130,9 @@ void HdfsUploader::run()
         jobs_.pop_front();
         last_progress_ = Clock::now();
         if (failing_since_)
-            spdlog::info("HDFS: works again after {:.1f} s, {} files wait",
-                         static_cast<double>(ns_since(*failing_since_)) / 1e9, jobs_.size());
+            log_event(spdlog::level::info, "hdfs_works_again",
+                      fmt::format("HDFS: works again after {:.1f} s, {} files wait",
+                                  static_cast<double>(ns_since(*failing_since_)) / 1e9, jobs_.size()));
         failing_since_.reset();
         figures_.last_error.clear();
         backoff_ = options_.retry_first;
@@ -160,7 +148,8 @@ bool HdfsUploader::try_job(Job const& job)
         return true;
     } catch (StoreError const& error) {
         if (error.code() == ENOENT) {
-            spdlog::error("HDFS: {} was deleted before it was uploaded", job.path);
+            log_event(spdlog::level::err, "hdfs_file_vanished",
+                      fmt::format("HDFS: {} was deleted before it was uploaded", job.path), {.file = job.path});
             std::lock_guard const guard{mutex_};
             ++figures_.files_vanished;
             return true;
@@ -184,7 +173,8 @@ void HdfsUploader::note_failure(std::string const& what)
     if (!failing_since_)
         failing_since_ = Clock::now();
     if (news)
-        spdlog::warn("HDFS: {}. The files wait in the store; tried again until it works", what);
+        log_event(spdlog::level::warn, "hdfs_failing",
+                  fmt::format("HDFS: {}. The files wait in the store; tried again until it works", what));
 }
 
 /// Half of the wait is random, so that many collectors do not come back at the same moment.
@@ -196,71 +186,6 @@ void HdfsUploader::wait_before_retry(std::unique_lock<std::mutex>& guard)
     wake_.wait_for(guard, finishing_ ? std::min(wait, std::chrono::milliseconds{1'000}) : wait,
                    [this] { return stop_.load(); });
     backoff_ = std::min(backoff_ * 2, options_.retry_most);
-}
-
-void HdfsUploader::upload(Job const& job)
-{
-    File const local{spool_.store() / job.path, O_RDONLY};
-    FileVersion const version = version_of(local);
-    // An answer to the last try may have been lost, or the list of uploads.
-    if (job.kind != ClosedKind::meta && difference(job.path, local, version.bytes).empty()) {
-        std::lock_guard const guard{mutex_};
-        ++figures_.files_found;
-    } else {
-        std::string const temporary = temporary_name(job.path);
-        make_folder_of(job.path);
-        hdfs_.create(temporary, local, version.bytes);
-        if (std::string const wrong = difference(temporary, local, version.bytes); !wrong.empty())
-            throw HdfsError{fmt::format("{} {} after its upload", temporary, wrong)};
-        hdfs_.rename(temporary, job.path);
-        std::lock_guard const guard{mutex_};
-        ++figures_.files_uploaded;
-        figures_.bytes_uploaded += version.bytes;
-    }
-    spool_.note_uploaded(job.path, version);
-    delete_replaced(job.path);
-}
-
-/// Empty, or how the file at HDFS differs from the local one.
-std::string HdfsUploader::difference(std::string const& remote, File const& local, std::uint64_t bytes)
-{
-    auto const status = hdfs_.status(remote);
-    if (!status || status->directory)
-        return "is not there";
-    if (status->bytes != bytes)
-        return fmt::format("has {} bytes there instead of {}", status->bytes, bytes);
-    // HDFS has no checksum for a file without bytes.
-    if (options_.verify != HdfsVerify::checksum || bytes == 0)
-        return {};
-    HdfsChecksum const checksum = hdfs_.checksum(remote);
-    if (checksum.md5 != hdfs_md5(local, bytes, status->block_bytes, checksum))
-        return "has another checksum there";
-    return {};
-}
-
-void HdfsUploader::make_folder_of(std::string const& path)
-{
-    std::size_t const slash = path.rfind('/');
-    std::string const folder = slash == std::string::npos ? std::string{} : path.substr(0, slash);
-    if (folders_made_.contains(folder))
-        return;
-    hdfs_.make_folder(folder);
-    if (folders_made_.size() >= max_folders_made)
-        folders_made_.clear();
-    folders_made_.insert(folder);
-}
-
-/// What `by` replaces, when it is there.
-void HdfsUploader::delete_replaced(std::string const& by)
-{
-    for (Replacement const& one : spool_.replacements()) {
-        if (one.by != by)
-            continue;
-        hdfs_.remove(one.old);
-        spool_.note_deleted(one.old);
-        std::lock_guard const guard{mutex_};
-        ++figures_.files_replaced;
-    }
 }
 
 std::size_t HdfsUploader::finish(std::chrono::milliseconds stalled, std::chrono::milliseconds most)

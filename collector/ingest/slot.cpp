@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "collector/ingest/slot.hpp"
 
+#include <array>
 #include <limits>
 
 #include "wire/memory.hpp"
@@ -8,42 +9,30 @@
 namespace undercroft::collector {
 namespace {
 
-bool kind_valid(std::uint8_t kind, wire::Stream stream)
-{
-    bool const storage = stream == wire::Stream::storage;
-    switch (static_cast<wire::Kind>(kind)) {
-    case wire::Kind::storage_read:
-    case wire::Kind::storage_write:
-    case wire::Kind::storage_flush:
-    case wire::Kind::storage_trim:
-    case wire::Kind::capture_off:
-    case wire::Kind::capture_on:
-        return storage;
-    case wire::Kind::memory_read:
-    case wire::Kind::memory_write:
-    case wire::Kind::memory_read_write:
-    case wire::Kind::memory_execute:
-    case wire::Kind::memory_page:
-    case wire::Kind::memory_mode:
-    case wire::Kind::memory_region:
-    case wire::Kind::memory_armed:
-    case wire::Kind::memory_disarmed:
-    case wire::Kind::memory_sweep_begin:
-    case wire::Kind::memory_sweep_end:
-    case wire::Kind::memory_scanned:
-        return stream == wire::Stream::memory;
-    default:
-        return false;
-    }
-}
+enum StreamBit : std::uint8_t { in_storage = 1, in_memory = 2 };
 
-bool record_valid(wire::Record const& record, wire::Stream stream)
+/// In which streams a kind may be; looked up for every record that arrives.
+constexpr std::array<std::uint8_t, 256> make_streams_of_kind()
+{
+    using enum wire::Kind;
+    std::array<std::uint8_t, 256> streams{};
+    for (wire::Kind const kind : {storage_read, storage_write, storage_flush, storage_trim, capture_off, capture_on})
+        streams[static_cast<std::size_t>(kind)] = in_storage;
+    for (wire::Kind const kind :
+         {memory_read, memory_write, memory_read_write, memory_execute, memory_page, memory_mode, memory_region,
+          memory_armed, memory_disarmed, memory_sweep_begin, memory_sweep_end, memory_scanned})
+        streams[static_cast<std::size_t>(kind)] = in_memory;
+    return streams;
+}
+constexpr auto streams_of_kind = make_streams_of_kind();
+
+bool record_valid(wire::Record const& record, std::uint8_t stream_bit)
 {
     std::uint32_t const content = record.content_bytes.get();
     bool const has_content = (record.flags.get() & wire::record_flag::has_content) != 0;
     if (has_content != (content != 0) || (has_content && content != record.length.get()))
         return false;
-    if (content > wire::content_block_bytes || !kind_valid(record.kind.get(), stream))
+    if (content > wire::content_block_bytes || (streams_of_kind[record.kind.get()] & stream_bit) == 0)
         return false;
     if (record.kind.get() == static_cast<std::uint8_t>(wire::Kind::memory_mode) &&
         content != sizeof(wire::MemoryRequest))
@@ -54,27 +43,13 @@ bool record_valid(wire::Record const& record, wire::Stream stream)
 
 } // namespace
 
-std::optional<SlotItem> SlotReader::next()
-{
-    if (rest_.size() < sizeof(wire::Record))
-        return std::nullopt;
-    SlotItem item;
-    std::memcpy(&item.record, rest_.data(), sizeof(wire::Record));
-    auto const after = rest_.subspan(sizeof(wire::Record));
-    std::size_t const content = item.record.content_bytes.get();
-    if (content > after.size())
-        return std::nullopt;
-    item.content = after.first(content);
-    rest_ = after.subspan(content);
-    return item;
-}
-
 bool slot_adds_up(std::span<std::uint8_t const> bytes, std::uint32_t count, wire::Stream stream)
 {
+    std::uint8_t const stream_bit = stream == wire::Stream::storage ? in_storage : in_memory;
     SlotReader reader{bytes};
     std::uint32_t seen = 0;
     while (auto const item = reader.next()) {
-        if (!record_valid(item->record, stream))
+        if (!record_valid(item->record, stream_bit))
             return false;
         ++seen;
     }

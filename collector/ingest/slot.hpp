@@ -5,6 +5,7 @@
 #include <cstring>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "wire/datagram.hpp"
 #include "wire/record.hpp"
@@ -38,6 +39,22 @@ public:
 private:
     std::span<std::uint8_t const> rest_;
 };
+
+// Here because it runs once for each record, when it arrives and when it becomes a row.
+inline std::optional<SlotItem> SlotReader::next()
+{
+    if (rest_.size() < sizeof(wire::Record))
+        return std::nullopt;
+    std::optional<SlotItem> item{std::in_place};
+    std::memcpy(&item->record, rest_.data(), sizeof(wire::Record));
+    auto const after = rest_.subspan(sizeof(wire::Record));
+    std::size_t const content = item->record.content_bytes.get();
+    if (content > after.size())
+        return std::nullopt;
+    item->content = after.first(content);
+    rest_ = after.subspan(content);
+    return item;
+}
 
 /// True when the slot holds exactly `count` valid records of the stream and nothing else.
 [[nodiscard]] bool slot_adds_up(std::span<std::uint8_t const> bytes, std::uint32_t count,

@@ -75,6 +75,8 @@ void for_each_field(LogLine const& line, Add add)
             add("stream", line.fields->stream);
         if (!line.fields->peer.empty())
             add("peer", line.fields->peer);
+        if (!line.fields->file.empty())
+            add("file", line.fields->file);
     }
 }
 

@@ -47,7 +47,7 @@ private:
         if (line.fields != nullptr) {
             same += line.fields->machine ? to_hex(*line.fields->machine) : "-";
             same += line.fields->boot ? to_hex(*line.fields->boot) : "-";
-            same += line.fields->stream + "-" + line.fields->peer;
+            same += line.fields->stream + "-" + line.fields->peer + "-" + line.fields->file;
         }
         return std::hash<std::string>{}(same) ^ static_cast<std::size_t>(line.level);
     }

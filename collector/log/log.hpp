@@ -19,10 +19,11 @@ enum class LogFormat : std::uint8_t {
 
 /// Whom or what an event is about.
 struct LogFields {
-    std::optional<Id> machine;
-    std::optional<Id> boot;
-    std::string stream;
-    std::string peer;
+    std::optional<Id> machine{};
+    std::optional<Id> boot{};
+    std::string stream{};
+    std::string peer{};
+    std::string file{};
 };
 
 /// Sets spdlog's default logger. Lines that say the same within ten seconds are counted instead of written, and the

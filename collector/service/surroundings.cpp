@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "collector/config/address.hpp"
+#include "collector/log/log.hpp"
 #include "collector/metrics/collector_metrics.hpp"
 
 namespace undercroft::collector {
@@ -76,10 +77,12 @@ std::unique_ptr<MetricsListener> Surroundings::start(SnapshotSource const& figur
         if (!address)
             throw ListenerError{"--metrics-listen: " + address.error()};
         listener = std::make_unique<MetricsListener>(*address, registry_);
-        spdlog::info("metrics on http://{}:{}/metrics",
-                     options_.metrics_listen.substr(0, options_.metrics_listen.rfind(':')), listener->port());
+        log_event(spdlog::level::info, "metrics_listening",
+                  fmt::format("metrics on http://{}:{}/metrics",
+                              options_.metrics_listen.substr(0, options_.metrics_listen.rfind(':')), listener->port()));
         if (!address->loopback)
-            spdlog::warn("the metrics are open to everyone who reaches {}", options_.metrics_listen);
+            log_event(spdlog::level::warn, "metrics_open",
+                      fmt::format("the metrics are open to everyone who reaches {}", options_.metrics_listen));
     }
     notifier_.ready(status);
     return listener;

@@ -3,8 +3,9 @@
 
 #include <thread>
 
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
 
+#include "collector/log/log.hpp"
 #include "collector/store/memory_request.hpp"
 
 namespace undercroft::collector {
@@ -81,8 +82,11 @@ void Converter::add(Pass& pass, JournalEntry const& entry, ContentFile& content)
         return; // published before a crash or a failed attempt
     auto const gap = stream.position.advance(slot.number, slot.first_sequence, slot.count);
     if (!gap) {
-        spdlog::error("journal: slot {} of boot {} has sequence numbers that are stored already; left out", slot.number,
-                      to_hex(entry.boot.boot));
+        log_event(spdlog::level::err, "slot_repeated",
+                  fmt::format("journal: slot {} has sequence numbers that are stored already; left out", slot.number),
+                  {.machine = entry.boot.machine,
+                   .boot = entry.boot.boot,
+                   .stream = slot.stream == wire::Stream::memory ? "memory" : "storage"});
         ++totals_.errors;
         return;
     }
@@ -153,16 +157,20 @@ void Converter::dispose_of(fs::path const& path, std::uint64_t torn_bytes, bool 
         return;
     }
     if (may_be_torn) {
-        spdlog::info("journal: {} ends in {} bytes of an interrupted write; the sensor sends them again",
-                     path.filename().string(), torn_bytes);
+        log_event(spdlog::level::info, "segment_cut_short",
+                  fmt::format("journal: {} ends in {} bytes of an interrupted write; the sensor sends them again",
+                              path.filename().string(), torn_bytes),
+                  {.file = path.filename().string()});
         remove_durably(path);
         return;
     }
     // A segment that was closed and synced must be whole: this is a damaged disk, not a crash.
     ++totals_.damaged_segments;
     fs::path const kept = path.string() + ".damaged";
-    spdlog::error("journal: {} bytes of {} cannot be read back: records may be missing; kept as {}", torn_bytes,
-                  path.filename().string(), kept.string());
+    log_event(spdlog::level::err, "segment_damaged",
+              fmt::format("journal: {} bytes of {} cannot be read back: records may be missing; kept as {}", torn_bytes,
+                          path.filename().string(), kept.string()),
+              {.file = path.filename().string()});
     publish(path, kept);
 }
 

@@ -40,6 +40,27 @@ File::File(fs::path path, int flags, unsigned mode) : path_{std::move(path)}
         throw_errno("cannot open", path_);
 }
 
+File File::direct(fs::path path, int flags, unsigned mode)
+{
+    File file;
+    file.path_ = std::move(path);
+    file.fd_ = ::open(file.path_.c_str(), flags | O_DIRECT | O_CLOEXEC, mode);
+    // A file system without direct transfers may have made the file before it refused.
+    if (file.fd_ < 0 && errno == EINVAL)
+        file.fd_ = ::open(file.path_.c_str(), (flags & ~O_EXCL) | O_CLOEXEC, mode);
+    if (file.fd_ < 0)
+        throw_errno("cannot open", file.path_);
+    return file;
+}
+
+bool File::leave_direct() const
+{
+    if (errno != EINVAL)
+        return false;
+    int const flags = ::fcntl(fd_, F_GETFL);
+    return flags >= 0 && (flags & O_DIRECT) != 0 && ::fcntl(fd_, F_SETFL, flags & ~O_DIRECT) == 0;
+}
+
 File::~File()
 {
     if (fd_ >= 0)
@@ -51,7 +72,7 @@ void File::write_at(std::uint64_t offset, std::span<std::uint8_t const> bytes)
     failpoint("before write");
     while (!bytes.empty()) {
         ssize_t const written = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-        if (written < 0 && errno == EINTR)
+        if (written < 0 && (errno == EINTR || leave_direct()))
             continue;
         if (written < 0)
             throw_errno("cannot write", path_);
@@ -67,7 +88,7 @@ std::size_t File::read_at(std::uint64_t offset, std::span<std::uint8_t> bytes) c
     while (total < bytes.size()) {
         ssize_t const got =
             ::pread(fd_, bytes.data() + total, bytes.size() - total, static_cast<off_t>(offset + total));
-        if (got < 0 && errno == EINTR)
+        if (got < 0 && (errno == EINTR || leave_direct()))
             continue;
         if (got < 0)
             throw_errno("cannot read", path_);

@@ -37,6 +37,10 @@ class File {
 public:
     File() = default;
     File(fs::path path, int flags, unsigned mode = 0644);
+    /// The same, with transfers past the page cache where the file system can: what is written is not copied, not kept
+    /// in memory, and on its way to the disk at once. Offsets, lengths and addresses should be multiples of
+    /// direct_alignment; from the first that the file system refuses on, transfers go through the page cache.
+    [[nodiscard]] static File direct(fs::path path, int flags, unsigned mode = 0644);
     ~File();
     File(File&& other) noexcept : path_{std::move(other.path_)}, fd_{std::exchange(other.fd_, -1)} {}
     File& operator=(File&& other) noexcept
@@ -57,6 +61,9 @@ public:
     void sync_data();
 
 private:
+    /// After a transfer was refused: true when it is worth trying again through the page cache.
+    [[nodiscard]] bool leave_direct() const;
+
     fs::path path_;
     int fd_ = -1;
 };

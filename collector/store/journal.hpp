@@ -1,24 +1,26 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 // Slots that are durable but not yet in Parquet. A journal is a folder of numbered segments; a segment is
-// frames back to back: FrameHeader | SlotHeader | slot bytes. The frame's CRC-32C covers all after `crc`.
+// frames back to back: FrameHeader | SlotHeader | slot bytes. The frame's CRC-32C covers all after `crc`. A commit ends
+// with a frame of padding up to a multiple of direct_alignment, so that segments are written past the page cache.
 // A frame that is cut short or does not match ends the segment: everything acknowledged lies before it.
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "collector/ingest/identity.hpp"
 #include "collector/ingest/slot.hpp"
+#include "collector/store/aligned_buffer.hpp"
 #include "collector/store/files.hpp"
 
 namespace undercroft::collector {
 
-/// What a journal frame gives back. `slot.bytes` points into `bytes`.
+/// What a journal frame gives back. `slot.bytes` are valid until the reader's next one.
 struct JournalEntry {
     BootKey boot;
     Slot slot;
-    std::vector<std::uint8_t> bytes;
 };
 
 [[nodiscard]] fs::path segment_path(fs::path const& journal, std::uint64_t number);
@@ -56,8 +58,8 @@ private:
     std::uint64_t durable_bytes_ = 0;
     std::atomic<std::size_t> pending_bytes_{0}; ///< pending_.size()
     std::mutex mutex_;                          ///< guards pending_
-    std::vector<std::uint8_t> pending_;
-    std::vector<std::uint8_t> staged_;
+    AlignedBuffer pending_;
+    AlignedBuffer staged_;
 };
 
 class JournalReader {
@@ -69,14 +71,21 @@ public:
     [[nodiscard]] std::uint64_t torn_bytes() const { return file_.size() - offset_; }
     /// After next() gave nothing: what follows is no frame, and will be none when more bytes come. A segment that is
     /// being written to is worth another look before it is called damaged.
-    [[nodiscard]] bool is_damaged() const;
+    [[nodiscard]] bool is_damaged();
     /// Where the next frame begins.
     [[nodiscard]] std::uint64_t offset() const { return offset_; }
     void sync() { file_.sync_data(); }
 
 private:
+    /// `count` bytes from `offset` on; fewer at the end of the file. `count` is at most a frame's length.
+    [[nodiscard]] std::span<std::uint8_t const> view(std::uint64_t offset, std::size_t count);
+    [[nodiscard]] bool skip_padding();
+    [[nodiscard]] bool read_next(JournalEntry& entry);
+
     File file_;
     std::uint64_t offset_ = 0;
+    std::uint64_t window_offset_ = 0; ///< of window_ in the file
+    AlignedBuffer window_;
 };
 
 } // namespace undercroft::collector

@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "collector/store/parquet_file.hpp"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <arrow/io/file.h>
@@ -9,6 +10,15 @@
 #include <parquet/properties.h>
 
 namespace undercroft::collector {
+
+void keep_freed_memory()
+{
+    ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    ::mallopt(M_TRIM_THRESHOLD, 128 << 20);
+    static_cast<void>(
+        arrow::jemalloc_set_decay_ms(10'000)); // Arrow may have another allocator; then it is that one's affair
+}
+
 void check(arrow::Status const& status, fs::path const& path)
 {
     if (!status.ok())

@@ -24,6 +24,10 @@ inline constexpr std::string_view part_suffix = ".part";
 /// Throws StoreError unless ok.
 void check(arrow::Status const& status, fs::path const& path);
 
+/// From here on the process keeps the memory of a row group for the next one, up to some hundred MiB and for seconds,
+/// instead of having it mapped and cleared again each time.
+void keep_freed_memory();
+
 class ParquetFile {
 public:
     ParquetFile(fs::path part, std::shared_ptr<arrow::Schema> const& schema,

@@ -68,6 +68,18 @@ std::shared_ptr<arrow::Array> array_of(std::shared_ptr<arrow::DataType> type, st
     return arrow::MakeArray(data);
 }
 
+/// No content in any row; one small array, many times.
+std::shared_ptr<arrow::ChunkedArray> no_content(std::int64_t rows)
+{
+    constexpr std::int64_t piece = 4096;
+    static std::shared_ptr<arrow::Array> const nothing =
+        arrow::MakeArrayOfNull(arrow::fixed_size_binary(32), piece).ValueOrDie();
+    arrow::ArrayVector pieces;
+    for (std::int64_t left = rows; left > 0; left -= piece)
+        pieces.push_back(left < piece ? nothing->Slice(0, left) : nothing);
+    return std::make_shared<arrow::ChunkedArray>(pieces, nothing->type());
+}
+
 void set_bit(std::vector<std::uint8_t>& bits, std::size_t index, bool value)
 {
     if (index % 8 == 0)
@@ -109,6 +121,8 @@ std::shared_ptr<parquet::WriterProperties> record_properties()
     builder.max_row_group_length(std::int64_t{1} << 30); // row groups are cut by RecordFile
     for (char const* const rising : {"seq", "time", "slot", "address"})
         builder.disable_dictionary(rising)->encoding(rising, parquet::Encoding::DELTA_BINARY_PACKED);
+    // Entropies hardly repeat: a dictionary of them would be as long as they are.
+    builder.disable_dictionary("entropy")->compression_level("entropy", 3);
     builder.disable_dictionary("content");
     builder.set_sorting_columns({parquet::SortingColumn{.column_idx = 0, .descending = false, .nulls_first = false}});
     return builder.build();
@@ -156,29 +170,39 @@ void RecordRows::add_gap(std::uint64_t first, std::uint32_t missing, bool in_tra
     flags_.back() = in_transit ? flag_lost_in_transit : std::uint16_t{0};
 }
 
+std::shared_ptr<arrow::ChunkedArray> RecordRows::content_column()
+{
+    auto const rows = static_cast<std::int64_t>(size());
+    if (with_content_ == 0)
+        return no_content(rows);
+    content_.resize(size());
+    return std::make_shared<arrow::ChunkedArray>(
+        array_of(arrow::fixed_size_binary(32), content_, arrow::Buffer::Wrap(content_bits_), rows - with_content_));
+}
+
 std::shared_ptr<arrow::Table> RecordRows::table()
 {
-    content_.resize(size());
     auto const rows = static_cast<std::int64_t>(size());
-    auto const bitmap = [](std::vector<std::uint8_t> const& bits) { return arrow::Buffer::Wrap(bits); };
     auto const kind_type = arrow::dictionary(arrow::int8(), arrow::utf8());
-    arrow::ArrayVector columns{
-        array_of(arrow::uint64(), sequence_),
-        array_of(arrow::timestamp(arrow::TimeUnit::NANO, "UTC"), time_),
-        std::make_shared<arrow::DictionaryArray>(kind_type, array_of(arrow::int8(), kind_), kind_dictionary()),
-        array_of(arrow::uint64(), address_),
-        array_of(arrow::uint32(), length_),
+    arrow::ChunkedArrayVector columns;
+    auto const put = [&columns](std::shared_ptr<arrow::Array> column) {
+        columns.push_back(std::make_shared<arrow::ChunkedArray>(std::move(column)));
     };
-    columns.push_back(array_of(arrow::uint16(), source_));
-    columns.push_back(array_of(arrow::float32(), entropy_, bitmap(entropy_bits_), rows - with_entropy_));
-    columns.push_back(array_of(arrow::uint16(), flags_));
-    columns.push_back(array_of(arrow::fixed_size_binary(32), content_, bitmap(content_bits_), rows - with_content_));
-    columns.push_back(array_of(arrow::uint64(), slot_));
+    put(array_of(arrow::uint64(), sequence_));
+    put(array_of(arrow::timestamp(arrow::TimeUnit::NANO, "UTC"), time_));
+    put(std::make_shared<arrow::DictionaryArray>(kind_type, array_of(arrow::int8(), kind_), kind_dictionary()));
+    put(array_of(arrow::uint64(), address_));
+    put(array_of(arrow::uint32(), length_));
+    put(array_of(arrow::uint16(), source_));
+    put(array_of(arrow::float32(), entropy_, arrow::Buffer::Wrap(entropy_bits_), rows - with_entropy_));
+    put(array_of(arrow::uint16(), flags_));
+    columns.push_back(content_column());
+    put(array_of(arrow::uint64(), slot_));
     if (stream_ == wire::Stream::memory) {
-        columns.push_back(array_of(arrow::uint8(), page_class_));
-        columns.push_back(request_column());
+        put(array_of(arrow::uint8(), page_class_));
+        put(request_column());
     }
-    return arrow::Table::Make(record_schema(stream_), columns, rows);
+    return arrow::Table::Make(record_schema(stream_), std::move(columns), rows);
 }
 
 std::shared_ptr<arrow::Array> RecordRows::request_column() const

@@ -42,6 +42,7 @@ public:
 
 private:
     [[nodiscard]] std::shared_ptr<arrow::Array> request_column() const;
+    [[nodiscard]] std::shared_ptr<arrow::ChunkedArray> content_column();
 
     wire::Stream stream_;
     std::vector<std::uint64_t> sequence_;

@@ -1,13 +1,16 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "collector/store/store.hpp"
 
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
+
+#include "collector/log/log.hpp"
 
 namespace undercroft::collector {
 namespace {
@@ -18,6 +21,16 @@ constexpr std::chrono::seconds sync_interval{1};
 constexpr int conversion_niceness = 10; // receiving comes first
 constexpr std::chrono::seconds retry_interval{1};
 constexpr int attempts_when_stopping = 3;
+
+/// As top and /proc show it.
+template <typename Work>
+std::thread named_thread(char const* name, Work work)
+{
+    return std::thread{[name, work] {
+        ::pthread_setname_np(::pthread_self(), name);
+        work();
+    }};
+}
 
 } // namespace
 
@@ -41,10 +54,10 @@ Store::Store(StoreOptions options)
     if (commit_event_ < 0)
         throw_errno("cannot make an event for", options_.folder);
     announce_existing();
-    convert_thread_ = std::thread{[this] { convert_loop(); }};
-    commit_thread_ = std::thread{[this] { commit_loop(); }};
+    convert_thread_ = named_thread("convert", [this] { convert_loop(); });
+    commit_thread_ = named_thread("commit", [this] { commit_loop(); });
     if (upkeep_.wanted())
-        upkeep_thread_ = std::thread{[this] { upkeep_loop(); }};
+        upkeep_thread_ = named_thread("upkeep", [this] { upkeep_loop(); });
 }
 
 Store::~Store()
@@ -186,7 +199,8 @@ void Store::roll_if_due(Clock::time_point now)
         } catch (StoreError const& error) {
             ++totals_.errors;
             next_close_ = now + retry_interval;
-            spdlog::error("{}; the journal's segment stays open", error.what());
+            log_event(spdlog::level::err, "segment_not_closed",
+                      fmt::format("{}; the journal's segment stays open", error.what()));
         }
     }
 }
@@ -259,9 +273,11 @@ bool Store::convert_one(std::uint64_t segment)
         converter_.convert(segment, false);
     } catch (std::exception const& error) {
         ++totals_.errors;
-        spdlog::error("cannot turn journal segment {} into Parquet: {}. Nothing is lost: it stays in the journal "
-                      "and is tried again",
-                      segment, error.what());
+        log_event(
+            spdlog::level::err, "conversion_failed",
+            fmt::format("cannot turn journal segment {} into Parquet: {}. Nothing is lost: it stays in the journal "
+                        "and is tried again",
+                        segment, error.what()));
         std::lock_guard const error_guard{mutex_};
         convert_error_ = error.what();
         return false;

@@ -9,8 +9,8 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <spdlog/spdlog.h>
 
+#include "collector/log/log.hpp"
 #include "collector/store/store.hpp"
 
 namespace undercroft::collector {
@@ -70,7 +70,9 @@ void Store::recover()
     auto const segments = list_segments(options_.folder / "journal");
     next_segment_ = std::max(highest_content, segments.empty() ? 0 : segments.back()) + 1;
     for (std::uint64_t const segment : segments) {
-        spdlog::info("journal: finishing segment {} of an earlier run", segment);
+        log_event(spdlog::level::info, "segment_finished_late",
+                  fmt::format("journal: finishing segment {} of an earlier run", segment),
+                  {.file = std::to_string(segment)});
         converter_.convert(segment, segment == segments.back());
     }
 }

@@ -3,8 +3,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
 
+#include "collector/log/log.hpp"
 #include "collector/store/store.hpp"
 
 namespace undercroft::collector {
@@ -63,7 +64,9 @@ void Store::upkeep_loop()
             upkeep_.run(std::chrono::system_clock::now());
         } catch (std::exception const& error) {
             ++totals_.errors;
-            spdlog::error("upkeep of the store: {}; tried again in {} s", error.what(), upkeep_interval.count());
+            log_event(
+                spdlog::level::err, "upkeep_failed",
+                fmt::format("upkeep of the store: {}; tried again in {} s", error.what(), upkeep_interval.count()));
         }
         guard.lock();
         wake_.wait_for(guard, upkeep_interval, [this] { return stopping_; });

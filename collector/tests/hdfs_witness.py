@@ -24,64 +24,11 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, os.getcwd())
+from collector.tests.hdfs_push import BOOT, MACHINE, MIB, Push, closed_files, make_store  # noqa: E402
 from testbed.hdfs import Hdfs, HdfsError, hadoop_folder  # noqa: E402
 
 BIN = Path()
-MACHINE = "00112233445566778899aabbccddeeff"
-BOOT = "ffeeddccbbaa99887766554433221100"
 SKIPPED = 77
-MIB = 1 << 20
-
-
-def make_store(folder: Path, contents: list[int], records: int, seed: int = 1) -> Path:
-    """What counts as a store for an upload: names as in docs/formats/store.md, bytes at random."""
-    rng = random.Random(seed)
-    boot = folder / f"machine={MACHINE}" / f"boot={BOOT}"
-    day = boot / "stream=storage" / "date=2026-11-22"
-    day.mkdir(parents=True)
-    (folder / "undercroft-store.json").write_text('{"format": 1}\n')
-    (boot / "hello.json").write_text('{"sensor_version": "1"}\n')
-    for number, size in enumerate(contents, 1):
-        path = folder / "content" / f"{number & 0xFF:02x}" / f"{number:020}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(rng.randbytes(size))
-    for number in range(records):
-        (day / f"{number * 100:020}-{number * 100 + 99:020}.parquet").write_bytes(rng.randbytes(rng.randrange(1, 20_000)))
-    return folder
-
-
-def closed_files(store: Path) -> dict[str, Path]:
-    """Every file that a copy must have."""
-    files = [path for pattern in ("*.json", "machine=*/boot=*/*.json", "machine=*/boot=*/stream=*/date=*/*.parquet", "content/*/*.parquet")
-             for path in store.glob(pattern)]
-    return {str(path.relative_to(store)): path for path in files}
-
-
-class Push:
-    """A running `undercroft hdfs push`."""
-
-    def __init__(self, store: Path, url: str, *options: object) -> None:
-        self.store = store
-        self.process = subprocess.Popen([BIN / "undercroft", "hdfs", "push", store, url, *map(str, options)],
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    def uploaded(self) -> int:
-        """Files that its list says are there."""
-        return sum(log.read_text().count("\nhave ") for log in (self.store / "hdfs").glob("*.log"))
-
-    def result(self, timeout: float = 240) -> tuple[int, str, str]:
-        try:
-            out, err = self.process.communicate(timeout=timeout)
-        finally:
-            self.close()
-        return self.process.returncode, out, err
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                pipe.close()
 
 
 class HdfsWitness(unittest.TestCase):
@@ -113,12 +60,12 @@ class HdfsWitness(unittest.TestCase):
 
     def start_push(self) -> Push:
         """With HDFS's superuser; killed at the test's end if it still runs then."""
-        push = Push(self.store, self.url, "--user", self.hdfs.user)
+        push = Push(BIN, self.store, self.url, "--user", self.hdfs.user)
         self.addCleanup(push.close)
         return push
 
     def push(self, *options: object, wanted: int = 0) -> tuple[str, str]:
-        code, out, err = Push(self.store, self.url, "--user", self.hdfs.user, *options).result()
+        code, out, err = Push(BIN, self.store, self.url, "--user", self.hdfs.user, *options).result()
         self.assertEqual(code, wanted, out + err)
         return out, err
 
@@ -303,12 +250,12 @@ class TlsWitness(unittest.TestCase):
             store = make_store(Path(work) / "store", [MIB], 3)
             with Hdfs(Path(work) / "hdfs", data_nodes=1, replication=1, tls=True) as hdfs:
                 url = f"{hdfs.web_url}/copy"
-                code, _, err = Push(store, url, "--user", hdfs.user, "--give-up", "1").result()
+                code, _, err = Push(BIN, store, url, "--user", hdfs.user, "--give-up", "1").result()
                 self.assertEqual(code, 1)
                 self.assertIn("certificate", err)
-                code, _, err = Push(store, url.replace("swebhdfs", "webhdfs"), "--user", hdfs.user, "--give-up", "1").result()
+                code, _, err = Push(BIN, store, url.replace("swebhdfs", "webhdfs"), "--user", hdfs.user, "--give-up", "1").result()
                 self.assertEqual(code, 1, err)
-                code, out, err = Push(store, url, "--user", hdfs.user, "--ca-file", hdfs.ca_file, "--verify", "checksum").result()
+                code, out, err = Push(BIN, store, url, "--user", hdfs.user, "--ca-file", hdfs.ca_file, "--verify", "checksum").result()
                 self.assertEqual(code, 0, out + err)
                 for name, path in closed_files(store).items():
                     self.assertEqual(hdfs.read(f"/copy/{name}"), path.read_bytes())

@@ -302,9 +302,11 @@ TEST_F(IntakeTest, ReplayFromElsewhereDivertsNothing)
 {
     auto const old = data_datagram(0, 0, 3);
     take(old);
-    take(data_datagram(1, 3, 3));
+    auto const newest = data_datagram(1, 3, 3);
+    take(newest);
     Socket attacker{"127.0.0.1:0", 1 << 16};
     take(old, peer_of(attacker));
+    take(newest, peer_of(attacker));
     commit();
     intake.acknowledge(lane, collector_socket);
     EXPECT_TRUE(next_ack(sensor_socket));

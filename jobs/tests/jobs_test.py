@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
@@ -21,35 +20,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 sys.path[:0] = [os.getcwd(), str(Path(os.getcwd()) / "analysis" / "tests")]
-from store_writer import BOOT, MACHINE, Row, requests, write_records  # noqa: E402
+from random_rows import SECOND, START, random_rows  # noqa: E402
+from store_writer import BOOT, MACHINE, write_records  # noqa: E402
 from testbed.hdfs import LOOPBACK, Hdfs, hadoop_folder, spark_python  # noqa: E402
 
 BIN = Path()
 SKIPPED = 77
 OTHER_BOOT = "0" * 32  # looks like a number
-START = 1_700_000_000 * 10**9 + 123_456_789
-SECOND = 10**9
-
-
-def some_rows(seed: int, count: int) -> list[Row]:
-    """Two disks, aligned and unaligned, times that go back, pauses, gaps, a clock that jumps a month."""
-    rng = random.Random(seed)
-    rows: list[Row] = []
-    time = START
-    for number in range(count):
-        time += rng.choice([10**6, 10**7, 10**8, 10**9]) if rng.random() < 0.97 else rng.choice([-2 * SECOND, 40 * SECOND])
-        time = max(time, START) + (30 * 86400 * SECOND if number == count * 3 // 4 else 0)
-        seq = rows[-1].seq + (rows[-1].length if rows[-1].kind == "gap" else 1) if rows else 0
-        kind = rng.choices(["read", "write", "flush", "trim", "gap"], [40, 50, 4, 4, 2])[0]
-        if kind == "gap":
-            rows.append(Row(seq, time, "gap", seq, rng.randrange(1, 30), flags=0))
-        elif kind == "flush":
-            rows.append(Row(seq, time, "flush", 0, 0))
-        else:
-            entropy = rng.random() if kind == "write" and rng.random() < 0.9 else None
-            rows += requests(kind, time, (1 << 40) + rng.randrange(1 << 20), 512 * rng.choice([1, 3, 8, 8, 9, 64, 256]), seq,
-                             rng.choice([0, 258]), entropy)
-    return rows
+MONTH = 30 * 86400 * SECOND
+FAR = 1 << 40
 
 
 def program(*arguments: object) -> str:
@@ -78,10 +57,9 @@ class Jobs(unittest.TestCase):
 
     @classmethod
     def prepare(cls) -> None:
-        cls.rows = some_rows(1, 500)
         cls.store = cls.path / "store"
-        write_records(cls.store, cls.rows, per_file=700)
-        write_records(cls.store, some_rows(2, 60), boot=OTHER_BOOT)
+        write_records(cls.store, random_rows(1, 500, FAR, MONTH), per_file=700)
+        write_records(cls.store, random_rows(2, 60, FAR, MONTH), boot=OTHER_BOOT)
         print(program("hdfs", "push", cls.store, cls.hdfs.web_url + "/store", "--user", cls.hdfs.user).strip())
         # A compacted file that was put there before the files that it replaces were deleted.
         stream = next((cls.store / f"machine={MACHINE}" / f"boot={OTHER_BOOT}" / "stream=storage").iterdir())
@@ -102,7 +80,7 @@ class Jobs(unittest.TestCase):
                     ["features", remote, "--window", "10s", "--step", "1s", "--out", f"{results}/features"],
                     ["training_set", remote, "--labels", f"file://{labels}", "--format", "csv", "--out", f"{results}/training"],
                     ["heatmap", remote, "--boot", BOOT[:4], "--from-ns", str(START + SECOND), "--to-ns", str(START + 200 * SECOND),
-                     "--lba-range", f"{(1 << 40) + 1001}-{(1 << 40) + 900_000}", "--bins", "50x40", "--out", str(cls.path / "heatmap.json")]]
+                     "--lba-range", f"{FAR + 1001}-{FAR + 900_000}", "--bins", "50x40", "--out", str(cls.path / "heatmap.json")]]
         cls.submit(commands)
 
     @classmethod
@@ -145,7 +123,7 @@ class Jobs(unittest.TestCase):
 
     def test_heat_map_is_that_of_the_program(self) -> None:
         program("heatmap", self.store, "--boot", BOOT, "--from", f"{(START + SECOND) // SECOND}.{(START + SECOND) % SECOND:09}",
-                "--to", f"{(START + 200 * SECOND) // SECOND}.{START % SECOND:09}", "--lba-range", f"{(1 << 40) + 1001}-{(1 << 40) + 900_000}",
+                "--to", f"{(START + 200 * SECOND) // SECOND}.{START % SECOND:09}", "--lba-range", f"{FAR + 1001}-{FAR + 900_000}",
                 "--bins", "50x40", "--out", self.path / "map")
         wanted = json.loads((self.path / "map.json").read_text())
         got = json.loads((self.path / "heatmap.json").read_text())

@@ -74,13 +74,16 @@ TEST(Log, GoesToStandardErrorWithFields)
     testing::internal::CaptureStderr();
     log_event(spdlog::level::warn, "gap", "3 records are missing", some_fields());
     log_event(spdlog::level::warn, "gap", "4 records are missing", some_fields());
+    log_event(spdlog::level::err, "segment_damaged", "a file", {.file = "7.journal"});
+    log_event(spdlog::level::err, "segment_damaged", "another file", {.file = "8.journal"});
     spdlog::info("plain");
     spdlog::debug("not wanted");
     std::string const text = testing::internal::GetCapturedStderr();
     EXPECT_NE(text.find("\"message\":\"3 records are missing\",\"machine\":\"0011"), std::string::npos);
     EXPECT_EQ(text.find("4 records"), std::string::npos);
     EXPECT_NE(text.find("\"message\":\"plain\"}\n"), std::string::npos);
-    EXPECT_EQ(std::ranges::count(text, '\n'), 2);
+    EXPECT_NE(text.find("\"event\":\"segment_damaged\",\"message\":\"another file\",\"file\":\"8.journal\"}"), std::string::npos);
+    EXPECT_EQ(std::ranges::count(text, '\n'), 4);
 }
 
 } // namespace

@@ -30,13 +30,13 @@ SKIPPED = 77
 CASES: dict[str, Case] = {
     "loss-0.1": net.loss(0.1), "loss-5": net.loss(5), "loss-30": net.loss(30), "reorder": net.reorder, "duplicate": net.duplicate,
     "delay-200ms": net.delay, "everything": net.everything, "bandwidth": net.bandwidth, "partition": net.partition,
-    "strangers": net.strangers, "kill": own.kill, "kill-content": own.kill_content, "disk-full": own.disk_full,
-    "read-only": own.read_only, "half-file": own.half_file, "clock": own.clock,
+    "strangers": net.strangers, "replay": net.replay, "64-sensors": net.many_sensors, "kill": own.kill, "kill-content": own.kill_content, "disk-full": own.disk_full,
+    "read-only": own.read_only, "half-file": own.half_file, "slow-disk": own.slow_disk, "clock": own.clock, "clock-jump": own.clock_jump,
 }
 
 
 def show(name: str, result: dict[str, object], seconds: float) -> None:
-    figures = ", ".join(f"{key} {result[key]}" for key in ("stored_rows", "stored_gap_records", "resent", "timeouts", "refused", "share_of_new")
+    figures = ", ".join(f"{key} {result[key]}" for key in ("stored_rows", "stored_gap_records", "resent", "timeouts", "refused", "sent_over_useful")
                         if key in result)
     print(f"{name}: {result['path']}; {figures}; {seconds:.1f} s", flush=True)
 

@@ -80,8 +80,9 @@ class Load:
 
     sensors: int = 4
     shape: str = "headers"
-    records: int = 30_000  # of each sensor
-    rate: int = 60_000  # of all together, per second
+    records: int = 30_000  # of each sensor; 0: until it is ended, or for `seconds`
+    rate: int = 60_000  # of all together, per second; 0: as fast as acknowledgements allow
+    seconds: float = 86_400
     seed: int = 1
     distinct: int = 300
     gap_every: int = 0
@@ -97,6 +98,7 @@ class Rig:
     folder: Path
     namespaces: Namespaces | None = None
     arguments: tuple[str, ...] = ("--roll-seconds", "1", "--roll-rows", "20000")
+    bad_machine: dict[str, str] = field(default_factory=dict)  # what bad_machine.cpp reads
     store: Path = field(init=False)
     address: str = field(init=False)
 
@@ -116,10 +118,13 @@ class Rig:
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
         namespace = self._in(self.namespaces.collector) if self.namespaces else []
+        environment = {**os.environ, **self.bad_machine}
+        if self.bad_machine:
+            environment["LD_PRELOAD"] = str(self.programs / "uc_bad_machine.so")
         self._process = subprocess.Popen(
             [*namespace, str(self.programs / "undercroft"), "collect", "--store", str(self.store), "--key-file", str(self.folder / "key"),
              "--listen", self.address, "--ready-file", str(ready), "--metrics-file", str(self.folder / "metrics.json"), *self.arguments],
-            stdout=self._log, stderr=self._log, text=True)
+            stdout=self._log, stderr=self._log, text=True, env=environment)
         self.starts += 1
         end = time.monotonic() + 30
         while not ready.exists():
@@ -137,11 +142,11 @@ class Rig:
             self._process.kill()
             self._process.wait()
 
-    def stop(self, allowed: tuple[int, ...] = (0,)) -> int:
+    def stop(self, allowed: tuple[int, ...] = (0,), timeout: float = 60) -> int:
         assert self._process
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-        code = self._process.wait(timeout=60)
+        code = self._process.wait(timeout)
         if code not in allowed:
             raise RigError(f"the collector ended with {code} (see {self._log.name})")
         return code
@@ -153,7 +158,7 @@ class Rig:
         namespace = self._in(self.namespaces.sensor) if self.namespaces else []
         return subprocess.Popen(
             [*namespace, str(self.programs / "uc_sensor_load"), "--to", to or self.address, "--key-file", str(self.folder / "key"),
-             "--sensors", str(load.sensors), "--shape", load.shape, "--records", str(load.records), "--rate", str(load.rate),
+             "--sensors", str(load.sensors), "--shape", load.shape, "--records", str(load.records), "--rate", str(load.rate), "--seconds", str(load.seconds),
              "--seed", str(load.seed), "--distinct", str(load.distinct), "--gap-every", str(load.gap_every),
              "--give-up", str(load.give_up), "--base-time-ns", str(load.base_time_ns), "--summary", str(self.folder / "sent.json")],
             stdout=subprocess.PIPE, text=True)
@@ -163,7 +168,7 @@ class Rig:
         out, _ = load.communicate(timeout=timeout)
         if load.returncode != 0:
             raise RigError(f"the load was not acknowledged in full: {out.strip()}")
-        self.stop()
+        self.stop(timeout=timeout)  # what is still in the journal becomes Parquet
         return {**json.loads(out), **self.check()}
 
     def check(self, *flags: str) -> dict[str, object]:

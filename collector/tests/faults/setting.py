@@ -16,6 +16,15 @@ class Skip(Exception):
     """The machine cannot show this fault."""
 
 
+def bound_repeats(result: dict[str, object], unavoidable: float) -> None:
+    """Repeats must not make a bad path worse: sent over useful stays below one and a half times what nobody can avoid, and
+    some for what is on its way when a short run begins and ends. Adds that figure to the result."""
+    sent, repeated = int(result["datagrams"]), int(result["resent"])  # type: ignore[call-overload]
+    result["sent_over_useful"] = round(sent / (sent - repeated), 3)
+    if result["sent_over_useful"] > 1.5 * unavoidable + 0.25:
+        raise RigError(f"{sent} datagrams sent for {sent - repeated} useful ones; {unavoidable:.2f} would have been unavoidable")
+
+
 class Matrix:
     def __init__(self, programs: Path, folder: Path, soak: bool) -> None:
         self.programs, self.folder, self.soak = programs, folder, soak
@@ -61,4 +70,5 @@ class Matrix:
             rig.close()
         if counts["to_collector"][least] == 0:
             raise RigError(f"the proxy did nothing: {counts}")
+        bound_repeats(result, 1 / (1 - faults.drop))
         return {"path": f"proxy, {least} {counts['to_collector'][least]} of {counts['to_collector']['received']}", **result}

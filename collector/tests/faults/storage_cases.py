@@ -125,8 +125,33 @@ def half_file(matrix: Matrix) -> dict[str, object]:
     return {"path": "half a Parquet file, half a journal frame", **result}
 
 
+def slow_disk(matrix: Matrix) -> dict[str, object]:
+    """Each sync takes 300 to 600 ms and each MiB 20 ms: sensors wait, nothing is lost, memory stays within its limits."""
+    rig = matrix.rig(bad_machine={"UC_SLOW_SYNC_MS": "300", "UC_SLOW_WRITE_NS_PER_KIB": "20000"},
+                     arguments=("--roll-seconds", "1", "--pending-mb", "4"))
+    rig.start()
+    result = rig.finish(rig.load(Load(sensors=8, records=100_000, rate=0, give_up=60)), timeout=240)
+    metrics = rig.metrics()
+    rig.close()
+    # A sync each 300 ms at least, or the disk was not slow.
+    if metrics["commits"] > float(result["seconds"]) / 0.3 + 2:  # type: ignore[arg-type]
+        raise RigError(f"{metrics['commits']} commits in {result['seconds']} s: the disk was not slow")
+    return {"path": "syncs of 300 to 600 ms", "commits": metrics["commits"], "kernel_dropped": metrics["kernel_dropped"], **result}
+
+
+def clock_jump(matrix: Matrix) -> dict[str, object]:
+    """The collector's own clock goes a day ahead, then a year back, while it collects, rolls and keeps for 90 days."""
+    rig = matrix.rig(bad_machine={"UC_CLOCK_JUMPS": "1:86400,2:-31536000,4:31536000"},
+                     arguments=("--roll-seconds", "1", "--roll-rows", "20000", "--keep-days", "90"))
+    rig.start()
+    result = rig.finish(rig.load(Load(records=60_000, rate=50_000, gap_every=9)))
+    jumps = (rig.folder / "collect.log").read_text(encoding="utf-8", errors="replace")
+    rig.close()
+    return {"path": "the collector's clock: a day ahead, a year back, a year ahead", "log_lines": len(jumps.splitlines()), **result}
+
+
 def clock(matrix: Matrix) -> dict[str, object]:
-    """Sensors whose clocks stand at the epoch and in the year 2200; then the machine's own clock jumps while one sends."""
+    """Sensors whose clocks stand at the epoch and in the year 2200."""
     rows = 0
     for base in (0, 7_258_118_400_000_000_000):
         rig = matrix.rig()
