@@ -3,8 +3,8 @@
 """`make demo`: from an AHCI register write to a pixel on the heat map, once, with real programs.
 
 Boots an emulated machine with the sensor beneath Debian's stock kernel, lets it work on files and then encrypt them,
-collects, draws, and says what was captured, what was lost and how long each stage took. Then the disk is rebuilt as it was
-before the encryption, from the records alone, and every file is looked for on it.
+collects, judges as the records come, draws, and says what was captured, what was lost and how long each stage took. Then the
+disk is rebuilt as it was before the encryption, from the records alone, and every file is looked for on it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from testbed import accel, guest, undo  # noqa: E402
+from testbed import accel, alerts, guest, undo  # noqa: E402
 from testbed.cli import DRAIN_SECONDS, EXPECTED_ERRORS  # noqa: E402
 from testbed.collector import Collector, Identity, sensor_config  # noqa: E402
 from testbed.request import DiskWish, Request, Sensor  # noqa: E402
@@ -31,6 +31,7 @@ from testbed.session import Session, say  # noqa: E402
 DISK_BYTES = 256 << 20
 DISK_SOURCE = "0:1"  # first AHCI controller, port 1: the disk with the files
 MODES = ("content", "header")
+MODEL = Path(__file__).resolve().parent.parent / "models/default.json"
 
 
 class DemoError(Exception):
@@ -59,7 +60,13 @@ class Result:
     metrics: dict[str, int]
     pictures: list[str]
     summary: dict[str, dict[str, dict[str, int]]]
-    recovered: undo.Recovered | None
+    began_ns: int  # the encryption, by the sensor's clock
+    alert: alerts.Alert | None
+    recovered: undo.Recovered | None  # None: nothing to rebuild from
+
+    @property
+    def good(self) -> bool:
+        return self.exit_code == 0 and self.alert is not None and (self.recovered is None or self.recovered.complete)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -86,7 +93,7 @@ def run_machine(stages: Stages, arguments: argparse.Namespace, out: Path) -> tup
     """Machine and collector, from start to the last record."""
     program, sensor = programs(arguments.build)
     identity = Identity()
-    with Collector(program, out, identity) as collector:
+    with Collector(program, out, identity, ["--detect", str(MODEL)]) as collector:
         sensor.config = out / "undercroft.conf"
         sensor.config.write_text(sensor_config(identity, collector.port, {"mode": arguments.mode, "policy": "hold"}),
                                  encoding="utf-8")
@@ -156,7 +163,13 @@ def encryption_began(program: Path, store: Path) -> int:
     return found[-1]
 
 
-def recover(program: Path, session: Session, store: Path, out: Path) -> undo.Recovered:
+def first_alert(store: Path) -> alerts.Alert | None:
+    controller, port = DISK_SOURCE.split(":")
+    of_disk = [alert for alert in alerts.read(store) if alert.source == int(controller) << 8 | int(port)]
+    return of_disk[0] if of_disk else None
+
+
+def recover(program: Path, session: Session, store: Path, began_ns: int, out: Path) -> undo.Recovered:
     """The disk was all zeros at the start, so everything on it comes out of the store."""
     assert session.outcome
     hashes = Path(session.outcome.files["hashes"]).read_text(encoding="utf-8")
@@ -164,7 +177,7 @@ def recover(program: Path, session: Session, store: Path, out: Path) -> undo.Rec
     base = out / "empty.raw"
     with open(base, "wb") as handle:
         handle.truncate(DISK_BYTES)
-    return undo.recover(program, store, DISK_SOURCE, base, encryption_began(program, store), (0, DISK_BYTES // undo.SECTOR), wanted, out / "undo")
+    return undo.recover(program, store, DISK_SOURCE, base, began_ns, (0, DISK_BYTES // undo.SECTOR), wanted, out / "undo")
 
 
 def print_summary(stages: Stages, result: Result, store: Path, total: float) -> None:
@@ -182,6 +195,7 @@ def print_summary(stages: Stages, result: Result, store: Path, total: float) -> 
     for picture in result.pictures:
         print(f"  heat map             {picture}")
     print(f"  machine's report     {result.report}")
+    print_verdict(result)
     if result.recovered:
         print("\nUndo: the disk just before the encryption, out of the store alone")
         print(f"  files                {result.recovered}")
@@ -190,6 +204,18 @@ def print_summary(stages: Stages, result: Result, store: Path, total: float) -> 
     for name, seconds in stages.seconds.items():
         print(f"  {name:<24}{seconds:7.1f} s")
     print(f"  {'in all':<24}{total:7.1f} s", flush=True)
+
+
+def print_verdict(result: Result) -> None:
+    print("\nVerdict")
+    if not result.alert:
+        print("  no alert: the encryption was not noticed")
+        return
+    alert = result.alert
+    print(f"  {alert.message}")
+    print(f"  alert                {(alert.alert_ns - result.began_ns) / 1e9:.1f} s after the encryption began, probability {alert.probability:.3f}")
+    for number, reason in enumerate(alert.reason_lines()):
+        print(f"  {'reasons' if number == 0 else '':<20} {reason}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -209,16 +235,17 @@ def main(argv: list[str] | None = None) -> int:
         assert session.outcome
         with stages.timed("heat maps"):
             pictures, summary = draw(arguments.build / "bin/undercroft", collector.store, out)
+        program = arguments.build / "bin/undercroft"
+        began_ns = encryption_began(program, collector.store)
         with stages.timed("undo"):
-            # Without contents there is nothing to rebuild from.
-            recovered = recover(arguments.build / "bin/undercroft", session, collector.store, out) if arguments.mode == "content" else None
+            recovered = recover(program, session, collector.store, began_ns, out) if arguments.mode == "content" else None
     except (DemoError, undo.UndoError, *EXPECTED_ERRORS) as error:
         print(f"demo: error: {error}", file=sys.stderr)
         return 1
     result = Result(session.outcome, session.folder / "report.json", collector.exit_code, collector.metrics(), pictures,
-                    summary, recovered)
+                    summary, began_ns, first_alert(collector.store), recovered)
     print_summary(stages, result, collector.store, time.time() - started)
-    return 0 if collector.exit_code == 0 and (recovered is None or recovered.complete) else 1
+    return 0 if result.good else 1
 
 
 if __name__ == "__main__":

@@ -41,17 +41,26 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def plan(seeds: range, every: bool, only: list[str]) -> list[host.Wish]:
-    """Breadth first: all workloads of a seed before the next seed; the file system changes from seed to seed."""
+    """Breadth first: all workloads of a seed before the next seed; the file system changes from seed to seed. Classes take turns, so that
+    what is there when somebody stops is balanced."""
     for name in only:
         if name not in catalogue.WORKLOADS:
             raise host.BehaviourError(f"there is no workload {name!r}; known: {', '.join(catalogue.WORKLOADS)}")
     wishes = []
     for seed in seeds:
-        for number, workload in enumerate(catalogue.WORKLOADS):
+        for number, workload in taking_turns():
             turn = (number + seed) % len(catalogue.FILE_SYSTEMS)
             kinds = catalogue.FILE_SYSTEMS if every else (catalogue.FILE_SYSTEMS[turn],)
             wishes += [host.Wish(workload, seed, kind) for kind in kinds if catalogue.possible(workload, kind) and (not only or workload in only)]
     return wishes
+
+
+def taking_turns() -> list[tuple[int, str]]:
+    """Number in the catalogue and name of each workload."""
+    numbered = list(enumerate(catalogue.WORKLOADS))
+    groups = [[(number, name) for number, name in numbered if catalogue.WORKLOADS[name] == kind] for kind in set(catalogue.WORKLOADS.values())]
+    place = {entry: (position + 0.5) / len(group) for group in groups for position, entry in enumerate(group)}
+    return sorted(numbered, key=lambda entry: (place[entry], entry[0]))
 
 
 def perform(wish: host.Wish, arguments: argparse.Namespace) -> str:

@@ -12,13 +12,14 @@ from typing import Any
 from testbed.monitor import Monitor
 
 from . import judge
-from .access import Verdict
-from .rig import IDENTITY, Build, Run
+from .access import WRITE, Verdict
+from .rig import IDENTITY, Build
 
 GRACE_S = 1.0  # the HBA ends what it was told of before
 SECONDS = {"held": 5.0, "held_long": 14.0}
 NODE = "logged-test0"
 MIN_READS = 20
+WRITE_FPDMA_QUEUED = 0x61
 
 
 def holder(build: Build, folder: Path, control: Path) -> Callable[[str, Monitor], None]:
@@ -54,8 +55,10 @@ def done_by_qemu(monitor: Monitor, folder: Path) -> dict[str, int]:
     raise ValueError(f"QEMU has no block node {NODE}")
 
 
-def check(run: Run, evidence: judge.Evidence) -> Verdict:
-    verdict = Verdict("writes are held")
+def check(evidence: judge.Evidence, queued: bool) -> Verdict:
+    """`queued`: with native command queuing, where reads go on beside held writes. Without it Linux has one command under way at a time."""
+    run = evidence.run
+    verdict = Verdict(f"writes are held, {'queued' if queued else 'one at a time'}")
     seen = json.loads((run.folder / "held.json").read_text(encoding="utf-8"))
     verdict.require(set(seen) == set(SECONDS), f"held at {list(seen)}")
     for name, at in seen.items():
@@ -64,8 +67,10 @@ def check(run: Run, evidence: judge.Evidence) -> Verdict:
         for key in ("wr", "unmap", "log"):
             verdict.require(grown[key] == 0, f"{name}: {key} grew by {grown[key]} while writes were held")
     verdict.require(seen["held"]["before"]["wr"] > 0, "nothing was written before the hold: that nothing was later shows nothing")
+    of_disk = [command for command in evidence.trace.of_port(run.disk_port) if command.access and command.access.kind == WRITE]
+    verdict.require(bool(of_disk) and all((command.opcode == WRITE_FPDMA_QUEUED) == queued for command in of_disk), "writes were not of the kind that this run is for")
     reads = seen["held"]["after"]["rd"] - seen["held"]["before"]["rd"]
-    verdict.require(reads >= MIN_READS, f"{reads} reads while writes were held: reads must go on")
+    verdict.require(not queued or reads >= MIN_READS, f"{reads} reads while writes were held: reads must go on")
     results = {entry["name"]: entry["value"] for entry in run.report["results"]}
     verdict.require(results["exit_status_of_writes"] == 0, "the guest's writes failed after the release")
     verdict.require(results["exit_status_of_compare"] == 0, "the disk does not hold what was written")

@@ -45,6 +45,7 @@ TOUCH_SEED = 20261122
 LEAST_CYCLES = 60  # of single pages
 
 
+CONTROL = Path(tempfile.gettempdir()) / f"undercroft-control-{os.getpid()}"
 UNDONE = behaviour.Wish("in-place", 11, "ext4", files=600, seconds=20)
 
 
@@ -69,7 +70,9 @@ RUNS: dict[str, Setup] = {
     "smp2": Setup(own("smp"), settings={"IDENTITY": "1"}, cpus=2, disk_bytes=64 << 20),
     "smp4": Setup(own("smp"), cpus=4, disk_bytes=128 << 20),
     "control": Setup(own("control"), settings={"CONTROL_KEY": rig.IDENTITY.control_key}, cpus=2, disk_bytes=64 << 20, guest_programs=("ucctl",)),
-    "held": Setup(own("held"), disk_bytes=64 << 20, timeout_s=300, control=Path(tempfile.gettempdir()) / f"undercroft-control-{os.getpid()}"),
+    # Writes held by the collector, with native command queuing and without: the guest sees a held command in another register each.
+    "held": Setup(own("held"), cpus=2, disk_bytes=64 << 20, timeout_s=300, control=CONTROL),
+    "held_plain": Setup(own("held"), cpus=2, disk_bytes=64 << 20, timeout_s=300, control=CONTROL, kernel_options="libata.force=noncq"),
     "undo": Setup("boot", behaviour=UNDONE, disk_bytes=0, log_writes=False, trace=False, timeout_s=300),
     "hotplug": Setup(own("hotplug"), cpus=2, disk_bytes=64 << 20),
     # Started by GRUB on a BIOS machine: SeaBIOS and GRUB use the disk beneath the sensor, too.
@@ -213,10 +216,12 @@ class Judges:
         return control_check.check(self._evidence("control"))
 
     def held(self) -> Verdict:
-        evidence = self._evidence("held")
-        verdict = held_check.check(evidence.run, evidence)
-        verdict.merge(judge.writes(evidence, 1))
-        verdict.merge(judge.replay(evidence.run, self._build))
+        verdict = Verdict("writes are held, queued and not")
+        for name in ("held", "held_plain"):
+            evidence = self._evidence(name)
+            verdict.merge(held_check.check(evidence, queued=name == "held"))
+            verdict.merge(judge.writes(evidence, 1))
+            verdict.merge(judge.replay(evidence.run, self._build))
         return verdict
 
     def undo(self) -> Verdict:
