@@ -179,7 +179,7 @@ struct ScoredStretch {
 /// What judges say of runs that they have not seen, nor, where a class has several, their programs.
 struct Unseen {
     std::vector<Scored> windows;
-    std::vector<ScoredStretch> runs; ///< of a labelled attack also the time before it, as a benign run
+    std::vector<ScoredStretch> runs;
 };
 
 /// For each run the fold in which it is held out: a program's runs together, unless it is the only one of its class.
@@ -275,22 +275,24 @@ void calibrate(Judge& judge, std::vector<Scored> const& scored)
     }
 }
 
-/// Between the runs: so high that at most the budget of benign runs is alarmed about, but not so high that more than
-/// one attack in twenty is lost to that. Where there is room between the two, a third of it above the benign ones.
-double choose_threshold(Judge const& judge, std::vector<ScoredStretch> const& runs, double budget)
+/// So high that the budget of benign windows is above it, but not so high that more than one attack in twenty would be
+/// lost.
+double choose_threshold(Judge const& judge, Unseen const& unseen, double budget)
 {
     std::vector<double> benign;
     std::vector<double> attacks;
-    for (ScoredStretch const& run : runs)
-        (run.ransomware ? attacks : benign).push_back(run.margin);
+    for (Scored const& window : unseen.windows)
+        if (!window.ransomware)
+            benign.push_back(window.margin);
+    for (ScoredStretch const& run : unseen.runs)
+        if (run.ransomware)
+            attacks.push_back(run.margin);
     if (benign.empty() || attacks.empty())
         return 0.5;
     std::ranges::sort(benign, std::greater<>{});
     std::ranges::sort(attacks);
     double const above_benign = benign[static_cast<std::size_t>(budget * static_cast<double>(benign.size()))];
-    double const keeps_attacks = attacks[attacks.size() / 20];
-    double const margin =
-        above_benign < keeps_attacks ? above_benign + (keeps_attacks - above_benign) / 3 : keeps_attacks;
+    double const margin = std::min(above_benign, attacks[attacks.size() / 20]);
     return 1 / (1 + std::exp(-(judge.slope * margin + judge.offset)));
 }
 
@@ -380,7 +382,7 @@ Model train_model(std::vector<RunWindows const*> const& runs, View const& view, 
     model.judge = train_judge(runs, view, options);
     if (Unseen const unseen = judge_unseen(runs, view, options, model.consecutive); !unseen.windows.empty()) {
         calibrate(model.judge, unseen.windows);
-        model.threshold = choose_threshold(model.judge, unseen.runs, options.false_positive_budget);
+        model.threshold = choose_threshold(model.judge, unseen, options.false_positive_budget);
     }
     return model;
 }
