@@ -4,19 +4,21 @@
 #   make test     all tests, witnesses in the emulator included; make memory those of the memory monitor
 #   make bench    what the sensor costs, into $(BUILD)/bench.json
 #   make setup-hdfs   Apache Hadoop and PySpark into the cache: then make test runs the HDFS and Spark tests too
+#   make model    the shipped detector: records the test bed's programs (MODEL_DATA, hours), trains and judges it
 #   make fuzz     each fuzz target for FUZZ_SECONDS
 #   make package  Debian packages, into $(BUILD)/packages
 #   make lint     formatting, static analysis and this repository's own rules; make format
 BUILD ?= build
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
+MODEL_DATA ?= $(BUILD)/model-data
 TESTS ?= .*
 SHELL := /bin/bash
 VENV ?= $(or $(UNDERCROFT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/undercroft)/venv
 WITNESS = $(VENV)/bin/python testbed/witness/run.py
 CMAKE_BUILD = cmake --build $(BUILD) -j $(JOBS)
 .DEFAULT_GOAL := all
-.PHONY: all setup setup-hdfs configure build programs test unit memory soak demo bench bench-memory fuzz package format lint clean
+.PHONY: all setup setup-hdfs configure build programs test unit memory soak demo bench bench-memory model fuzz package format lint clean
 all: build
 setup:
 	@tools/setup
@@ -57,6 +59,13 @@ bench: programs
 bench-memory: programs
 	@$(CMAKE_BUILD) --target uc_guest_stream uc_guest_system_set
 	@python3 bench/memory.py --build $(BUILD)
+# Recording goes on where it was left; what is there is not recorded again.
+model: programs
+	@python3 testbed/model_data.py --build $(BUILD) --out $(MODEL_DATA)
+	@mkdir -p models
+	@$(BUILD)/bin/undercroft train $(MODEL_DATA) --out models/default.json
+	@$(BUILD)/bin/undercroft evaluate --train $(MODEL_DATA) --test $(MODEL_DATA) \
+	    --json models/figures.json --report models/report.md --curves models/curves.png
 package: programs
 	@$(CMAKE_BUILD) --target package_files undercroft_mb2
 	@cd $(BUILD) && cpack -G DEB >cpack.log || { cat cpack.log; exit 1; }

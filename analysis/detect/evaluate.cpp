@@ -201,9 +201,8 @@ private:
             }
             if (primary)
                 track["seeds"] = all_seeds;
-            if (candidate.kind == JudgeKind::anchored || candidate.kind == JudgeKind::boosted)
-                if (candidate.with_context && candidate.features != FeatureSet::payload_free)
-                    unseen(candidate, runs, track);
+            if (candidate.with_context && candidate.features != FeatureSet::payload_free)
+                unseen(candidate, runs, track);
             primary = false;
             progress_(fmt::format("{}: done", candidate.name));
         }

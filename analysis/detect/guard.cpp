@@ -24,6 +24,16 @@ constexpr auto forget_after = 1h;
 constexpr std::int64_t under_way_ns = 500'000'000;
 constexpr PictureSize picture_size{.width = 960, .height = 540};
 
+/// Whether an alert's latest line says all that the change does.
+bool was_told(Json const& line, EpisodeChange change, Episode const& episode)
+{
+    if (line.is_null())
+        return false;
+    Json const& about = line["undercroft"];
+    bool const until = about["until_ns"].get<std::int64_t>() >= episode.until_ns;
+    return until && (change != EpisodeChange::ended || about["state"] == "ended");
+}
+
 } // namespace
 
 /// What there is of one disk.
@@ -134,7 +144,7 @@ void Guard::tick()
         guarded([&] { disk->flush(); });
     }
     std::erase_if(disks_, [&](auto const& entry) { return entry.second->forgotten(now); });
-    errands_.collect();
+    responses_.collect();
 }
 
 void Guard::finish()
@@ -143,7 +153,8 @@ void Guard::finish()
         disk->finish();
         guarded([&] { disk->flush(); });
     }
-    errands_.finish();
+    responses_.finish();
+    notices_.finish();
 }
 
 void Guard::episode(Disk& disk, EpisodeChange change, Episode const& episode)
@@ -159,11 +170,12 @@ void Guard::episode(Disk& disk, EpisodeChange change, Episode const& episode)
             disk.line = latest;
     }
     bool const known = change == EpisodeChange::raised && !disk.line.is_null();
-    bool const nothing_new = known && disk.line["undercroft"]["until_ns"].get<std::int64_t>() >= episode.until_ns;
+    if (was_told(disk.line, change, episode)) {
+        raised_[disk.line["undercroft"]["id"]] = disk.line;
+        return; // judged before
+    }
     Json line = alert_line(disk.name(), models_, disk.model(), known ? EpisodeChange::continued : change, episode,
                            utc_now_ns(), disk.line);
-    if (nothing_new)
-        return; // judged before
     write_line(disk, std::move(line));
     if (change == EpisodeChange::raised && !known) {
         ++counters_.raised;
@@ -171,13 +183,18 @@ void Guard::episode(Disk& disk, EpisodeChange change, Episode const& episode)
         draw_pictures(disk, episode);
     }
     if (change == EpisodeChange::ended) {
-        if (actions_.notify && !errands_.send([notify = actions_.notify, ended = disk.line]() -> Errands::Result {
-                notify(ended);
-                return {};
-            }))
-            guarded([] { throw Error{"too many notices wait: one was not sent"}; });
+        notify(disk.line);
         disk.line = Json();
     }
+}
+
+void Guard::notify(Json const& line)
+{
+    if (actions_.notify && !notices_.send([tell = actions_.notify, line]() -> Errands::Result {
+            tell(line);
+            return {};
+        }))
+        guarded([] { throw Error{"too many notices wait: one was not sent"}; });
 }
 
 void Guard::write_line(Disk& disk, Json line)
@@ -191,10 +208,10 @@ void Guard::write_line(Disk& disk, Json line)
         guarded([&] { log_.append(disk.line); });
 }
 
-/// The response first: every second counts.
 void Guard::act(Disk& disk)
 {
-    if (!actions_.respond && !actions_.notify)
+    notify(disk.line);
+    if (!actions_.respond)
         return;
     std::string const id = disk.line["undercroft"]["id"];
     auto const done = [this, id, name = disk.name()](Json const& response) {
@@ -209,13 +226,10 @@ void Guard::act(Disk& disk)
         say_(fmt::format("response to {}: {}: {}", id, response.value("policy", ""), response.value("result", "")));
         write_line(*found->second, std::move(line));
     };
-    bool const sent =
-        errands_.send([actions = actions_, line = disk.line, name = disk.name(), done]() -> Errands::Result {
-            Json const response = actions.respond ? actions.respond(name) : Json();
-            if (actions.notify)
-                actions.notify(line);
-            return [done, response] { done(response); };
-        });
+    bool const sent = responses_.send([respond = actions_.respond, name = disk.name(), done]() -> Errands::Result {
+        Json const response = respond(name);
+        return [done, response] { done(response); };
+    });
     if (!sent)
         guarded([] { throw Error{"too many alerts wait for their response: one gets none"}; });
 }

@@ -19,7 +19,7 @@
 
 namespace undercroft::analysis {
 
-/// What is done about an alert besides writing it down. Both may take their time: they run in a thread of their own.
+/// What is done about an alert besides writing it down. Both may take their time: each runs in a thread of its own.
 struct GuardActions {
     /// Told of `raised` and `ended` lines. Empty: nobody.
     std::function<void(nlohmann::json const& line)> notify;
@@ -75,6 +75,7 @@ private:
     void write_line(Disk& disk, nlohmann::json line);
     void draw_pictures(Disk& disk, Episode const& episode);
     void act(Disk& disk);
+    void notify(nlohmann::json const& line);
     void guarded(std::function<void()> const& work);
 
     ModelFile const& models_;
@@ -85,7 +86,8 @@ private:
     std::map<DiskName, std::unique_ptr<Disk>> disks_;
     std::map<std::string, nlohmann::json> raised_; ///< by id
     GuardCounters counters_;
-    Errands errands_;
+    Errands responses_;
+    Errands notices_; ///< a server that does not answer must not keep a response waiting
 };
 
 } // namespace undercroft::analysis

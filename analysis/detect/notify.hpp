@@ -10,9 +10,9 @@
 namespace undercroft::analysis {
 
 struct NotifyOptions {
-    std::string syslog;              ///< "udp:HOST:PORT" or "tcp:HOST:PORT"; empty: none
-    std::string webhook;             ///< http or https URL; empty: none
-    std::string webhook_header_file; ///< lines "Name: value"; empty: none
+    std::string syslog{};              ///< "udp:HOST:PORT" or "tcp:HOST:PORT"; empty: none
+    std::string webhook{};             ///< http or https URL; empty: none
+    std::string webhook_header_file{}; ///< lines "Name: value"; empty: none
     int attempts = 3;
     int timeout_s = 20; ///< for each attempt
 };

@@ -10,6 +10,11 @@
 
 namespace undercroft::analysis {
 namespace fs = std::filesystem;
+namespace {
+
+constexpr std::size_t most_waiting = std::size_t{1} << 20;
+
+} // namespace
 
 ScoreLog::ScoreLog(fs::path const& store, DiskName const& disk, ModelFile const& file, Model const& model)
     : folder_{store / "scores" / ("machine=" + disk.machine) / ("boot=" + disk.boot) /
@@ -45,6 +50,8 @@ void ScoreLog::add(WindowScore const& score)
 {
     if (score.end_ns <= after_ns_)
         return;
+    if (text_.size() > most_waiting)
+        text_.clear(); // the store cannot be written, and has said so
     std::string const day = format_date(score.end_ns);
     if (day != day_) {
         flush();

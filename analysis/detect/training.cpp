@@ -6,6 +6,7 @@
 #include <cctype>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <map>
 #include <random>
 #include <set>
@@ -18,7 +19,7 @@ namespace undercroft::analysis {
 namespace {
 
 constexpr std::int64_t second_ns = 1'000'000'000;
-constexpr std::size_t folds = 4;
+constexpr std::size_t folds = 6;
 constexpr std::array<std::uint64_t, 2> beat_lbas{2508800, 2508864};
 constexpr std::uint64_t fewest_beats = 100;
 
@@ -169,47 +170,85 @@ struct Scored {
     double weight{}; ///< a run's windows weigh 1 together
 };
 
-/// In a random order, but program by program, so that folds taken by turns share each of them out.
-std::vector<RunWindows const*> by_program(std::vector<RunWindows const*> runs, std::uint32_t seed)
+/// The highest margin that so many windows in a row of a run reach.
+struct ScoredStretch {
+    double margin{};
+    bool ransomware{};
+};
+
+/// What judges say of runs that they have not seen, nor, where a class has several, their programs.
+struct Unseen {
+    std::vector<Scored> windows;
+    std::vector<ScoredStretch> runs;
+};
+
+/// For each run the fold in which it is held out: a program's runs together, unless it is the only one of its class.
+std::map<RunWindows const*, std::size_t> folds_of(std::vector<RunWindows const*> runs, std::uint32_t seed)
 {
     std::mt19937 random{seed};
     std::ranges::shuffle(runs, random);
-    std::map<std::pair<bool, std::string>, std::vector<RunWindows const*>> groups;
-    for (RunWindows const* const run : runs)
-        groups[{run->ransomware, run->place.program}].push_back(run);
-    runs.clear();
-    for (auto const& [key, group] : groups)
-        runs.insert(runs.end(), group.begin(), group.end());
-    return runs;
+    std::map<RunWindows const*, std::size_t> result;
+    std::size_t next = 0;
+    for (bool const ransomware : {false, true}) {
+        std::vector<std::string> programs;
+        for (RunWindows const* const run : runs)
+            if (run->ransomware == ransomware && std::ranges::find(programs, run->place.program) == programs.end())
+                programs.push_back(run->place.program);
+        for (RunWindows const* const run : runs)
+            if (run->ransomware == ransomware) {
+                auto const program = std::ranges::find(programs, run->place.program) - programs.begin();
+                result[run] = (programs.size() > 1 ? static_cast<std::size_t>(program) : next++) % folds;
+            }
+    }
+    return result;
 }
 
-/// Margins for each run by a model that has not seen it; empty when a class has fewer than two runs.
-std::vector<Scored> out_of_fold(std::vector<RunWindows const*> const& all, View const& view,
-                                TrainingOptions const& options)
+double highest_stretch(RunWindows const& run, std::vector<double> const& margins, bool attack, std::uint32_t length)
 {
-    std::vector<RunWindows const*> const runs = by_program(all, options.seed);
+    double highest = -std::numeric_limits<double>::infinity();
+    for (std::size_t i = 0; i + length <= margins.size(); ++i) {
+        double lowest = std::numeric_limits<double>::infinity();
+        for (std::size_t k = i; k < i + length; ++k)
+            lowest = std::min(lowest, run.truth(k) == attack ? margins[k] : -std::numeric_limits<double>::infinity());
+        highest = std::max(highest, lowest);
+    }
+    return highest;
+}
+
+void add_unseen(RunWindows const& run, std::vector<double> const& margins, View const& view, std::uint32_t consecutive,
+                Unseen& unseen)
+{
+    for (std::size_t i = 0; i < margins.size(); ++i)
+        if (run.labelled ? is_training_row(run, i) : run.ends_ns[i] % view.windows_ns.front() == 0)
+            unseen.windows.push_back(
+                {margins[i], run.truth(i).value_or(false), 1.0 / static_cast<double>(margins.size())});
+    for (bool const attack : {false, true})
+        if (double const margin = highest_stretch(run, margins, attack, consecutive); std::isfinite(margin))
+            unseen.runs.push_back({margin, attack});
+}
+
+/// Empty when a class has fewer than two runs.
+Unseen judge_unseen(std::vector<RunWindows const*> const& runs, View const& view, TrainingOptions const& options,
+                    std::uint32_t consecutive)
+{
     auto const positives =
         static_cast<std::size_t>(std::ranges::count_if(runs, [](RunWindows const* run) { return run->ransomware; }));
+    Unseen unseen;
     if (positives < 2 || runs.size() - positives < 2)
-        return {};
-    std::vector<Scored> result;
+        return unseen;
+    std::map<RunWindows const*, std::size_t> const fold_of = folds_of(runs, options.seed);
     for (std::size_t fold = 0; fold < folds; ++fold) {
         std::vector<RunWindows const*> training;
         std::vector<RunWindows const*> held;
-        for (std::size_t i = 0; i < runs.size(); ++i)
-            (i % folds == fold ? held : training).push_back(runs[i]);
+        for (RunWindows const* const run : runs)
+            (fold_of.at(run) == fold ? held : training).push_back(run);
         if (held.empty())
             continue;
         Judge const judge = train_judge(training, view, options);
-        for (RunWindows const* const run : held) {
-            std::vector<double> const margins = judge.margins(run->matrix);
-            for (std::size_t i = 0; i < margins.size(); ++i)
-                if (run->labelled ? is_training_row(*run, i) : run->ends_ns[i] % view.windows_ns.front() == 0)
-                    result.push_back(
-                        {margins[i], run->truth(i).value_or(false), 1.0 / static_cast<double>(margins.size())});
-        }
+        for (RunWindows const* const run : held)
+            add_unseen(*run, judge.margins(run->matrix), view, consecutive, unseen);
     }
-    return result;
+    return unseen;
 }
 
 /// Platt: logistic regression of the class on the margin.
@@ -236,22 +275,25 @@ void calibrate(Judge& judge, std::vector<Scored> const& scored)
     }
 }
 
-/// At least 0.5; higher when more than the budget of benign windows would be alarmed about, but not so high that more
-/// than one ransomware window in twenty would be lost to that.
-double choose_threshold(Judge const& judge, std::vector<Scored> const& scored, double budget)
+/// So high that the budget of benign windows is above it, but not so high that more than one attack in twenty would be
+/// lost.
+double choose_threshold(Judge const& judge, Unseen const& unseen, double budget)
 {
     std::vector<double> benign;
-    std::vector<double> ransomware;
-    for (Scored const& value : scored)
-        (value.ransomware ? ransomware : benign)
-            .push_back(1 / (1 + std::exp(-(judge.slope * value.margin + judge.offset))));
-    if (benign.empty() || ransomware.empty())
+    std::vector<double> attacks;
+    for (Scored const& window : unseen.windows)
+        if (!window.ransomware)
+            benign.push_back(window.margin);
+    for (ScoredStretch const& run : unseen.runs)
+        if (run.ransomware)
+            attacks.push_back(run.margin);
+    if (benign.empty() || attacks.empty())
         return 0.5;
     std::ranges::sort(benign, std::greater<>{});
-    std::ranges::sort(ransomware);
-    auto const allowed = static_cast<std::size_t>(budget * static_cast<double>(benign.size()));
-    double const just_above = allowed < benign.size() ? std::nextafter(benign[allowed], 2.0) : 0;
-    return std::clamp(std::min(just_above, ransomware[ransomware.size() / 20]), 0.5, 1.0);
+    std::ranges::sort(attacks);
+    double const above_benign = benign[static_cast<std::size_t>(budget * static_cast<double>(benign.size()))];
+    double const margin = std::min(above_benign, attacks[attacks.size() / 20]);
+    return 1 / (1 + std::exp(-(judge.slope * margin + judge.offset)));
 }
 
 } // namespace
@@ -338,12 +380,9 @@ Model train_model(std::vector<RunWindows const*> const& runs, View const& view, 
     model.false_positive_budget = options.false_positive_budget;
     model.trained_on = fmt::format("{} runs, {} of them ransomware", runs.size(), positives);
     model.judge = train_judge(runs, view, options);
-    if (std::vector<Scored> const scored = out_of_fold(runs, view, options); !scored.empty()) {
-        calibrate(model.judge, scored);
-        // With reads alone the anchor's own boundary is what holds for unseen programs: seen ones must not move it.
-        bool const own_boundary = options.kind == JudgeKind::anchored && view.reads_only;
-        model.threshold = own_boundary ? 1 / (1 + std::exp(-model.judge.offset))
-                                       : choose_threshold(model.judge, scored, options.false_positive_budget);
+    if (Unseen const unseen = judge_unseen(runs, view, options, model.consecutive); !unseen.windows.empty()) {
+        calibrate(model.judge, unseen.windows);
+        model.threshold = choose_threshold(model.judge, unseen, options.false_positive_budget);
     }
     return model;
 }

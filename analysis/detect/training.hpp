@@ -62,8 +62,9 @@ struct TrainingOptions {
 
 /// Trains on all windows of the runs; those of a ransomware run are all positive unless its labels say when the attack
 /// was. Runs of a program weigh the same,
-/// programs of a class the same, classes the same. Calibration and threshold come from predictions for runs that
-/// the predicting model has not seen (4 folds by run). Throws Error unless both classes have runs.
+/// programs of a class the same, classes the same. Calibration and threshold come from predictions for runs whose
+/// program the predicting model has not seen (6 folds by program; by run where a class has one program only). Throws
+/// Error unless both classes have runs.
 [[nodiscard]] Model train_model(std::vector<RunWindows const*> const& runs, View const& view,
                                 TrainingOptions const& options);
 

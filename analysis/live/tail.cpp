@@ -8,6 +8,7 @@
 
 #include "analysis/live/wire_rows.hpp"
 #include "analysis/read/error.hpp"
+#include "analysis/read/parquet_file.hpp"
 #include "collector/store/memory_request.hpp"
 #include "collector/store/record_file.hpp"
 
@@ -21,6 +22,16 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds patience{2};
 /// More would mean that this reader is minutes behind.
 constexpr std::size_t most_open_segments = 256;
+
+/// Whether a closed file may hold rows of this time or later; its footer says.
+bool may_reach(RecordFile const& record_file, std::int64_t from_ns)
+{
+    ParquetFile const file{record_file.path};
+    for (int group = 0; group < file.row_groups(); ++group)
+        if (auto const range = file.range_of(group, "time"); !range || range->second >= from_ns)
+            return true;
+    return false;
+}
 
 } // namespace
 
@@ -93,7 +104,8 @@ void LiveTail::find_closed()
         for (auto const& [wire_name, name] : names) {
             Stream& stream = stream_of(key_of(boot), wire_name);
             for (RecordFile const& file : name == StreamName::memory ? boot.memory_files : boot.files)
-                if (stream.wanted && stream.position && file.first_sequence < stream.position->next_sequence)
+                if (stream.wanted && stream.position && file.first_sequence < stream.position->next_sequence &&
+                    may_reach(file, *options_.from_ns))
                     closed_.push_back({.stream = &stream, .before = stream.position->next_sequence, .file = file});
         }
 }

@@ -50,9 +50,9 @@ public:
 struct TailOptions {
     std::filesystem::path store;
     /// UTC; rows of earlier times are left out, closed files are read first. None: only what comes from now on.
-    std::optional<std::int64_t> from_ns;
-    std::string machine; ///< id, or how it begins; empty: all
-    bool memory = false; ///< with the memory stream
+    std::optional<std::int64_t> from_ns{};
+    std::string machine{}; ///< id, or how it begins; empty: all
+    bool memory = false;   ///< with the memory stream
 };
 
 struct TailCounters {

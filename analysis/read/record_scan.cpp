@@ -163,37 +163,54 @@ private:
         return arrays;
     }
 
-    [[nodiscard]] RecordKind parse_kind(std::string_view text) const
+    [[nodiscard]] std::optional<RecordKind> find_kind(std::string_view text) const
     {
-        for (std::size_t i = 0; i < kind_names.size(); ++i) {
+        for (std::size_t i = 0; i < kind_names.size(); ++i)
             if (text == kind_names[i] && belongs_to(static_cast<RecordKind>(i), name_.stream))
                 return static_cast<RecordKind>(i);
-        }
+        return {};
+    }
+
+    [[nodiscard]] RecordKind parse_kind(std::string_view text) const
+    {
+        if (auto const kind = find_kind(text))
+            return *kind;
         file_.fail(fmt::format("column 'kind' holds '{}', which this version does not know", text.substr(0, 40)));
     }
 
     /// Kinds of a dictionary column by dictionary index, so that strings are compared once per batch.
-    [[nodiscard]] std::vector<RecordKind> parse_dictionary(arrow::Array const& array) const
+    /// A dictionary may have words that no row uses.
+    [[nodiscard]] std::vector<std::optional<RecordKind>> parse_dictionary(arrow::Array const& array) const
     {
-        std::vector<RecordKind> kinds;
+        std::vector<std::optional<RecordKind>> kinds;
         if (array.type_id() == arrow::Type::DICTIONARY) {
             auto const& words =
                 static_cast<arrow::StringArray const&>(*static_cast<arrow::DictionaryArray const&>(array).dictionary());
             for (std::int64_t i = 0; i < words.length(); ++i)
-                kinds.push_back(parse_kind(words.IsNull(i) ? std::string_view{} : words.GetView(i)));
+                kinds.push_back(find_kind(words.IsNull(i) ? std::string_view{} : words.GetView(i)));
         }
         return kinds;
+    }
+
+    [[nodiscard]] RecordKind kind_at(arrow::Array const& array, std::int64_t row,
+                                     std::vector<std::optional<RecordKind>> const& dictionary) const
+    {
+        auto const& kinds = static_cast<arrow::DictionaryArray const&>(array);
+        std::int64_t const index = kinds.GetValueIndex(row);
+        if (auto const kind = dictionary[static_cast<std::size_t>(index)])
+            return *kind;
+        auto const& words = static_cast<arrow::StringArray const&>(*kinds.dictionary());
+        return parse_kind(words.IsNull(index) ? std::string_view{} : words.GetView(index)); // which says what is wrong
     }
 
     bool visit_batch(arrow::RecordBatch const& batch, std::function<bool(RecordRow const&)> const& visit)
     {
         Arrays const arrays = typed(batch);
-        std::vector<RecordKind> const dictionary = parse_dictionary(*arrays.kind);
+        std::vector<std::optional<RecordKind>> const dictionary = parse_dictionary(*arrays.kind);
         for (std::int64_t i = 0; i < batch.num_rows(); ++i) {
             RecordRow row{.sequence = arrays.sequence->Value(i), .time_ns = arrays.time->Value(i)};
             if (arrays.kind->type_id() == arrow::Type::DICTIONARY)
-                row.kind = dictionary[static_cast<std::size_t>(
-                    static_cast<arrow::DictionaryArray const*>(arrays.kind)->GetValueIndex(i))];
+                row.kind = kind_at(*arrays.kind, i, dictionary);
             else
                 row.kind = parse_kind(static_cast<arrow::StringArray const*>(arrays.kind)->GetView(i));
             fill_optional(arrays, i, row);

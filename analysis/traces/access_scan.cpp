@@ -18,6 +18,8 @@ namespace {
 
 constexpr std::int64_t no_time = std::numeric_limits<std::int64_t>::max();
 constexpr std::size_t handful = 1024;
+/// Storage files hold none; found by check().
+constexpr TraceKind unknown_kind = TraceKind::memory_read;
 
 std::vector<std::string> columns_for(bool source)
 {
@@ -72,18 +74,18 @@ private:
     [[nodiscard]] std::vector<TraceKind> kinds_of(arrow::DictionaryArray const& array) const
     {
         auto const& words = static_cast<arrow::StringArray const&>(*array.dictionary());
-        std::vector<TraceKind> kinds;
+        std::vector<TraceKind> kinds; // a dictionary may have words that no row uses
         for (std::int64_t i = 0; i < words.length(); ++i)
-            kinds.push_back(trace_kind(kind_named(words.IsNull(i) ? std::string_view{} : words.GetView(i))));
+            kinds.push_back(kind_named(words.IsNull(i) ? std::string_view{} : words.GetView(i)));
         return kinds;
     }
 
-    [[nodiscard]] RecordKind kind_named(std::string_view word) const
+    [[nodiscard]] static TraceKind kind_named(std::string_view word)
     {
         for (std::size_t i = 0; i <= static_cast<std::size_t>(RecordKind::capture_on); ++i)
             if (auto const kind = static_cast<RecordKind>(i); to_string(kind) == word)
-                return kind;
-        file_.fail(fmt::format("column 'kind' holds '{}', which this version does not know", word.substr(0, 40)));
+                return trace_kind(kind);
+        return unknown_kind;
     }
 
     void add(arrow::RecordBatch const& batch, std::vector<Access>& accesses) const
@@ -119,7 +121,7 @@ private:
         if (source_)
             mark_others(column_of<arrow::UInt16Array>(batch, 5),
                         {accesses.begin() + static_cast<std::ptrdiff_t>(before), accesses.end()});
-        check_times({accesses.begin() + static_cast<std::ptrdiff_t>(before), accesses.end()});
+        check({accesses.begin() + static_cast<std::ptrdiff_t>(before), accesses.end()});
     }
 
     /// What is of another disk still says where windows begin and end.
@@ -133,11 +135,12 @@ private:
         }
     }
 
-    void check_times(std::span<Access const> accesses) const
+    void check(std::span<Access const> accesses) const
     {
         for (Access const& access : accesses)
-            if (access.time_ns < 0 || access.time_ns >= time_limit_ns)
-                file_.fail("column 'time' is before 1970 or after 2115");
+            if (access.time_ns < 0 || access.time_ns >= time_limit_ns || access.kind == unknown_kind)
+                file_.fail(access.kind == unknown_kind ? "column 'kind' holds a word that this version does not know"
+                                                       : "column 'time' is before 1970 or after 2115");
     }
 
     ParquetFile file_;
