@@ -16,7 +16,7 @@ VENV ?= $(or $(UNDERCROFT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/undercro
 WITNESS = $(VENV)/bin/python testbed/witness/run.py
 CMAKE_BUILD = cmake --build $(BUILD) -j $(JOBS)
 .DEFAULT_GOAL := all
-.PHONY: all setup setup-hdfs configure build programs test unit memory soak demo bench bench-memory fuzz package format lint clean
+.PHONY: all setup setup-hdfs configure build programs test unit memory soak demo bench bench-memory bench-page fuzz package format lint clean
 all: build
 setup:
 	@tools/setup
@@ -56,6 +56,11 @@ bench: programs
 bench-memory: programs
 	@$(CMAKE_BUILD) --target uc_guest_stream uc_guest_system_set
 	@python3 bench/memory.py --build $(BUILD)
+# The page on an hour of 10^8 records; needs some 3 GB of disk and a quarter of an hour.
+bench-page: programs
+	@$(CMAKE_BUILD) --target uc_sensor_load
+	@ctest --test-dir $(BUILD) --output-on-failure -R page_browser_test
+	@$(VENV)/bin/python bench/page.py --build $(BUILD) --modules $(VENV)/../page-$$(sha256sum page/package-lock.json | cut -c1-16)/node_modules
 package: programs
 	@$(CMAKE_BUILD) --target package_files undercroft_mb2
 	@cd $(BUILD) && cpack -G DEB >cpack.log || { cat cpack.log; exit 1; }

@@ -56,9 +56,9 @@ std::map<std::uint16_t, Extent> extents(StreamIndex const& stream, StreamView co
     return found;
 }
 
-/// The shortest span that has most reads and most writes; empty when there are none.
-analysis::Span densest(StreamIndex const& stream, StreamView const& view, StreamNotes const& notes,
-                       Extent const& extent, std::uint16_t source)
+/// The shortest span inside of another that has most reads and most writes, as exactly as so many rows tell it.
+analysis::Span denser(StreamIndex const& stream, StreamView const& view, StreamNotes const& notes,
+                      analysis::Span extent, std::uint16_t source)
 {
     TileShape shape{.time_shift = largest_time_shift, .rows = histogram_rows};
     shape.block_shift = base_block_shift;
@@ -82,6 +82,23 @@ analysis::Span densest(StreamIndex const& stream, StreamView const& view, Stream
     analysis::Span const bins = analysis::shortest_window(reads, writes, analysis::densest_share);
     return {.first = (shape.first_row + bins.first) << shape.block_shift,
             .end = (shape.first_row + bins.end) << shape.block_shift};
+}
+
+/// Finer and finer around what was found: a few blocks that lie far away do not blur it.
+analysis::Span densest(StreamIndex const& stream, StreamView const& view, StreamNotes const& notes,
+                       Extent const& extent, std::uint16_t source)
+{
+    analysis::Span found{.first = extent.first, .end = extent.end};
+    for (int round = 0; round < 4; ++round) {
+        analysis::Span const next = denser(stream, view, notes, found, source);
+        if (next.first >= next.end)
+            break;
+        bool const settled = next.end - next.first > (found.end - found.first) / 2;
+        found = next;
+        if (settled)
+            break;
+    }
+    return found;
 }
 
 json hello_disk(json const& hello, std::uint16_t source)
