@@ -18,7 +18,7 @@ VENV ?= $(or $(UNDERCROFT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/undercro
 WITNESS = $(VENV)/bin/python testbed/witness/run.py
 CMAKE_BUILD = cmake --build $(BUILD) -j $(JOBS)
 .DEFAULT_GOAL := all
-.PHONY: all setup setup-hdfs configure build programs test unit memory soak demo bench bench-memory model fuzz package format lint clean
+.PHONY: all setup setup-hdfs configure build programs test unit memory soak demo bench bench-memory bench-page model fuzz package format lint clean
 all: build
 setup:
 	@tools/setup
@@ -66,6 +66,11 @@ model: programs
 	@$(BUILD)/bin/undercroft train $(MODEL_DATA) --out models/default.json
 	@$(BUILD)/bin/undercroft evaluate --train $(MODEL_DATA) --test $(MODEL_DATA) \
 	    --json models/figures.json --report models/report.md --curves models/curves.png
+# The page on an hour of 10^8 records; needs some 3 GB of disk and a quarter of an hour.
+bench-page: programs
+	@$(CMAKE_BUILD) --target uc_sensor_load
+	@ctest --test-dir $(BUILD) --output-on-failure -R page_browser_test
+	@$(VENV)/bin/python bench/page.py --build $(BUILD) --modules $(VENV)/../page-$$(sha256sum page/package-lock.json | cut -c1-16)/node_modules
 package: programs
 	@$(CMAKE_BUILD) --target package_files undercroft_mb2
 	@cd $(BUILD) && cpack -G DEB >cpack.log || { cat cpack.log; exit 1; }

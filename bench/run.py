@@ -93,6 +93,11 @@ TARGETS = {
     "mem_snapshot_mb_per_s": Target("MB/s"),
     "mem_exits_per_record_2a": Target("exits/record"),
     "mem_exits_per_record_watch": Target("exits/record"),
+    # The page (bench/page.py).
+    "page_fps_median_1e8": Target("frames/s", at_least=30),
+    "tile_ms_p95": Target("ms", at_most=200),
+    "live_delay_ms_median": Target("ms", at_most=1000),
+    "page_index_s_1e8": Target("s"),
 }
 
 

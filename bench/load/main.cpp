@@ -213,6 +213,7 @@ int main(int argc, char** argv)
     app.add_option("--distinct", sensor.rules.distinct_blocks, "different contents")->check(CLI::PositiveNumber);
     app.add_option("--seed", sensor.rules.seed)->capture_default_str();
     app.add_option("--base-time-ns", sensor.rules.base_time_utc_ns, "time of record 0")->capture_default_str();
+    app.add_option("--ns-per-record", sensor.rules.ns_per_record, "from one record to the next")->capture_default_str();
     app.add_option("--fragment-bytes", sensor.fragment_bytes)->capture_default_str()->check(CLI::Range(512, 32768));
     app.add_option("--in-flight", sensor.in_flight, "slots in flight, of each sensor")->check(CLI::Range(4, 1024));
     app.add_option("--gap-every", sensor.gap_every_slots, "leave out records before every so manieth slot");

@@ -37,7 +37,7 @@ export function say(text: string): void {
 export function select(label: string, options: [string, string][], chosen: string, change: (value: string) => void): HTMLElement {
   const list = h("select", { "aria-label": label, onchange: () => change(list.value) }, options.map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
   list.value = chosen;
-  return h("label", { class: "field" }, h("span", {}, label), list);
+  return h("label", { class: "field", title: label }, h("span", { class: "name" }, label), list);
 }
 
 export function toggle(label: string, on: boolean, change: (on: boolean) => void, hint = ""): HTMLButtonElement {

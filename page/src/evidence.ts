@@ -95,7 +95,7 @@ class Evidence implements Screen {
     const strongest = Math.max(0.001, ...(u.reasons ?? []).map((r) => Math.abs(r.log_odds)));
     const blocks = h("div", {});
     const pages = h("div", {});
-    const before = utc(u.first_evidence_ns - 1);
+    const before = utc(u.first_evidence_ns - 1024);
     const replay = `undercroft replay ${quote(this.store)} --machine ${u.machine} --boot ${u.boot} --source ${u.source} --base IMAGE --out before.img --until ${before}`;
     replace(this.article,
       h("h1", {}, alert.message ?? "Alert"),

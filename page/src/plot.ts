@@ -205,7 +205,7 @@ export class Plot {
   }
 
   get ready(): boolean {
-    return !this.dirty && !this.tiles.busy && this.asked === this.wish();
+    return this.recording !== null && !this.dirty && !this.tiles.busy && this.asked === this.wish();
   }
 
   private resize(): void {

@@ -313,7 +313,7 @@ class Timeline implements Screen {
       const first = Math.floor(Number(addresses[i]) / unit);
       if (/read|write|execute/.test(kind)) marks.push({ time: Number(times[i]), b0: first, b1: first + Math.max(1, Math.ceil(lengths[i]! / 4096)), layer });
       if (i < 400)
-        rows.push(h("tr", { title: `sequence number ${sequences[i]}` }, h("td", {}, format.time(times[i]!, 6).slice(11)), h("td", {}, kind.replace("memory_", "")), h("td", { class: "number" }, this.stream === "memory" ? `0x${addresses[i]!.toString(16)}` : String(addresses[i])),
+        rows.push(h("tr", { title: `sequence number ${sequences[i]}` }, h("td", {}, format.time(times[i]!, 6).slice(14)), h("td", {}, kind.replace("memory_", "")), h("td", { class: "number" }, this.stream === "memory" ? `0x${addresses[i]!.toString(16)}` : String(addresses[i])),
           h("td", { class: "number" }, format.bytes(lengths[i]!)), h("td", { class: "number" }, Number.isNaN(entropies[i]!) ? "" : entropies[i]!.toFixed(2))));
     }
     this.plot.records = marks;

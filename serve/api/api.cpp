@@ -180,10 +180,10 @@ Reply Api::state() const
     return json_reply(body);
 }
 
-Reply Api::stream(Target const& target) const
+Reply Api::stream(Target const& target)
 {
     auto const boot = boot_of(index_, target);
-    return json_reply(stream_facts(index_.store(), *boot, stream_of(target), options_.layouts));
+    return json_reply(stream_facts(index_.store(), *boot, stream_of(target), options_.layouts, facts_));
 }
 
 } // namespace undercroft::serve

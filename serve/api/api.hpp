@@ -10,6 +10,7 @@
 #include "collector/control/protocol.hpp"
 #include "collector/snapshot.hpp"
 #include "serve/api/alert_log.hpp"
+#include "serve/api/stream_facts.hpp"
 #include "serve/api/tile_cache.hpp"
 #include "serve/http/message.hpp"
 #include "serve/index/store_index.hpp"
@@ -38,7 +39,7 @@ public:
 
 private:
     [[nodiscard]] Reply state() const;
-    [[nodiscard]] Reply stream(Target const& target) const;
+    [[nodiscard]] Reply stream(Target const& target);
     [[nodiscard]] Reply tile(Target const& target);
     [[nodiscard]] Reply features(Target const& target) const;
     [[nodiscard]] Reply records(Target const& target) const;
@@ -52,6 +53,7 @@ private:
     ApiOptions options_;
     TileCache tiles_;
     AlertLog alerts_;
+    FactsCache facts_;
 };
 
 /// A request that the page would not send; the text goes back with status 400.

@@ -56,9 +56,9 @@ std::map<std::uint16_t, Extent> extents(StreamIndex const& stream, StreamView co
     return found;
 }
 
-/// The shortest span that has most reads and most writes; empty when there are none.
-analysis::Span densest(StreamIndex const& stream, StreamView const& view, StreamNotes const& notes,
-                       Extent const& extent, std::uint16_t source)
+/// The shortest span inside of another that has most reads and most writes, as exactly as so many rows tell it.
+analysis::Span denser(StreamIndex const& stream, StreamView const& view, StreamNotes const& notes,
+                      analysis::Span extent, std::uint16_t source)
 {
     TileShape shape{.time_shift = largest_time_shift, .rows = histogram_rows};
     shape.block_shift = base_block_shift;
@@ -84,6 +84,23 @@ analysis::Span densest(StreamIndex const& stream, StreamView const& view, Stream
             .end = (shape.first_row + bins.end) << shape.block_shift};
 }
 
+/// Finer and finer around what was found: a few blocks that lie far away do not blur it.
+analysis::Span densest(StreamIndex const& stream, StreamView const& view, StreamNotes const& notes,
+                       Extent const& extent, std::uint16_t source)
+{
+    analysis::Span found{.first = extent.first, .end = extent.end};
+    for (int round = 0; round < 4; ++round) {
+        analysis::Span const next = denser(stream, view, notes, found, source);
+        if (next.first >= next.end)
+            break;
+        bool const settled = next.end - next.first > (found.end - found.first) / 2;
+        found = next;
+        if (settled)
+            break;
+    }
+    return found;
+}
+
 json hello_disk(json const& hello, std::uint16_t source)
 {
     if (hello.is_object() && hello.contains("disks") && hello["disks"].is_array())
@@ -105,25 +122,36 @@ json listed(Spans const& spans, Entry entry)
 } // namespace
 
 json stream_facts(std::filesystem::path const& store, BootIndex const& boot, analysis::StreamName name,
-                  std::filesystem::path const& layouts)
+                  std::filesystem::path const& layouts, FactsCache& cache)
 {
     StreamIndex const& stream = boot.stream(name);
     StreamView const view = stream.view();
     auto const notes = stream.notes();
     json const hello = analysis::read_json(boot.boot.folder / "hello.json");
+    StreamView files = view;
+    files.tail = nullptr;
+    std::uint64_t const version = files.version(0, std::numeric_limits<std::int64_t>::max());
+    std::string const key = boot.boot.machine + boot.boot.id + (name == analysis::StreamName::memory ? "m" : "s");
     json sources = json::array();
     for (auto const& [source, extent] : extents(stream, view)) {
-        analysis::Span const dense = densest(stream, view, *notes, extent, source);
+        auto const find_dense = [&, at = source, reach = extent](StreamView const& where) {
+            analysis::Span const span = densest(stream, where, *notes, reach, at);
+            return json::array({span.first, span.end});
+        };
+        json const dense = files.files.empty()
+                               ? find_dense(view)
+                               : cache.get(key + std::to_string(source), version, [&] { return find_dense(files); });
         json entry{{"source", source},
                    {"first_block", extent.first},
                    {"end_block", extent.end},
-                   {"dense_first_block", dense.first},
-                   {"dense_end_block", dense.end},
+                   {"dense_first_block", dense[0]},
+                   {"dense_end_block", dense[1]},
                    {"weight", extent.count}};
         if (name == analysis::StreamName::storage) {
             json const disk = hello_disk(hello, source);
             entry["disk"] = disk;
-            entry["marks"] = disk_marks(store, boot, source, layouts);
+            entry["marks"] = cache.get("marks" + key + std::to_string(source), version,
+                                       [&, at = source] { return disk_marks(store, boot, at, layouts); });
         }
         sources.push_back(std::move(entry));
     }

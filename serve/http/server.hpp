@@ -16,7 +16,7 @@ struct ServerLimits {
     std::size_t body_bytes = 16384;
     double patience_s = 10; ///< for a request, once its first byte is there, and for an answer
     double idle_s = 60;     ///< between requests of one connection
-    unsigned workers = 2;   ///< threads that handle requests
+    unsigned workers = 4;   ///< threads that handle requests; a command to a sensor may hold one for ten seconds
 };
 
 class ServerError : public std::runtime_error {

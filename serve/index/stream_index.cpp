@@ -147,8 +147,10 @@ StreamNotes make_notes(StreamView const& view, analysis::StreamName stream)
         expected = file->facts.end_sequence;
         before_ns = file->facts.final_ns;
     }
+    // What lies between the files and the tail's first row may be in the journal, from before this program looked.
+    bool joined = false;
     view.for_each_in_tail([&](PlainRow const& plain) {
-        if (plain.sequence > expected)
+        if (std::exchange(joined, true) && plain.sequence > expected)
             reader.take_gap(before_ns, plain.time_ns, plain.sequence - expected);
         if (!is_access(plain.kind)) {
             analysis::RecordRow row = plain.row();

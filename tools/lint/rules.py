@@ -17,7 +17,8 @@ LAYERS: dict[str, set[str]] = {
     "analysis": {"base", "wire"},
     "control_cli": {"base", "wire"},
     "ucctl": {"base", "wire", "control_cli"},
-    "program": {"base", "wire", "collector", "analysis", "ucctl"},
+    "serve": {"base", "wire", "control_cli", "collector", "analysis"},
+    "program": {"base", "wire", "collector", "analysis", "serve", "ucctl"},
 }
 # Joins that are meant: a test that drives one part with another one; what follows a running collector.
 JOINS: set[tuple[str, str]] = {("ucctl/tests", "hypervisor"), ("analysis/live", "collector")}

@@ -26,7 +26,7 @@ wire::Record header_at(RecordRules const& rules, std::uint64_t sequence)
     bool const write = (run & 6) != 0 ? (run & 8) != 0 : (random & 1) != 0;
     std::uint64_t const place = sequential ? (run >> 16) + sequence % 16 * 8 : (run >> 16) + (random >> 40) * 8;
     wire::Record record{};
-    record.time_utc_ns = rules.base_time_utc_ns + sequence * 10'000 + (random & 0xFFF);
+    record.time_utc_ns = rules.base_time_utc_ns + sequence * rules.ns_per_record + (random & 0xFFF);
     record.address = place & 0x7FFF'FFF8U; // a disk of 1 TiB
     record.length = std::uint32_t{sequential || (random & 0x30) != 0 ? 4096U : 16384U};
     record.kind = static_cast<std::uint8_t>(write ? wire::Kind::storage_write : wire::Kind::storage_read);
@@ -42,7 +42,7 @@ wire::Record block_at(RecordRules const& rules, std::uint64_t sequence)
 {
     std::uint64_t const random = splitmix64(rules.seed + sequence);
     wire::Record record{};
-    record.time_utc_ns = rules.base_time_utc_ns + sequence * 10'000 + (random & 0xFFF);
+    record.time_utc_ns = rules.base_time_utc_ns + sequence * rules.ns_per_record + (random & 0xFFF);
     record.address = sequence * 8;
     record.length = record.content_bytes = std::uint32_t{wire::content_block_bytes};
     record.kind = static_cast<std::uint8_t>(wire::Kind::storage_write);
