@@ -154,8 +154,8 @@ def check_volatility(run: Run) -> Verdict:
         (folder / name).mkdir(parents=True, exist_ok=True)
     table = make_table(btf_of(kernel.stock().image), files["kallsyms"], files["version"])
     (folder / "linux" / "guest.json").write_text(json.dumps(table), encoding="ascii")
-    done = subprocess.run([Path(sys.executable).with_name("vol"), "-q", "--offline", "--cache-path", folder / "cache", "-r", "json", "-s", folder, "-f", run.folder / "sweep-1.lime", "linux.pslist"],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run([Path(sys.executable).with_name("vol"), "-q", "--offline", "--cache-path", folder / "cache", "-r", "json", "-s", folder,
+                           "-f", run.folder / "sweep-1.lime", "linux.pslist"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         verdict = Verdict("Volatility lists the guest's processes")
         verdict.problem(f"vol ended with {done.returncode}: {done.stderr.strip()[-800:]}")

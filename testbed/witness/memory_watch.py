@@ -13,7 +13,7 @@ from .memory_touch import Touched
 
 WRITTEN_KINDS, TOUCHED_KINDS = "wbm", "rwbmx"
 LEAST_LOOKED_AT = 0.9  # of the touches
-LEAST_FINE = 0.5  # of the touches that were seen: told by single pages of 4 KiB
+LEAST_FINE = 0.25  # of the touches that were seen: told by single pages of 4 KiB
 HUGE_BYTES = 2 << 20
 Window = tuple[int, int]
 

@@ -19,9 +19,11 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testbed.behaviour import host as behaviour  # noqa: E402
+from testbed.btf import BtfError  # noqa: E402
 from testbed.collector import CollectorError  # noqa: E402
 from testbed.faults import Faults  # noqa: E402
 from testbed.gdbstub import GdbError  # noqa: E402
+from testbed.linux_image import ImageError  # noqa: E402
 from testbed.sntp import SntpServer  # noqa: E402
 from testbed.undo import UndoError  # noqa: E402
 from testbed.witness import (  # noqa: E402
@@ -42,6 +44,7 @@ WITNESSED_WRITES = 20000
 IDE_WRITES = 3000
 IDE_PIO_WRITES = 400
 TOUCH_SEED = 20261122
+SNAPSHOT_MIB = 384
 LEAST_CYCLES = 60  # of single pages
 
 
@@ -97,7 +100,7 @@ RUNS: dict[str, Setup] = {
                           guest_programs=("ucctl", "touch_pages", "hammer_pages"), timeout_s=400),
     "memory_snapshot": Setup(own("memory-snapshot"), settings={"CONTROL_KEY": rig.IDENTITY.control_key, "EVERY": "10s", "RATE": "40M",
                                                               "SWEEPS": str(memory_snapshot.SAVED_SWEEPS)},
-                             cpus=2, memory="384M", mode="header", buffer_kib=4096, disk_bytes=64 << 20, log_writes=False, trace=False,
+                             cpus=2, memory=f"{SNAPSHOT_MIB}M", mode="header", buffer_kib=4096, disk_bytes=64 << 20, log_writes=False, trace=False,
                              config={"memory_buffer_kib": "16384"}, kernel_options="no_timer_check", guest_programs=("ucctl",),
                              gdb=Path(tempfile.gettempdir()) / f"undercroft-gdb-{os.getpid()}", timeout_s=900),
     "forms_bare": Setup(own("forms"), sensor=False, disk_bytes=64 << 20, log_writes=False, trace=False, guest_programs=("forms",), timeout_s=120),
@@ -106,11 +109,12 @@ RUNS: dict[str, Setup] = {
 
 # Survival beneath load: seconds of each mode; `make memory` takes two minutes, `make soak` an hour.
 SURVIVAL_S = int(os.environ.get("UNDERCROFT_MEMORY_SECONDS", "20"))
-SURVIVAL_MODES = os.environ.get("UNDERCROFT_MEMORY_MODES", " ".join(("touched", *memory_survival.PHASES)))
+SURVIVAL_MODES = os.environ.get("UNDERCROFT_MEMORY_MODES", " ".join(memory_survival.PHASES))
 RUNS["memory_survival"] = Setup(
     own("memory-survival"), settings={"CONTROL_KEY": rig.IDENTITY.control_key, "SECONDS_EACH": str(SURVIVAL_S), "MODES": SURVIVAL_MODES, "SEED": str(TOUCH_SEED)},
     cpus=2, memory="384M", mode="header", buffer_kib=4096, disk_bytes=64 << 20, log_writes=False, trace=False, config={"memory_buffer_kib": "16384"},
-    kernel_options="no_timer_check", guest_programs=("ucctl", "touch_pages"), timeout_s=SURVIVAL_S * len(SURVIVAL_MODES.split()) * 1.5 + 400)
+    kernel_options="no_timer_check", guest_programs=("ucctl", "touch_pages"), timeout_s=SURVIVAL_S * len(SURVIVAL_MODES.split()) * 1.5 + 900)
+RUNS["memory_watch"] = dataclasses.replace(RUNS["memory_survival"], settings=RUNS["memory_survival"].settings | {"MODES": "touched"}, timeout_s=300)
 
 
 def make(name: str, build: Build, folder: Path) -> None:
@@ -120,7 +124,7 @@ def make(name: str, build: Build, folder: Path) -> None:
     elif name.startswith("nic_"):
         on_stage = nics_check.saver(folder)
     elif name == "memory_snapshot" and setup.gdb:
-        on_stage = memory_snapshot.saver(build, folder, setup.gdb, 384 << 20)
+        on_stage = memory_snapshot.saver(build, folder, setup.gdb, SNAPSHOT_MIB << 20)
     elif name == "memory_survival":
         on_stage = memory_survival.sampler(folder, SURVIVAL_S)
     elif setup.control:
@@ -291,7 +295,7 @@ class Judges:
         return memory_survival.check(self._run("memory_survival"), self._build)
 
     def memory_watch(self) -> Verdict:
-        run = self._run("memory_survival")
+        run = self._run("memory_watch")
         rows = memory_store.first_of_mode(store.only_boot(run.store), "watch")
         touched = memory_touch.Touched.parse(Path(run.report["guest_files"]["touched"]).read_text(encoding="utf-8"))
         return memory_watch.check(rows, touched, run.report["results"])
@@ -331,7 +335,8 @@ def main() -> int:
             return 0
         witness: Callable[[], Verdict] = getattr(Judges(build, runs), options.name)
         verdict = witness()
-    except (rig.RigError, CollectorError, GdbError, fault_check.FaultError, StoreError, TableError, TraceError, LogError, behaviour.BehaviourError, UndoError, OSError) as error:
+    except (rig.RigError, BtfError, CollectorError, GdbError, ImageError, fault_check.FaultError, StoreError, TableError, TraceError, LogError,
+            behaviour.BehaviourError, UndoError, OSError) as error:
         return rig.complain(error)
     print(verdict)
     return 0 if verdict.ok else 1

@@ -1,6 +1,6 @@
 # Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 # Known pages beneath the watch on a quiet machine; then one mode after the other beneath load (memory_load).
-# MODES, SECONDS_EACH. At stage `sample` the host looks where the processors are.
+# MODES (`touched`: the first part), SECONDS_EACH. At stage `sample` the host looks where the processors are.
 echo "$CONTROL_KEY" >/tmp/key
 memory() { ucctl --key-file /tmp/key --json memory "$@" | tr -d '\n'; }
 watch_touched() {
