@@ -89,8 +89,8 @@ fs::path write_hello(fs::path const& store, BootKey const& boot, HelloMessage co
     };
     fs::path const folder = boot_folder(store, boot);
     create_directories_durably(folder);
-    // Not synced: that would keep the receiving thread from everything else, and a sensor says it again to every start of
-    // a collector.
+    // Not synced: that would keep the receiving thread from everything else, and a sensor says it again to every start
+    // of a collector.
     replace_file(folder / "hello.json", dump(document), false);
     return folder / "hello.json";
 }

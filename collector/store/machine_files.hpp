@@ -6,7 +6,8 @@
 
 namespace undercroft::collector {
 
-/// Replaced in one step, but not synced: a sensor repeats it to every start of a collector. The file. Throws StoreError.
+/// Replaced in one step, but not synced: a sensor repeats it to every start of a collector. The file. Throws
+/// StoreError.
 fs::path write_hello(fs::path const& store, BootKey const& boot, HelloMessage const& hello);
 /// Replaced in one step, but not synced: the next one follows within a second. The file. Throws StoreError.
 fs::path write_status(fs::path const& store, BootKey const& boot, StatusMessage const& status);

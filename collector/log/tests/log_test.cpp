@@ -82,7 +82,8 @@ TEST(Log, GoesToStandardErrorWithFields)
     EXPECT_NE(text.find("\"message\":\"3 records are missing\",\"machine\":\"0011"), std::string::npos);
     EXPECT_EQ(text.find("4 records"), std::string::npos);
     EXPECT_NE(text.find("\"message\":\"plain\"}\n"), std::string::npos);
-    EXPECT_NE(text.find("\"event\":\"segment_damaged\",\"message\":\"another file\",\"file\":\"8.journal\"}"), std::string::npos);
+    EXPECT_NE(text.find("\"event\":\"segment_damaged\",\"message\":\"another file\",\"file\":\"8.journal\"}"),
+              std::string::npos);
     EXPECT_EQ(std::ranges::count(text, '\n'), 4);
 }
 
