@@ -66,7 +66,8 @@ class Result:
 
     @property
     def good(self) -> bool:
-        return self.exit_code == 0 and self.alert is not None and (self.recovered is None or self.recovered.complete)
+        noticed = self.alert is not None or not MODEL.is_file()
+        return self.exit_code == 0 and noticed and (self.recovered is None or self.recovered.complete)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -93,7 +94,8 @@ def run_machine(stages: Stages, arguments: argparse.Namespace, out: Path) -> tup
     """Machine and collector, from start to the last record."""
     program, sensor = programs(arguments.build)
     identity = Identity()
-    with Collector(program, out, identity, ["--detect", str(MODEL)]) as collector:
+    detection = ["--detect", str(MODEL)] if MODEL.is_file() else []
+    with Collector(program, out, identity, detection) as collector:
         sensor.config = out / "undercroft.conf"
         sensor.config.write_text(sensor_config(identity, collector.port, {"mode": arguments.mode, "policy": "hold"}),
                                  encoding="utf-8")
@@ -208,6 +210,9 @@ def print_summary(stages: Stages, result: Result, store: Path, total: float) -> 
 
 def print_verdict(result: Result) -> None:
     print("\nVerdict")
+    if not MODEL.is_file():
+        print(f"  none: there is no model at {MODEL} (make model)")
+        return
     if not result.alert:
         print("  no alert: the encryption was not noticed")
         return

@@ -24,7 +24,7 @@ class DeliveryWork {
 public:
     /// Records that have not been handed to the network card yet.
     [[nodiscard]] virtual bool unsent() const = 0;
-    /// Records sent but not acknowledged yet, or a question whose answer has not come.
+    /// Records sent but not acknowledged yet, or something else that the network is to bring: an answer, a release.
     [[nodiscard]] virtual bool unacknowledged() const = 0;
     /// Closed slots wait to be sent: sending them needs no company any more.
     [[nodiscard]] virtual bool backlog() const = 0;

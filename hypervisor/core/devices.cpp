@@ -230,6 +230,7 @@ void Devices::set_capture(bool on)
 
 void Devices::set_hold(bool on)
 {
+    holding_.store(on, std::memory_order_relaxed);
     for (WatchedHba const& hba : hbas())
         hba.mediator->set_hold(on);
 }
@@ -280,7 +281,8 @@ bool Devices::unsent() const
 
 bool Devices::unacknowledged() const
 {
-    return buffer_->oldest() != buffer_->closed_end() || sntp_->asking() ||
+    // A guest that waits for its disk makes no exits; the order to release it must be heard all the same.
+    return buffer_->oldest() != buffer_->closed_end() || sntp_->asking() || holding_.load(std::memory_order_relaxed) ||
            (memory_buffer_ != nullptr && memory_buffer_->oldest() != memory_buffer_->closed_end());
 }
 

@@ -141,6 +141,7 @@ private:
     std::array<WatchedIde, max_ide_controllers> ides_{};
     std::size_t ide_count_ = 0;
     std::atomic<bool> unsent_{false};
+    std::atomic<bool> holding_{false};
     std::atomic<std::uint64_t> seen_end_{0};
 };
 

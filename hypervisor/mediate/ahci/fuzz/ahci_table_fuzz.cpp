@@ -1,6 +1,7 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // Bytes become guest memory (sparse: written at addresses that tables may point to) and a script of
 // register writes. A model device judges each forwarded PxCI by itself: nothing it could do touches the sensor.
+#include <algorithm>
 #include <cstdlib>
 #include <span>
 
@@ -70,6 +71,10 @@ private:
             mediator_.index_data_write(input.take(1) % 8, 1U << input.take(1) % 3,
                                        static_cast<std::uint32_t>(input.take(4)));
             break;
+        case 4:
+            holding_ = input.take(1) % 4 != 0;
+            mediator_.set_hold(holding_);
+            break;
         default: {
             unsigned const width = 1U << input.take(1) % 4;
             std::uint64_t const offset = input.take(2) % (Hba::register_bytes - 8);
@@ -107,6 +112,13 @@ private:
                     judge_slot(port, slot);
         }
     }
+    /// WRITE SECTORS and DMA, with and without EXT, FUA and FPDMA QUEUED.
+    static bool is_write(std::byte const* fis, std::uint64_t dwords)
+    {
+        constexpr unsigned opcodes[] = {0x30, 0x34, 0x35, 0x3d, 0x61, 0xca};
+        return dwords != 0 && fis[0] == std::byte{0x27} && (fis[1] & std::byte{0x80}) != std::byte{0} &&
+               std::ranges::find(opcodes, std::to_integer<unsigned>(fis[2])) != std::end(opcodes);
+    }
     void judge_slot(unsigned port, unsigned slot)
     {
         bool const wide = (hba_.at(hba::cap) & hba::cap_64_bit) != 0;
@@ -118,6 +130,7 @@ private:
         std::memcpy(header, memory_.raw(list + slot * 32), 16);
         std::uint64_t const table = header[1] & mask;
         require(memory_.is_ram(Gpa{table}, 128));
+        require(!holding_ || !is_write(memory_.raw(table), header[0] & 0x1f));
         for (std::uint64_t i = 0; i < (header[0] >> 16 & 0xffff); ++i) {
             std::uint64_t const at = table + 128 + i * 16;
             if (!memory_.is_ram(Gpa{at}, 16)) // then what came before must have been enough for the device
@@ -128,6 +141,7 @@ private:
         }
     }
 
+    bool holding_ = false;
     Memory memory_;
     Hba hba_;
     BoundedObserver observer_;
