@@ -350,6 +350,12 @@ void split_runs(std::vector<RunPlace>& train, std::vector<RunPlace>& test, bool 
         for (auto const& [name, places] : groups)
             for (std::size_t i = 0; i < places.size(); ++i)
                 (i < places.size() / 2 ? train : test).push_back(places[i]);
+        if (train.empty()) { // every program once: every other one trains
+            std::vector<RunPlace> const all = std::move(test);
+            test.clear();
+            for (std::size_t i = 0; i < all.size(); ++i)
+                (i % 2 == 0 ? train : test).push_back(all[i]);
+        }
         return;
     }
     std::set<std::string> seen;

@@ -276,7 +276,7 @@ void calibrate(Judge& judge, std::vector<Scored> const& scored)
 }
 
 /// So high that the budget of benign windows is above it, but not so high that more than one attack in twenty would be
-/// lost.
+/// lost, and never below 0.5: where attacks cannot be told from nothing at all, they are missed, not alarmed about.
 double choose_threshold(Judge const& judge, Unseen const& unseen, double budget)
 {
     std::vector<double> benign;
@@ -293,7 +293,7 @@ double choose_threshold(Judge const& judge, Unseen const& unseen, double budget)
     std::ranges::sort(attacks);
     double const above_benign = benign[static_cast<std::size_t>(budget * static_cast<double>(benign.size()))];
     double const margin = std::min(above_benign, attacks[attacks.size() / 20]);
-    return 1 / (1 + std::exp(-(judge.slope * margin + judge.offset)));
+    return std::max(0.5, 1 / (1 + std::exp(-(judge.slope * margin + judge.offset))));
 }
 
 } // namespace
