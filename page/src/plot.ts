@@ -65,6 +65,8 @@ const STRIP_HEIGHT: Record<Strip, number> = { rate: 46, variance: 40, entropy: 3
 export const LAYER_NAMES: Record<Layer, string> = { reads: "Reads", writes: "Writes", executes: "Executions", entropy: "Entropy of writes" };
 const STRIP_NAMES: Record<Strip, string> = { rate: "bytes/s", variance: "σ of LBA", entropy: "entropy", score: "score" };
 const LEAST_SPAN_NS = 20_000;
+/** More frames would hide the colours within. */
+const MOST_OUTLINED = 60;
 /** Finer cells than this are counted from records, and only for as short a time. */
 const BASE_TIME = 28;
 const BASE_BLOCK = 4;
@@ -436,6 +438,7 @@ export class Plot {
   }
 
   private drawRecords(c: CanvasRenderingContext2D, panel: Panel, colours: ReturnType<Plot["colours"]>): void {
+    if (this.records.length > MOST_OUTLINED) return;
     c.strokeStyle = colours.text;
     c.lineWidth = 1;
     const wanted = panel.layer === "entropy" ? "writes" : panel.layer;
