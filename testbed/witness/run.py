@@ -220,12 +220,16 @@ class Judges:
         return control_check.check(self._evidence("control"))
 
     def held(self) -> Verdict:
-        verdict = Verdict("writes are held, queued and not")
-        for name in ("held", "held_plain"):
-            evidence = self._evidence(name)
-            verdict.merge(held_check.check(evidence, queued=name == "held"))
-            verdict.merge(judge.writes(evidence, 1))
-            verdict.merge(judge.replay(evidence.run, self._build))
+        return self._held("held", queued=True)
+
+    def held_plain(self) -> Verdict:
+        return self._held("held_plain", queued=False)
+
+    def _held(self, name: str, queued: bool) -> Verdict:
+        evidence = self._evidence(name)
+        verdict = held_check.check(evidence, queued)
+        verdict.merge(judge.writes(evidence, 1))
+        verdict.merge(judge.replay(evidence.run, self._build))
         return verdict
 
     def undo(self) -> Verdict:
