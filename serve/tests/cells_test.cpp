@@ -1,4 +1,5 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 #include <random>
 
