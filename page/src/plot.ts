@@ -423,9 +423,10 @@ export class Plot {
   }
 
   private drawGaps(c: CanvasRenderingContext2D, panel: Box, colours: ReturnType<Plot["colours"]>): void {
-    for (const [from, to] of this.facts?.off ?? []) if (from < this.view.t1 && to > this.view.t0) this.hatch(c, panel, from, Math.min(to, this.view.t1), colours.hatch, true);
+    const end = Math.min(this.view.t1, this.until ?? Infinity);
+    for (const [from, to] of this.facts?.off ?? []) if (from < end && to > this.view.t0) this.hatch(c, panel, from, Math.min(to, end), colours.hatch, true);
     for (const [from, to] of this.facts?.gaps ?? []) {
-      if (from >= this.view.t1 || to <= this.view.t0) continue;
+      if (from >= end || to <= this.view.t0) continue;
       this.hatch(c, panel, from, to, colours.alert, false);
       const x = Math.min(Math.max((this.x(from) + this.x(to)) / 2, panel.x + 5), panel.x + panel.w - 5);
       c.fillStyle = colours.alert;

@@ -327,12 +327,12 @@ test("empty stores and wrong links are explained", async () => {
   await page.getByText("No machine has reported yet").waitFor();
   await picture(page, "empty-machines");
   await page.getByRole("link", { name: "Timeline" }).click();
-  await page.getByText("The store has no recording yet").waitFor();
+  await page.locator(".over").filter({ hasText: "The store has no recording yet" }).waitFor();
   await page.getByRole("link", { name: "Evidence" }).click();
   await page.getByRole("heading", { name: "No alerts" }).waitFor();
   await picture(page, "empty-evidence");
   const wrong = await open(`${setup.disk.url}#/timeline?machine=${"0".repeat(32)}&boot=${"1".repeat(32)}`);
-  await wrong.getByText("The store has no recording 11111111").waitFor();
+  await wrong.locator(".over").filter({ hasText: "The store has no recording 11111111" }).waitFor();
   await picture(wrong, "wrong-link");
   noComplaints();
   await page.context().close();
