@@ -222,7 +222,7 @@ TEST(Model, FilesThatDoNotFitAreRefused)
     EXPECT_THROW((void)file.for_trace(true), Error);
     Json const good = file.to_json();
     std::vector<std::pair<std::string, Json>> const changes{
-        {"/undercroft_model", 2},
+        {"/undercroft_model", good["undercroft_model"].get<int>() + 1},
         {"/catalogue", catalogue_version + 1},
         {"/models", Json::array()},
         {"/models/0/view/columns/0/feature", "no_such_feature"},

@@ -45,7 +45,9 @@ bool record_valid(wire::Record const& record, std::uint8_t stream_bit)
 
 bool slot_adds_up(std::span<std::uint8_t const> bytes, std::uint32_t count, wire::Stream stream)
 {
-    std::uint8_t const stream_bit = stream == wire::Stream::storage ? in_storage : in_memory;
+    std::uint8_t const stream_bit = stream == wire::Stream::storage  ? in_storage
+                                    : stream == wire::Stream::memory ? in_memory
+                                                                     : std::uint8_t{0};
     SlotReader reader{bytes};
     std::uint32_t seen = 0;
     while (auto const item = reader.next()) {

@@ -17,6 +17,12 @@
 #include "collector/tests/slots.hpp"
 #include "collector/tests/store_folder.hpp"
 
+/// Read by the leak sanitizer. fontconfig keeps what it has looked up for the pictures' text.
+extern "C" char const* __lsan_default_suppressions()
+{
+    return "leak:libfontconfig";
+}
+
 namespace undercroft::analysis {
 namespace {
 
