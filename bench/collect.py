@@ -27,7 +27,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import collect_files, collect_rivals as rivals  # noqa: E402
+from bench import collect_files, collect_rivals as rivals, run as bench  # noqa: E402
 from collector.tests.faults.rig import Rig, RigError  # noqa: E402
 
 SENSORS = 32
@@ -122,7 +122,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=4, help="of each collecting run, were it as fast as the sink")
     parser.add_argument("--records", type=int, default=100_000_000, help="of the largest store that is read")
     parser.add_argument("--folder", type=Path, help="where stores are made: the disk that is measured; the build folder otherwise")
-    parser.add_argument("--only", choices=PARTS, help="one part; the others' figures stay in bench.json")
+    parser.add_argument("--only", choices=PARTS, help="one part; the others' figures stay in bench.json and bench-collect.json")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="collector-bench-", dir=options.folder or options.build)).resolve()
     programs = (options.build / "bin").resolve()
@@ -139,9 +139,15 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
     for name, value in figures.items():
         print(f"{name:42} {value:16,.3f}")
-    target = options.build / "bench.json"
-    known = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}
-    target.write_text(json.dumps({**known, **figures}, indent=1) + "\n", encoding="utf-8")
+    results = bench.Results()
+    for name, value in figures.items():
+        if name in bench.TARGETS:
+            results.add(name, value, f"{os.cpu_count()} processors for sender and collector together")
+    target, all_figures = options.build / "bench.json", options.build / "bench-collect.json"
+    target.write_text(json.dumps(bench.merged(target, results.entries), indent=1) + "\n", encoding="utf-8")
+    known = json.loads(all_figures.read_text(encoding="utf-8")) if all_figures.exists() else {}
+    all_figures.write_text(json.dumps({**known, **figures}, indent=1) + "\n", encoding="utf-8")
+    print(bench.table(results.entries))
     return 0
 
 

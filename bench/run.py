@@ -85,6 +85,13 @@ TARGETS = {
         ("instructions_per_ide_dma_command", "instructions"), ("exits_per_idle_second", "exits/s"),
         ("instructions_per_idle_second", "instructions/s")) for vendor in ("vmx", "svm")},
     # The memory monitor (bench/memory.py).
+    "collect_32b_ratio_to_sink": Target("ratio", at_least=0.8),
+    "collect_4128b_ratio_to_bound": Target("ratio", at_least=0.8),
+    "collect_32b_records_per_s": Target("records/s"),
+    "collect_4128b_mb_per_s": Target("MB/s"),
+    "store_bytes_per_record": Target("bytes/record", at_most=8),
+    "scan_ratio_to_duckdb": Target("ratio"),
+    "lookup_minute_ms": Target("ms"),
     "mem_2a_best_pages_per_s_under_5pct": Target("pages/s"),
     "mem_watch_pages_per_s_at_5pct": Target("pages/s"),
     "mem_watch_gain_at_5pct": Target("times", at_least=100),
