@@ -33,7 +33,7 @@ void add_site_options(CLI::App& command, SiteOptions& options, std::string const
         ->group(group);
     command
         .add_option(prefix + "layouts", options.layouts,
-                    "folder of partition tables, MACHINE-SOURCE.json, as `sfdisk --json` prints them")
+                    "folder of partition tables, MACHINE-SOURCE.json, as `sfdisk -J` prints them")
         ->type_name("DIR")
         ->group(group);
     command.add_option(prefix + "row-cache-mb", options.row_cache_mib, "memory for records in MiB")
