@@ -79,7 +79,7 @@ def main() -> int:
     script = script.replace("> $PLACE/hdfs.env &", "> $PLACE/hdfs.env 2> $PLACE/hdfs.log &").replace("--ready-file $PLACE/ready &", "--ready-file $PLACE/ready > $PLACE/collect.log 2>&1 &")
     with tempfile.TemporaryDirectory(prefix="undercroft-readme-") as work:
         place = Path(work)
-        out = run("set -m\n" + script + LOOK + "kill %2\nwait %2 || true\n", place)
+        out = run("set -m\n" + script + LOOK + "kill %%\nwait || true\n", place)
         print(out[-3000:])
         for folder in ("activity", "features", "training"):
             statuses = json.loads((place / f"{folder}.json").read_text(encoding="utf-8"))["FileStatuses"]["FileStatus"]
