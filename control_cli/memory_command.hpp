@@ -42,9 +42,10 @@ inline void add_written(CLI::App& memory, MemoryArguments& arguments)
 {
     auto* const mode = add_mode(memory, arguments, "written", wire::MemoryMode::written,
                                 "record written pages with their bytes as they are after the write");
-    mode->add_option("--budget", arguments.budget,
-                     "share of all CPUs' time; what it does not pay for is left alone and said to be (default 10%; 100%: "
-                     "every write)");
+    mode->add_option(
+        "--budget", arguments.budget,
+        "share of all CPUs' time; what it does not pay for is left alone and said to be (default 10%; 100%: "
+        "every write)");
     mode->add_option("--depth", arguments.depth, "copy a page when so many others were written after it (default 7)");
     mode->add_option("--delay", arguments.delay, "or after this time (default 10ms)");
     mode->add_option("--thin", arguments.thin, "record every m-th write of each page (default 1, at most 255)");

@@ -38,14 +38,13 @@ inline constexpr std::uint16_t no_content = 1U << 6;   ///< written: entropy onl
 
 /// 0 in a field asks for its default. Fields that a mode does not use are 0.
 struct MemoryRequest {
-    Le<std::uint16_t> mode;   ///< MemoryMode
-    Le<std::uint16_t> action; ///< MemoryAction
-    Le<std::uint16_t> flags;  ///< memory_flag bits
-    Le<std::uint16_t>
-        budget_permille;         ///< share of all CPUs' time. watch: default 50; snapshot: default 30, 250 with a rate;
-                                 ///< written: default 100, 1000 is no limit
-    Le<std::uint32_t> period_us; ///< access: between re-armings; snapshot: between sweeps' starts, default once;
-                                 ///< watch: between scans, default the controller's choice
+    Le<std::uint16_t> mode;            ///< MemoryMode
+    Le<std::uint16_t> action;          ///< MemoryAction
+    Le<std::uint16_t> flags;           ///< memory_flag bits
+    Le<std::uint16_t> budget_permille; ///< share of all CPUs' time. watch: default 50; snapshot: default 30, 250 with a
+                                       ///< rate; written: default 100, 1000 is no limit
+    Le<std::uint32_t> period_us;      ///< access: between re-armings; snapshot: between sweeps' starts, default once;
+                                      ///< watch: between scans, default the controller's choice
     Le<std::uint32_t> every_turns;    ///< access: re-arm at each n-th VM exit of a CPU instead of by time
     Le<std::uint64_t> range_begin;    ///< guest-physical, page-aligned
     Le<std::uint64_t> range_bytes;    ///< 0: all usable memory

@@ -36,7 +36,8 @@ public:
         level = std::min(level, burst_);
         if (level_ >= level)
             return now;
-        return Tsc{filled_.value + mul_div(static_cast<std::uint64_t>(level - level_), ticks_per_second_, per_second_) + 1};
+        return Tsc{filled_.value + mul_div(static_cast<std::uint64_t>(level - level_), ticks_per_second_, per_second_) +
+                   1};
     }
     [[nodiscard]] std::int64_t burst() const { return burst_; }
     void take(std::uint64_t amount) { level_ -= static_cast<std::int64_t>(amount); }

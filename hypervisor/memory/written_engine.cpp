@@ -165,7 +165,8 @@ Tsc WrittenEngine::next_arming(Tsc now)
         return never;
     Tsc const rested{armed_open_.value + parts_.clock->tsc_hz() / 1'000'000 * arm_again_us};
     bool const room = parts_.stream->room() >= parts_.stream->capacity() / 2;
-    return std::max(rested, room ? budget_.reaches_at(budget_.burst() / 2, now) : Tsc{now.value + parts_.clock->tsc_hz() / 1000});
+    return std::max(rested, room ? budget_.reaches_at(budget_.burst() / 2, now)
+                                 : Tsc{now.value + parts_.clock->tsc_hz() / 1000});
 }
 
 void WrittenEngine::add(Waiting const& page)

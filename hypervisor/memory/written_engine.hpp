@@ -19,9 +19,9 @@
 //
 // A guest that writes all the time would spend nearly all of its time in faults. The budget is a share of all CPUs'
 // time: what faults, copies and sending cost is taken from it, and while it is used up, the 2 MiB around a page that
-// faults are left writable (memory_disarmed) until it has filled again (memory_armed, oldest first). So each fault beyond
-// the budget buys 512 pages of peace, and the stream says which writes nobody looked for. The same happens when three
-// quarters of the stream's buffer are full: a collector that cannot keep up costs looks, not records.
+// faults are left writable (memory_disarmed) until it has filled again (memory_armed, oldest first). So each fault
+// beyond the budget buys 512 pages of peace, and the stream says which writes nobody looked for. The same happens when
+// three quarters of the stream's buffer are full: a collector that cannot keep up costs looks, not records.
 #include <array>
 #include <cstdint>
 #include <span>
@@ -98,7 +98,7 @@ private:
     CpuProgress const* progress_;
     std::span<std::uint8_t> writes_;
     WrittenOptions options_;
-    TokenBucket budget_; ///< in ticks
+    TokenBucket budget_;              ///< in ticks
     std::uint64_t sending_ticks_ = 0; ///< that the budget was charged with
     OpenRegions open_;
     Tsc armed_open_{}; ///< when regions were armed again last

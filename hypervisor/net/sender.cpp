@@ -91,7 +91,8 @@ void Sender::send_data(Tsc now)
             bool const storage = deliveries_[i].stream() == wire::Stream::storage;
             std::uint32_t sent = 0;
             Tsc const begun = clock_->tsc();
-            bool const more = send_some(deliveries_[i], std::min(left, storage ? storage_share : other_share), sent, now);
+            bool const more =
+                send_some(deliveries_[i], std::min(left, storage ? storage_share : other_share), sent, now);
             sending_ticks_[i].fetch_add(clock_->tsc().value - begun.value, std::memory_order_relaxed);
             if (!more)
                 return;

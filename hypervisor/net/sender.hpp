@@ -83,7 +83,8 @@ public:
     void flush() { flush_.store(true, std::memory_order_relaxed); }
     /// When the last acknowledgement was accepted; 0: none yet. Any CPU, any time.
     [[nodiscard]] Tsc last_ack() const { return Tsc{last_ack_.load(std::memory_order_relaxed)}; }
-    /// What sending this stream's datagrams has taken so far, in ticks of all CPUs; 0 for ever for one that was not added.
+    /// What sending this stream's datagrams has taken so far, in ticks of all CPUs; 0 for ever for one that was not
+    /// added.
     [[nodiscard]] std::atomic<std::uint64_t> const& sending_ticks(wire::Stream stream) const;
     /// For power-off: polls until everything is acknowledged (true) or the time is over.
     [[nodiscard]] bool drain(Tsc deadline);

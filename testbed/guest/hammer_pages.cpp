@@ -120,8 +120,9 @@ int main(int argc, char** argv)
     std::size_t moved = 0;
     for (std::size_t i = 0; i < after.size(); ++i)
         moved += after[i] != before[i] ? 1 : 0;
-    std::printf("{\"stores\": [%llu, %llu], \"moved\": %zu, \"marked\": ",
-                static_cast<unsigned long long>(done[0].stores), static_cast<unsigned long long>(done[1].stores), moved);
+    std::printf(
+        "{\"stores\": [%llu, %llu], \"moved\": %zu, \"marked\": ", static_cast<unsigned long long>(done[0].stores),
+        static_cast<unsigned long long>(done[1].stores), moved);
     print_list(marked);
     std::fputs(", \"pauses\": [", stdout);
     print_list(done[0].pauses);

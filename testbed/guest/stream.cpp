@@ -1,9 +1,9 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // stream [ELEMENTS [SECONDS [WARM-UP-SECONDS [COMMAND]]]]: time of four loops over three arrays of doubles (10 million
-// each, as in the paper): copy, scale, add, triad. Repeats them for so long, at least twice, after a warm-up that is not
-// measured. COMMAND is run by the shell before and after what is measured, with "before" or "after" as its argument.
-// Prints JSON: seconds of the best and of the mean repeat of each loop, and the sum of the means. Fails when the arrays
-// do not hold what they must at the end.
+// each, as in the paper): copy, scale, add, triad. Repeats them for so long, at least twice, after a warm-up that is
+// not measured. COMMAND is run by the shell before and after what is measured, with "before" or "after" as its
+// argument. Prints JSON: seconds of the best and of the mean repeat of each loop, and the sum of the means. Fails when
+// the arrays do not hold what they must at the end.
 #include <algorithm>
 #include <array>
 #include <chrono>

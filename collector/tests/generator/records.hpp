@@ -19,8 +19,8 @@ struct RecordRules {
     std::uint64_t seed = 1;
     std::uint64_t base_time_utc_ns = 1'700'000'000'000'000'000;
     std::uint64_t ns_per_record = 10'000; ///< time from one record to the next
-    bool content = false;                ///< full content instead of headers only
-    std::uint64_t distinct_blocks = 256; ///< how many different contents there are, per length
+    bool content = false;                 ///< full content instead of headers only
+    std::uint64_t distinct_blocks = 256;  ///< how many different contents there are, per length
 };
 
 [[nodiscard]] std::uint64_t splitmix64(std::uint64_t value);

@@ -151,14 +151,16 @@ std::vector<std::pair<Kind, std::uint64_t>> said(std::vector<Remembered> const& 
 
 TYPED_TEST(Written, BeyondTheBudgetPagesAreLeftAloneAndSaidToBe)
 {
-    ASSERT_EQ(this->start([](MemoryRequest& request) { request.budget_permille = std::uint16_t{1}; }), ControlResult::done);
+    ASSERT_EQ(this->start([](MemoryRequest& request) { request.budget_permille = std::uint16_t{1}; }),
+              ControlResult::done);
     std::size_t const started = this->rig.stream.records.size();
     // A fault costs 3,000 ticks at least, 20 ms of a thousandth of the time are spent soon.
     std::uint64_t at = page;
     while (said(this->rig.stream.records, started).empty() && at < page + 100 * 4096)
         this->rig.write(at += 4096);
     using Said = std::pair<Kind, std::uint64_t>;
-    EXPECT_EQ(said(this->rig.stream.records, started), (std::vector<Said>{{Kind::memory_disarmed, at & ~(2 * mib - 1)}}));
+    EXPECT_EQ(said(this->rig.stream.records, started),
+              (std::vector<Said>{{Kind::memory_disarmed, at & ~(2 * mib - 1)}}));
     std::uint64_t const faults = this->rig.faults;
     for (std::uint64_t i = 1; i < 20; ++i)
         this->rig.write((at & ~(2 * mib - 1)) + (300 + i) * 4096);
@@ -209,13 +211,15 @@ TYPED_TEST(Written, PagesAreLeftAloneWhileTheBufferIsNearlyFull)
 
 TYPED_TEST(Written, WithoutALimitNothingIsLeftAlone)
 {
-    ASSERT_EQ(this->start([](MemoryRequest& request) { request.budget_permille = std::uint16_t{1000}; }), ControlResult::done);
+    ASSERT_EQ(this->start([](MemoryRequest& request) { request.budget_permille = std::uint16_t{1000}; }),
+              ControlResult::done);
     std::size_t const started = this->rig.stream.records.size();
     this->rig.stream.sending += 1000 * this->rig.clock.tsc_hz();
     for (std::uint64_t i = 0; i < 3000; ++i)
         this->rig.write(page + i * 4096);
     EXPECT_TRUE(said(this->rig.stream.records, started).empty());
-    EXPECT_EQ(this->start([](MemoryRequest& request) { request.budget_permille = std::uint16_t{1001}; }), ControlResult::bad_request);
+    EXPECT_EQ(this->start([](MemoryRequest& request) { request.budget_permille = std::uint16_t{1001}; }),
+              ControlResult::bad_request);
 }
 
 TYPED_TEST(Written, RandomCpusInterruptsAndTimes)
