@@ -68,6 +68,7 @@ void Watch::start(wire::MemoryRequest const& request, Tsc now)
     scan_ = 0;
     fine_target_ = first_fine_target;
     period_sum_ = scans_since_adapting_ = fault_cost_ = period_ = 0;
+    sending_ticks_ = engine_.stream->sending_ticks();
     capture_.clear();
     // The first scan says what was accessed since the start, not before.
     forget_bits();
@@ -126,7 +127,9 @@ Tsc Watch::tick(Tsc now)
 /// nothing is fed back that could swing.
 void Watch::pay()
 {
-    cost_ += fault_cost_;
+    std::uint64_t const sending = engine_.stream->sending_ticks();
+    cost_ += fault_cost_ + sending - sending_ticks_;
+    sending_ticks_ = sending;
     fault_cost_ = 0;
     std::uint64_t const share = std::uint64_t{request_.budget_permille.get()} * options_.cpus;
     std::uint64_t const owed = share == 0 ? ~0ULL >> 1 : mul_div(cost_, 1000, share);

@@ -100,6 +100,7 @@ private:
 
     Tsc scan_begun_{}, next_scan_{};
     std::uint64_t cost_ = 0, fault_cost_ = 0, period_ = 0;
+    std::uint64_t sending_ticks_ = 0; ///< that were paid for
     std::uint64_t period_sum_ = 0, scans_since_adapting_ = 0;
     std::uint64_t fine_target_ = 0;
     std::uint64_t records_ = 0, dropped_ = 0, cycles_ = 0, pages_ = 0;
