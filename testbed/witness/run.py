@@ -298,6 +298,9 @@ class Judges:
     def memory_survival(self) -> Verdict:
         return memory_survival.check(self._run("memory_survival"), self._build)
 
+    def memory_budget(self) -> Verdict:
+        return memory_survival.check_budget(self._run("memory_survival"))
+
     def memory_watch(self) -> Verdict:
         run = self._run("memory_watch")
         rows = memory_store.first_of_mode(store.only_boot(run.store), "watch")
