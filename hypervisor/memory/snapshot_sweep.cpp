@@ -75,9 +75,7 @@ Tsc Snapshot::tick(Tsc now)
         worked = copy_some(now);
     else if (phase_ == Phase::end)
         worked = end_sweep();
-    std::uint64_t const sending = engine_.stream->sending_ticks();
-    cost_.take(engine_.clock->tsc().value - begun.value + sending - sending_ticks_);
-    sending_ticks_ = sending;
+    cost_.take(engine_.clock->tsc().value - begun.value);
     if (phase_ == Phase::off)
         return never;
     if (phase_ == Phase::waiting)
