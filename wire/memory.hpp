@@ -43,13 +43,13 @@ struct MemoryRequest {
     Le<std::uint16_t> flags;           ///< memory_flag bits
     Le<std::uint16_t> budget_permille; ///< share of all CPUs' time. watch: default 50; snapshot: default 30, 250 with a
                                        ///< rate; written: default 100, 1000 is no limit
-    Le<std::uint32_t> period_us;      ///< access: between re-armings; snapshot: between sweeps' starts, default once;
-                                      ///< watch: between scans, default the controller's choice
-    Le<std::uint32_t> every_turns;    ///< access: re-arm at each n-th VM exit of a CPU instead of by time
-    Le<std::uint64_t> range_begin;    ///< guest-physical, page-aligned
-    Le<std::uint64_t> range_bytes;    ///< 0: all usable memory
-    Le<std::uint32_t> rate_kib_per_s; ///< snapshot: what may be copied; default by the link
-    Le<std::uint32_t> thin;           ///< written: of each page's writes every m-th is recorded; default 1
+    Le<std::uint32_t> period_us;       ///< access: between re-armings; snapshot: between sweeps' starts, default once;
+                                       ///< watch: between scans, default the controller's choice
+    Le<std::uint32_t> every_turns;     ///< access: re-arm at each n-th VM exit of a CPU instead of by time
+    Le<std::uint64_t> range_begin;     ///< guest-physical, page-aligned
+    Le<std::uint64_t> range_bytes;     ///< 0: all usable memory
+    Le<std::uint32_t> rate_kib_per_s;  ///< snapshot: what may be copied; default by the link
+    Le<std::uint32_t> thin;            ///< written: of each page's writes every m-th is recorded; default 1
     Le<std::uint16_t> delay_depth; ///< written: a page is copied when so many others were written after it; default 7
     Le<std::uint16_t> delay_ms;    ///< written: or after this time; default 10
     Le<std::uint32_t> reserved;    ///< 0

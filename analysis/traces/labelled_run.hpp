@@ -1,6 +1,6 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Runs that the test bed recorded: FOLDER/<run>/labels.json beside FOLDER/<run>/store (docs/formats/model-data.md).
+// Runs that the test bed recorded: FOLDER/<run>/labels.json beside FOLDER/<run>/store (docs/workloads.md).
 #include <cstdint>
 #include <filesystem>
 #include <string>
