@@ -1,27 +1,19 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "analysis/live/respond.hpp"
 
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
 #include <cstring>
 
 #include <fmt/format.h>
 
 #include "analysis/read/error.hpp"
-#include "collector/control/protocol.hpp"
-#include "collector/control/socket_address.hpp"
+#include "collector/control/client.hpp"
 #include "collector/ingest/identity.hpp"
 #include "wire/control.hpp"
 
 namespace undercroft::analysis {
 namespace {
 
-constexpr std::uint16_t hold_writes = 8; // wire::ControlCommand::hold_writes
-constexpr int patience_ms = 15'000;      ///< longer than the collector's own
 constexpr std::array<std::string_view, 3> names{"none", "hold-writes", "memory-capture"};
 
 collector::ControlCall call_of(ResponsePolicy policy, DiskName const& disk)
@@ -29,7 +21,7 @@ collector::ControlCall call_of(ResponsePolicy policy, DiskName const& disk)
     collector::ControlCall call{};
     call.magic = collector::control_call_magic;
     bool const hold = policy == ResponsePolicy::hold_writes;
-    call.command = hold ? hold_writes : static_cast<std::uint16_t>(wire::ControlCommand::memory);
+    call.command = static_cast<std::uint16_t>(hold ? wire::ControlCommand::hold_writes : wire::ControlCommand::memory);
     collector::Id const machine = collector::id_from_hex(disk.machine).value_or(collector::Id{});
     std::memcpy(call.machine, machine.data(), machine.size());
     if (!hold) {
@@ -38,36 +30,6 @@ collector::ControlCall call_of(ResponsePolicy policy, DiskName const& disk)
     }
     return call;
 }
-
-class Socket {
-public:
-    explicit Socket(std::string const& path) : fd_{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)}
-    {
-        sockaddr_un const address = collector::socket_address(path);
-        if (fd_ < 0 || ::connect(fd_, reinterpret_cast<sockaddr const*>(&address), sizeof(address)) != 0) {
-            std::string const why = std::strerror(errno);
-            ::close(fd_);
-            throw Error{fmt::format("no collector listens at {} ({})", path, why)};
-        }
-    }
-    ~Socket() { ::close(fd_); }
-    Socket(Socket const&) = delete;
-    Socket& operator=(Socket const&) = delete;
-
-    [[nodiscard]] collector::ControlReply ask(collector::ControlCall const& call) const
-    {
-        collector::ControlReply reply{};
-        pollfd descriptor{fd_, POLLIN, 0};
-        if (::send(fd_, &call, sizeof(call), MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof(call)) ||
-            ::poll(&descriptor, 1, patience_ms) <= 0 ||
-            ::recv(fd_, &reply, sizeof(reply), 0) != static_cast<ssize_t>(sizeof(reply)))
-            throw Error{"the collector did not answer"};
-        return reply;
-    }
-
-private:
-    int fd_;
-};
 
 std::string text_of(collector::ControlReply const& reply)
 {
@@ -109,7 +71,7 @@ nlohmann::json respond(ResponsePolicy policy, std::string const& control_socket,
 {
     std::string result;
     try {
-        result = text_of(Socket{control_socket}.ask(call_of(policy, disk)));
+        result = text_of(collector::ask_collector(control_socket, call_of(policy, disk)));
     } catch (std::exception const& error) {
         result = error.what();
     }

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
@@ -55,6 +56,42 @@ private:
 ControlReply ask_collector(std::filesystem::path const& socket, ControlCall const& call)
 {
     return Connection{socket}.ask(call);
+}
+
+char const* text_of(CallOutcome outcome)
+{
+    switch (outcome) {
+    case CallOutcome::machine_unknown:
+        return "the collector has not heard this machine since it started";
+    case CallOutcome::no_answer:
+        return "the sensor did not answer: it is away, or older than commands of the collector";
+    case CallOutcome::bad_call:
+    case CallOutcome::answered:
+        break;
+    }
+    return "the collector did not understand: is it of another version?";
+}
+
+char const* text_of(wire::ControlResult result)
+{
+    switch (result) {
+    case wire::ControlResult::not_possible:
+        return "the processor or the sensor's configuration lacks what this needs";
+    case wire::ControlResult::busy:
+        return "another memory mode that needs the same tables runs: stop it first";
+    case wire::ControlResult::unknown_command:
+        return "the sensor does not know this command";
+    case wire::ControlResult::not_allowed:
+        return "the sensor does not take this command from here";
+    default:
+        return "the sensor did not accept the request";
+    }
+}
+
+std::vector<wire::MemoryStatus> states_of(ControlReply const& reply)
+{
+    std::size_t const count = std::min<std::size_t>(reply.states.get(), reply.state.size());
+    return {reply.state.begin(), reply.state.begin() + static_cast<std::ptrdiff_t>(count)};
 }
 
 } // namespace undercroft::collector

@@ -1,6 +1,5 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // `undercroft control`: a command for a sensor, by way of the collector that hears it.
-#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -45,45 +44,13 @@ ControlCall make_call(Arguments const& arguments)
     return call;
 }
 
-char const* text_of(CallOutcome outcome)
-{
-    switch (outcome) {
-    case CallOutcome::machine_unknown:
-        return "the collector has not heard this machine since it started";
-    case CallOutcome::no_answer:
-        return "the sensor did not answer: it is away, or older than commands of the collector";
-    case CallOutcome::bad_call:
-    case CallOutcome::answered:
-        break;
-    }
-    return "the collector did not understand: is it of another version?";
-}
-
-char const* text_of(wire::ControlResult result)
-{
-    switch (result) {
-    case wire::ControlResult::not_possible:
-        return "the processor or the sensor's configuration lacks what this needs";
-    case wire::ControlResult::busy:
-        return "another memory mode that needs the same tables runs: stop it first";
-    case wire::ControlResult::unknown_command:
-        return "the sensor does not know this command";
-    case wire::ControlResult::not_allowed:
-        return "the sensor does not take this command from here";
-    default:
-        return "the sensor did not accept the request";
-    }
-}
-
 int run(Arguments const& arguments)
 {
     ControlReply const reply = ask_collector(arguments.socket, make_call(arguments));
     auto const outcome = static_cast<CallOutcome>(reply.outcome.get());
     if (outcome != CallOutcome::answered)
         throw std::runtime_error{text_of(outcome)};
-    std::size_t const count = std::min<std::size_t>(reply.states.get(), reply.state.size());
-    std::vector<wire::MemoryStatus> const states{reply.state.begin(),
-                                                 reply.state.begin() + static_cast<std::ptrdiff_t>(count)};
+    std::vector<wire::MemoryStatus> const states = states_of(reply);
     auto const result = static_cast<wire::ControlResult>(reply.result.get());
     if (result != wire::ControlResult::done) {
         fmt::print(stderr, "{}", control_cli::missing_text(states));

@@ -1,10 +1,10 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // Commands to sensors, as `undercroft control` gives them.
-#include <algorithm>
 #include <cstring>
 
 #include <nlohmann/json.hpp>
 
+#include "collector/control/client.hpp"
 #include "collector/ingest/identity.hpp"
 #include "control_cli/memory_options.hpp"
 #include "control_cli/memory_report.hpp"
@@ -95,32 +95,6 @@ collector::ControlCall call_in(json const& body)
     return call;
 }
 
-char const* text_of(collector::CallOutcome outcome)
-{
-    switch (outcome) {
-    case collector::CallOutcome::machine_unknown:
-        return "the collector has not heard this machine since it started";
-    case collector::CallOutcome::no_answer:
-        return "the sensor did not answer: it is away, or older than commands of the collector";
-    case collector::CallOutcome::bad_call:
-    case collector::CallOutcome::answered:
-        break;
-    }
-    return "the collector did not understand: is it of another version?";
-}
-
-char const* text_of(wire::ControlResult result)
-{
-    switch (result) {
-    case wire::ControlResult::not_possible:
-        return "the processor or the sensor's configuration lacks what this needs";
-    case wire::ControlResult::busy:
-        return "another memory mode that needs the same tables runs: stop it first";
-    default:
-        return "the sensor did not accept the request";
-    }
-}
-
 } // namespace
 
 Reply Api::control(Request const& request) const
@@ -141,12 +115,10 @@ Reply Api::control(Request const& request) const
     }
     auto const outcome = static_cast<collector::CallOutcome>(reply.outcome.get());
     if (outcome != collector::CallOutcome::answered)
-        return error_reply(502, text_of(outcome));
-    std::size_t const count = std::min<std::size_t>(reply.states.get(), reply.state.size());
-    std::vector<wire::MemoryStatus> const states{reply.state.begin(),
-                                                 reply.state.begin() + static_cast<std::ptrdiff_t>(count)};
+        return error_reply(502, collector::text_of(outcome));
+    std::vector<wire::MemoryStatus> const states = collector::states_of(reply);
     if (auto const result = static_cast<wire::ControlResult>(reply.result.get()); result != wire::ControlResult::done)
-        return error_reply(409, std::string{text_of(result)} + ". " + control_cli::missing_text(states));
+        return error_reply(409, std::string{collector::text_of(result)} + ". " + control_cli::missing_text(states));
     json const memory = json::parse(control_cli::memory_json(states), nullptr, false);
     return json_reply({{"done", true}, {"memory", memory.is_discarded() ? json{} : memory}});
 }
