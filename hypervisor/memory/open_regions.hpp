@@ -15,7 +15,6 @@ public:
 
     void clear() { first_ = count_ = 0; }
     [[nodiscard]] bool empty() const { return count_ == 0; }
-    [[nodiscard]] std::size_t count() const { return count_; }
 
     /// The 2 MiB around `gpa`, as far as they lie in `whole`. Returns what is open from now on: these, or, when there
     /// is no room for more, `whole`.

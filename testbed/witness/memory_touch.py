@@ -230,8 +230,9 @@ def check_shootdowns(rows: Sequence[MemoryRow], hammered: Hammered, least_cycles
             found = _cycles(inside, address // PAGE_BYTES, cpu)
             cycles += len(found)
             pauses = hammered.paused(cpu, index, times)
-            lost = [at for at in _lost_cycles(found) if not _stood_still(found[at], pauses)]
-            stood += len(_lost_cycles(found)) - len(lost)
+            without_write = _lost_cycles(found)
+            lost = [at for at in without_write if not _stood_still(found[at], pauses)]
+            stood += len(without_write) - len(lost)
             missing += [f"turn {turn}, cycle {at}: page {index} has no write by CPU {cpu}" for at in lost]
     verdict.fact(f"{cycles} whole cycles of {len(hammered.addresses)} pages together; {sum(hammered.stores)} stores; in {stood} the CPU stood still all the time")
     verdict.require(cycles - stood >= least_cycles, f"{cycles - stood} cycles are too few, {least_cycles} are wanted")
