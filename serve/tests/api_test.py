@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from collections import Counter
 from pathlib import Path
@@ -346,8 +347,9 @@ class Damage(unittest.TestCase):
             try:
                 for _ in range(200):
                     state = served.json("state")
-                    if state["problems"] and state["boots"][0]["storage"]["rows"] > 0:
+                    if state["problems"] and state["boots"] and state["boots"][0]["storage"]["rows"] > 0:
                         break
+                    time.sleep(0.05)
                 self.assertIn(files[0].name, state["problems"][0])
                 self.assertGreater(state["boots"][0]["storage"]["rows"], 0)
             finally:

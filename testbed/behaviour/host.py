@@ -111,7 +111,7 @@ def _said(outcome: Outcome) -> str:
 def labels(program: Path, store: Path, report: dict[str, object], manifest: Path) -> dict[str, object]:
     """What happened when, by the sensor's clock."""
     machine, boot = _machine_and_boot(store)
-    offset = clock_offset(program, store, report)
+    offset, uncertainty = clock_offset(program, store, report)
     entries = {entry.path: entry for entry in corpus.read_manifest(manifest)}
     first = report["first_writes"]
     assert isinstance(first, dict)
@@ -120,18 +120,20 @@ def labels(program: Path, store: Path, report: dict[str, object], manifest: Path
     return {"format": 1, "workload": report["workload"], "family": report["workload"], "class": report["class"], "seed": report["seed"],
             "fs": report["fs"], "machine": machine, "boot": boot, "source": _source_number(), "begin_ns": int(str(report["begin_ns"])) + offset,
             "end_ns": int(str(report["end_ns"])) + offset, "first_write_ns": files[0]["first_write_ns"] if files else None,
-            "clock_offset_ns": offset, "corpus_files": len(entries), "corpus_bytes": sum(entry.bytes for entry in entries.values()),
+            "clock_offset_ns": offset, "clock_uncertainty_ns": uncertainty, "corpus_files": len(entries), "corpus_bytes": sum(entry.bytes for entry in entries.values()),
             "files": files}
 
 
-def clock_offset(program: Path, store: Path, report: dict[str, object]) -> int:
-    """What to add to the guest's clock to get the sensor's: from the mark at the begin, whose write both saw."""
+def clock_offset(program: Path, store: Path, report: dict[str, object]) -> tuple[int, int]:
+    """What to add to the guest's clock to get the sensor's, and by how much that may be wrong: from the mark at the begin,
+    whose write both saw, the guest as something between two instants."""
     begin = report["begin_mark"]
     assert isinstance(begin, list)
+    before, after = int(begin[0]), int(begin[1])
     place = DISK_BYTES // volume.SECTOR - volume.TAIL_SECTORS + 8
     for row in undo.records(program, store, SOURCE):
         if row["kind"] == "write" and int(row["lba"]) == place:
-            return int(row["time_ns"]) - (int(begin[0]) + int(begin[1])) // 2
+            return int(row["time_ns"]) - (before + after) // 2, (after - before + 1) // 2
     raise BehaviourError("the mark at the workload's begin is not in the store")
 
 

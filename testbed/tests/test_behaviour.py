@@ -148,7 +148,7 @@ class Labels(Folder):
     def test_times_are_by_the_sensors_clock(self) -> None:
         place = host.DISK_BYTES // 512 - volume.TAIL_SECTORS + 8
         found = host.labels(self.program(place), self.folder / "store", self.report, self.manifest)
-        self.assertEqual(found["clock_offset_ns"], self.OFFSET)
+        self.assertEqual((found["clock_offset_ns"], found["clock_uncertainty_ns"]), (self.OFFSET, 10))
         self.assertEqual((found["begin_ns"], found["first_write_ns"], found["end_ns"]), (2000 + self.OFFSET, 4000 + self.OFFSET, 9000 + self.OFFSET))
         self.assertEqual((found["corpus_files"], found["corpus_bytes"], found["boot"]), (2, 30, "b" * 32))
         self.assertEqual([entry["path"] for entry in found["files"]], ["a/b.txt", "c.txt"])  # type: ignore[index,attr-defined]
