@@ -56,9 +56,21 @@ class ConsoleReaderTest(unittest.TestCase):
         self.assertEqual(Path(path).read_bytes(), b"hello " * 1000)
 
     def test_damaged_file_is_reported(self) -> None:
-        self.reader.feed('UNDERCROFT-FILE {"name":"f"}\n!!!!\nUNDERCROFT-END\n', 1.0)
+        self.reader.feed('UNDERCROFT-FILE {"name":"f"}\nAAAA\nUNDERCROFT-END\n', 1.0)
         self.assertEqual(self.outcome.files, {})
         self.assertIn("file f", str(self.outcome.result("unreadable")))
+
+    def test_words_of_the_kernel_between_the_lines_of_a_file(self) -> None:
+        text = base64.encodebytes(gzip.compress(bytes(range(256)) * 9)).decode()
+        first, rest = text.split("\n", 1)
+        self.reader.feed(f'UNDERCROFT-FILE {{"name":"f"}}\n{first}\n[   12.3] Uhhuh. NMI received\n{rest}UNDERCROFT-END\n', 1.0)
+        self.assertEqual(Path(self.outcome.files["f"]).read_bytes(), bytes(range(256)) * 9)
+
+    def test_a_file_without_an_end_costs_nothing_else(self) -> None:
+        self.reader.feed('UNDERCROFT-FILE {"name":"f"}\nAAAA\nUNDER[  1.0] Dazed and confusedCROFT-END\n'
+                         'UNDERCROFT-STAGE {"stage":"end","guest_uptime_s":2.2}\n', 1.0)
+        self.assertEqual(self.outcome.stages[-1]["stage"], "end")
+        self.assertEqual(self.outcome.result("unreadable"), "file f: has no end")
 
 
 class MemtestTest(unittest.TestCase):

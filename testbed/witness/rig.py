@@ -22,10 +22,10 @@ from testbed.collector import Collector, Identity, sensor_config
 from testbed.faults import CollectorKiller, Faults, UdpFaultProxy
 from testbed.monitor import Monitor
 from testbed.request import DiskWish, Request, Sensor
-from testbed.run import Hooks
+from testbed.run import Hooks, Outcome
 from testbed.session import Session, say
 
-from . import qemu_trace
+from . import qemu_trace, trouble
 
 IDENTITY = Identity("75636f66742d7769746e6573732d3031", "5a" * 32, "c3" * 32)
 ESP_PORT, DISK_PORT = 0, 1
@@ -211,21 +211,29 @@ def perform(setup: Setup, build: Build, folder: Path, on_stage: Callable[[str, M
         make_base_image(run.base_image, setup.disk_bytes)
         if lay:
             lay(run.base_image)
-    with _receiving(setup, build, folder, run.facts) as port:
-        config = folder / "undercroft.conf"
-        config.write_text(config_text(setup, port), encoding="utf-8")
-        session = Session(_request(setup, build, run, config))
-        hooks = Hooks(on_event=say, on_stage=on_stage)
-        if setup.payload:  # it never ends by itself
-            hooks.stop_after = lambda _, now: now > setup.payload_seconds or _shown(machine, setup.payload_until)
-        outcome = session.run(hooks)
+    try:
+        with _receiving(setup, build, folder, run.facts) as port:
+            config = folder / "undercroft.conf"
+            config.write_text(config_text(setup, port), encoding="utf-8")
+            session = Session(_request(setup, build, run, config))
+            hooks = Hooks(on_event=say, on_stage=on_stage)
+            if setup.payload:  # it never ends by itself
+                hooks.stop_after = lambda _, now: now > setup.payload_seconds or _shown(machine, setup.payload_until)
+            outcome = session.run(hooks)
+    except Exception as error:  # whatever it is: what the machine and the collector said by then belongs to it
+        raise RigError(trouble.told_of(folder, error)) from error
     run.facts |= {"state": outcome.state, "seconds": outcome.seconds, "efer_at_end": outcome.efer_at_end}
     run.save()
-    if outcome.state != ("stopped" if setup.payload else setup.ends):
-        raise RigError(f"the machine {outcome.state} ({outcome.shutdown or outcome.error}); see {machine}\n{_tail(machine)}")
-    if run.facts.get("collector_exit", 0) != 0:
-        raise RigError(f"the collector ended with {run.facts['collector_exit']}, see {folder}/collector-*.log")
+    require_ended(run, outcome, "stopped" if setup.payload else setup.ends, setup.timeout_s)
     return run
+
+
+def require_ended(run: Run, outcome: Outcome, state: str, timeout_s: float) -> None:
+    """Raises RigError unless machine and collector ended as they should."""
+    if outcome.state != state:
+        raise RigError(trouble.told(run.folder, trouble.machine_ended(outcome, timeout_s)))
+    if code := run.facts.get("collector_exit", 0):
+        raise RigError(trouble.told(run.folder, trouble.collector_ended(code)))
 
 
 def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
@@ -254,16 +262,6 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
 def _shown(machine: Path, pattern: str) -> bool:
     console = machine / "console.log"
     return bool(pattern) and console.is_file() and re.search(pattern, console.read_text(errors="replace")) is not None
-
-
-def _tail(machine: Path) -> str:
-    parts = []
-    for name in ("console.log", "sensor.log", "qemu.log"):
-        path = machine / name
-        if path.is_file():
-            text = path.read_bytes()[-1500:].decode("utf-8", "replace")
-            parts.append(f"--- end of {name}\n{text.strip()}")
-    return "\n".join(parts)
 
 
 def default_build() -> Path:
