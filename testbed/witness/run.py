@@ -109,7 +109,7 @@ RUNS: dict[str, Setup] = {
 
 # Survival beneath load: seconds of each mode; `make memory` takes two minutes, `make soak` an hour.
 SURVIVAL_S = int(os.environ.get("UNDERCROFT_MEMORY_SECONDS", "20"))
-SURVIVAL_MODES = os.environ.get("UNDERCROFT_MEMORY_MODES", " ".join(memory_survival.PHASES))
+SURVIVAL_MODES = os.environ.get("UNDERCROFT_MEMORY_MODES", " ".join([*memory_survival.PHASES, memory_survival.PLAIN]))
 RUNS["memory_survival"] = Setup(
     own("memory-survival"), settings={"CONTROL_KEY": rig.IDENTITY.control_key, "SECONDS_EACH": str(SURVIVAL_S), "MODES": SURVIVAL_MODES, "SEED": str(TOUCH_SEED)},
     cpus=2, memory="384M", mode="header", buffer_kib=4096, disk_bytes=64 << 20, log_writes=False, trace=False, config={"memory_buffer_kib": "16384"},
