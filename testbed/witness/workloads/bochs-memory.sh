@@ -1,37 +1,19 @@
 # Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 # Every mode of the memory monitor for a short while, against pages that are touched in a known order
 # (guest/touch_pages.cpp). Marks 3 and 4 are around the watch. No disks.
-echo "$CONTROL_KEY" >/tmp/key
 result cpus_online "\"$(cat /sys/devices/system/cpu/online)\""
-memory() { ucctl --key-file /tmp/key --json memory "$@" | tr -d '\n'; }
-# with NAME COMMAND...: starts it with its input in our hands; `pass N USECONDS` lets it go on and waits. No more programs
-# than needed are started: each writes hundreds of pages.
-with() {
-    name=$1
-    shift
-    rm -f /tmp/go && mkfifo /tmp/go
-    "$@" </tmp/go >"/tmp/$name" &
-    exec 3>/tmp/go
-    until grep -q addresses "/tmp/$name"; do usleep 100000; done
-}
+# pass NAME N MICROSECONDS: lets the program go on, and waits. No more programs than needed are started: each writes hundreds of pages.
 pass() {
-    result "${name}_begin" "$1"
-    echo >&3
-    usleep 500000 # it takes a millisecond
-    result "${name}_end" "$1"
-    usleep "$2"
-}
-finish() {
-    echo >&3
-    exec 3>&-
-    wait
-    report_file "$name" "/tmp/$name"
+    result "${1}_begin" "$2"
+    next 500000 # it takes a millisecond
+    result "${1}_end" "$2"
+    usleep "$3"
 }
 with kinds touch_pages kinds 80 2 "$SEED" 0
 result access "$(memory access --every 4s)"
 usleep 500000
-pass 0 5000000
-pass 1 5000000
+pass kinds 0 5000000
+pass kinds 1 5000000
 result access_status "$(memory status)"
 result access_stopped "$(memory stop access)"
 finish
@@ -41,8 +23,8 @@ with fill touch_pages fill 60 2 "$SEED" 1
 first=$(sed -n 's/.*"addresses": \[\([0-9]*\).*/\1/p' /tmp/fill)
 result written "$(memory written --delay 1s --budget 100% --range "$(printf '0x%x' "$first")+2M")"
 usleep 500000
-pass 0 3000000
-pass 1 3000000
+pass fill 0 3000000
+pass fill 1 3000000
 result written_status "$(memory status)"
 result written_stopped "$(memory stop written)"
 finish
@@ -51,8 +33,8 @@ result touched_before 0
 mark 3
 result touched_watch "$(memory watch --budget 5%)"
 sleep 3
-pass 0 2000000
-pass 1 2000000
+pass touched 0 2000000
+pass touched 1 2000000
 result touched_status "$(memory status)"
 result touched_stopped "$(memory stop watch)"
 mark 4

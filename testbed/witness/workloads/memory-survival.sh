@@ -2,13 +2,8 @@
 # Known pages beneath the watch on a quiet machine; then one mode after the other beneath load (memory_load).
 # MODES (`touched`: the first part; `plain`: the load alone), SECONDS_EACH. At stages `sample_NAME` the host looks where the
 # processors are.
-echo "$CONTROL_KEY" >/tmp/key
-memory() { ucctl --key-file /tmp/key --json memory "$@" | tr -d '\n'; }
 watch_touched() {
-    mkfifo /tmp/go
-    touch_pages kinds 300 3 "$SEED" 0 </tmp/go >/tmp/touched &
-    exec 3>/tmp/go
-    until grep -q addresses /tmp/touched; do usleep 100000; done
+    with touched touch_pages kinds 300 3 "$SEED" 0
     result touched_before 0
     result touched_watch "$(memory watch --budget 5%)"
     sleep 6
@@ -21,10 +16,7 @@ watch_touched() {
     done
     result touched_status "$(memory status)"
     result touched_stopped "$(memory stop watch)"
-    echo >&3
-    exec 3>&-
-    wait
-    report_file touched /tmp/touched
+    finish
 }
 # loaded NAME: tells what the load's disk commands were, too.
 loaded() {

@@ -1,23 +1,5 @@
 # Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 # Modes access and written against pages that are touched in a known order (guest/touch_pages.cpp, hammer_pages.cpp).
-echo "$CONTROL_KEY" >/tmp/key
-memory() { ucctl --key-file /tmp/key --json memory "$@" | tr -d '\n'; }
-# with NAME COMMAND...: starts it with its input in our hands; `next` lets it go on.
-with() {
-    name=$1
-    shift
-    rm -f /tmp/go && mkfifo /tmp/go
-    "$@" </tmp/go >"/tmp/$name" &
-    exec 3>/tmp/go
-    until grep -q addresses "/tmp/$name"; do usleep 100000; done
-}
-next() { echo >&3; usleep "${1:-1000000}"; }
-finish() {
-    echo >&3
-    exec 3>&-
-    wait
-    report_file "$name" "/tmp/$name"
-}
 with kinds touch_pages kinds 300 3 "$SEED" 0
 result access "$(memory access --every 4s)"
 usleep 500000
