@@ -12,10 +12,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 from collections import Counter
 from pathlib import Path
+from time import sleep
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "analysis" / "tests"))
@@ -349,7 +349,7 @@ class Damage(unittest.TestCase):
                     state = served.json("state")
                     if state["problems"] and state["boots"] and state["boots"][0]["storage"]["rows"] > 0:
                         break
-                    time.sleep(0.05)
+                    sleep(0.05)
                 self.assertIn(files[0].name, state["problems"][0])
                 self.assertGreater(state["boots"][0]["storage"]["rows"], 0)
             finally:

@@ -15,11 +15,11 @@ from testbed.monitor import Monitor
 from . import memory_account, store
 from .access import Verdict
 from .fault_check import region_of
-from .memory_store import MODE_NUMBERS
 from .rig import Build, Run
 
 PLAIN = "plain"  # the load without a mode
 PHASES = {"access": "access", "written": "written", "live": "snapshot", "consistent": "snapshot", "watch": "watch"}
+LEAST_SWEPT = 20_000  # pages, a quarter of the guest's memory
 STAGE = re.compile(r"sample_(\w+)")
 SAMPLES_S = 60.0  # at most
 SAMPLE_EVERY_S = 0.01
@@ -107,8 +107,11 @@ def _phases(run: Run) -> Verdict:
         made = {key: after[key] - before[key] for key in ("records", "dropped", "cycles", "faults", "held")}
         verdict.fact(f"{name}: {ran:.0f} s, {made}")
         verdict.require(after["running"] and ran >= seconds, f"{name}: did not run for {seconds:g} s")
-        verdict.require(made["records"] > 0 and made["cycles"] > 0, f"{name}: nothing was done")
-        verdict.require(MODE_NUMBERS[PHASES[name]] != MODE_NUMBERS["snapshot"] or made["dropped"] == 0, f"{name}: pages were dropped")
+        if PHASES[name] == "snapshot":  # a sweep takes 17 s where nothing else holds it up: on a busy host it may not end
+            verdict.require(made["cycles"] > 0 or made["records"] >= LEAST_SWEPT, f"{name}: only {made['records']} pages were swept")
+            verdict.require(made["dropped"] == 0, f"{name}: pages were dropped")
+        else:
+            verdict.require(made["records"] > 0 and made["cycles"] > 0, f"{name}: nothing was done")
     return verdict
 
 
