@@ -16,7 +16,7 @@ function empty(title: string, ...text: (Node | string)[]): HTMLElement {
 }
 
 function howToWatch(u: Fields): HTMLElement {
-  return h("code", {}, `undercroft control --machine ${u.machine} memory written`);
+  return h("code", {}, `undercroft control --collector SOCKET --machine ${u.machine} memory written`);
 }
 
 async function show(u: Fields, into: HTMLElement, page: number, moment: Moment): Promise<void> {

@@ -74,6 +74,7 @@ for (const theme of ["light", "dark"])
     assert.deepEqual(panels.map((p) => p.layer), ["reads", "writes", "entropy"]);
     assert.ok((await page.locator("canvas.plot").getAttribute("aria-label")).length > 20);
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth && document.documentElement.scrollHeight <= innerHeight), true);
+    assert.ok((await page.locator(".timeline > .tools").boundingBox()).height < 40, "switches fit into one row");
     const unnamed = await page.$$eval("button, select, input, a", (all) => all.filter((e) => !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML));
     assert.deepEqual(unnamed, []);
     noComplaints();

@@ -6,7 +6,7 @@ import { drawnColumns, launch, settled, show, signIn } from "../../page/tests/ch
 
 const GROWTH_MS = 5000;
 const FOLLOW_LOOKS = 40;
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 240_000; // a guest on a busy host
 const WRITES = 1; // the panel
 
 const setup = JSON.parse(process.argv[2]);

@@ -95,7 +95,7 @@ RUNS: dict[str, Setup] = {
     "prompt": Setup(own("prompt"), mode="header", disk_bytes=64 << 20, faults=Faults(), keep_arrivals=True, config={"address": "dhcp"}, timeout_s=180),
     "clock": Setup(own("clock"), mode="header", disk_bytes=64 << 20, timeout_s=240),
     # A browser looks on. With a time server, so that records' times are the host's.
-    "page": Setup(own("page"), settings={"SECONDS_OF_WRITES": str(page_check.SECONDS_OF_WRITES)}, mode="header", disk_bytes=page_check.DISK_BYTES, log_writes=False, trace=False, serve=True, timeout_s=240),
+    "page": Setup(own("page"), settings={"SECONDS_OF_WRITES": str(page_check.SECONDS_OF_WRITES)}, mode="header", disk_bytes=page_check.DISK_BYTES, log_writes=False, trace=False, serve=True, timeout_s=330),
     # The memory monitor. The stream's buffer is large, so that a burst of records on a slow host is not dropped.
     "memory_touch": Setup(own("memory-touch"), settings={"CONTROL_KEY": rig.IDENTITY.control_key, "SEED": str(TOUCH_SEED), "TURN_MS": "1000"}, cpus=2, memory="512M",
                           mode="header", disk_bytes=0, log_writes=False, trace=False, config={"memory_buffer_kib": "32768"},
