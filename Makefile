@@ -12,6 +12,7 @@ BUILD ?= build
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 MODEL_DATA ?= $(BUILD)/model-data
+BENCH_STORES ?= $(BUILD)/bench-page
 TESTS ?= .*
 SHELL := /bin/bash
 VENV ?= $(or $(UNDERCROFT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/undercroft)/venv
@@ -66,11 +67,11 @@ model: programs
 	@$(BUILD)/bin/undercroft train $(MODEL_DATA) --out models/default.json
 	@$(BUILD)/bin/undercroft evaluate --train $(MODEL_DATA) --test $(MODEL_DATA) \
 	    --json models/figures.json --report models/report.md --curves models/curves.png
-# The page on an hour of 10^8 records; needs some 3 GB of disk and a quarter of an hour.
+# The page on an hour of 10^8 records; needs some 1 GB of disk. Store and index are kept in BENCH_STORES.
 bench-page: programs
 	@$(CMAKE_BUILD) --target uc_sensor_load
 	@ctest --test-dir $(BUILD) --output-on-failure -R page_browser_test
-	@$(VENV)/bin/python bench/page.py --build $(BUILD) --modules $(VENV)/../page-$$(sha256sum page/package-lock.json | cut -c1-16)/node_modules
+	@$(VENV)/bin/python bench/page.py --build $(BUILD) --stores $(BENCH_STORES) --modules $(VENV)/../page-$$(sha256sum page/package-lock.json | cut -c1-16)/node_modules
 package: programs
 	@$(CMAKE_BUILD) --target package_files undercroft_mb2
 	@cd $(BUILD) && cpack -G DEB >cpack.log || { cat cpack.log; exit 1; }

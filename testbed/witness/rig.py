@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from . import qemu_trace, trouble
 
 IDENTITY = Identity("75636f66742d7769746e6573732d3031", "5a" * 32, "c3" * 32)
 ESP_PORT, DISK_PORT = 0, 1
+PAGE_TOKEN = "a-token-for-witnesses-0123456789abcdef"
 
 
 class RigError(Exception):
@@ -102,6 +104,7 @@ class Setup:
     accelerator: str = "tcg"
     behaviour: host.Wish | None = None  # a workload of testbed/behaviour with its documents; then `workload` and disks are its own
     control: Path | None = None  # socket of the collector's control
+    serve: bool = False  # the collector has a page, with PAGE_TOKEN; it says in collector-0.log where
     gdb: Path | None = None  # socket of QEMU's GDB stub
     ends: str = "finished"  # how the machine is to end, by Outcome.state
     timeout_s: float = 240.0
@@ -177,8 +180,14 @@ def _receiving(setup: Setup, build: Build, folder: Path, facts: dict[str, Any]) 
     if not setup.sensor:
         yield 0
         return
-    control = ["--control-socket", str(setup.control)] if setup.control else []
-    collector = Collector(build.undercroft, folder, IDENTITY, ["--roll-seconds", "5", *control])
+    options = ["--roll-seconds", "5"]
+    if setup.control:
+        options += ["--control-socket", str(setup.control)]
+    if setup.serve:
+        token = folder / "page-token"
+        token.write_text(PAGE_TOKEN + "\n", encoding="ascii")
+        options += ["--serve", "127.0.0.1:0", "--serve-token-file", str(token)]
+    collector = Collector(build.undercroft, folder, IDENTITY, options)
     proxy = UdpFaultProxy(("127.0.0.1", collector.port), setup.faults, keep_arrivals=setup.keep_arrivals).start() if setup.faults else None
     killer = None
     if setup.kills:
@@ -201,8 +210,8 @@ def _receiving(setup: Setup, build: Build, folder: Path, facts: dict[str, Any]) 
 
 
 def perform(setup: Setup, build: Build, folder: Path, on_stage: Callable[[str, Monitor], None] | None = None,
-            lay: Callable[[Path], None] | None = None) -> Run:
-    """`lay` may change the base image. Makes the run in `folder` (emptied first). Raises RigError unless the machine ended by itself and well."""
+            lay: Callable[[Path], None] | None = None, beside: Callable[[], AbstractContextManager[None]] | None = None) -> Run:
+    """`lay` may change the base image, `beside` is entered before the machine starts and left when it has ended, while the collector receives. Makes the run in `folder` (emptied first). Raises RigError unless the machine ended by itself and well."""
     shutil.rmtree(folder, ignore_errors=True)
     machine = folder / "machine"
     machine.mkdir(parents=True)
@@ -219,7 +228,8 @@ def perform(setup: Setup, build: Build, folder: Path, on_stage: Callable[[str, M
             hooks = Hooks(on_event=say, on_stage=on_stage)
             if setup.payload:  # it never ends by itself
                 hooks.stop_after = lambda _, now: now > setup.payload_seconds or _shown(machine, setup.payload_until)
-            outcome = session.run(hooks)
+            with beside() if beside else contextlib.nullcontext():
+                outcome = session.run(hooks)
     except Exception as error:  # whatever it is: what the machine and the collector said by then belongs to it
         raise RigError(trouble.told_of(folder, error)) from error
     run.facts |= {"state": outcome.state, "seconds": outcome.seconds, "efer_at_end": outcome.efer_at_end}
