@@ -39,7 +39,8 @@ public:
         if (services_->wants_positions())
             services_->note_exit(index_, position());
         mailbox_->withdraw_entry();
-        count(wire::CounterId::exits_total);
+        if (exit.entered)
+            count(wire::CounterId::exits_total);
         dispatch(exit);
         return exit;
     }

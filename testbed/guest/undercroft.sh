@@ -59,6 +59,8 @@ with() {
     exec 3>/tmp/go
     until grep -q addresses "/tmp/$program"; do usleep 100000; done
 }
+# first_page NAME: the guest-physical address of its first page.
+first_page() { sed -n 's/.*"addresses": \[\([0-9]*\).*/\1/p' "/tmp/$1"; }
 # next [MICROSECONDS]: one line for it, and some time.
 next() { echo >&3; usleep "${1:-1000000}"; }
 # finish: its last line; what it said is reported under its name.

@@ -20,8 +20,7 @@ finish
 # In one huge page: the mode need not look at what the kernel writes all the time.
 echo 1 >/proc/sys/vm/nr_hugepages
 with fill touch_pages fill 60 2 "$SEED" 1
-first=$(sed -n 's/.*"addresses": \[\([0-9]*\).*/\1/p' /tmp/fill)
-result written "$(memory written --delay 1s --budget 100% --range "$(printf '0x%x' "$first")+2M")"
+result written "$(memory written --delay 1s --budget 100% --range "$(printf '0x%x' "$(first_page fill)")+2M")"
 usleep 500000
 pass fill 0 3000000
 pass fill 1 3000000
@@ -39,13 +38,24 @@ result touched_status "$(memory status)"
 result touched_stopped "$(memory stop watch)"
 mark 4
 finish
-(while :; do cat /run.d/workload >/tmp/changing; done) &
-result snapshot "$(memory snapshot --consistent --every 4s --rate 40M)"
-tries=0
-until memory status | sed 's/.*"snapshot"//; s/"watch".*//' | grep -q '"cycles": *[2-9]' || [ $tries -ge 60 ]; do
-    sleep 1
-    tries=$((tries + 1))
-done
+# A huge page of the program and what lies around it. Its second pass comes while the first consistent sweep is under way, which has
+# a MiB or two before it still to copy; the live sweep comes when nothing is touched.
+until_snapshot() {
+    tries=0
+    until memory status | sed 's/.*"snapshot"//; s/"watch".*//' | grep -q "$1" || [ $tries -ge 60 ]; do
+        sleep 1
+        tries=$((tries + 1))
+    done
+}
+with swept touch_pages fill 60 2 "$SEED" 1
+range="$(printf '0x%x' $(($(first_page swept) - 0x200000)))+6M"
+next 500000
+result snapshot "$(memory snapshot --consistent --every 5s --rate 40M --range "$range")"
+next 500000
+until_snapshot '"cycles": *[2-9]'
 result snapshot_status "$(memory status)"
 result snapshot_stopped "$(memory stop snapshot)"
-kill %1
+result live "$(memory snapshot --rate 40M --range "$range")"
+until_snapshot '"running": *false'
+result live_status "$(memory status)"
+finish

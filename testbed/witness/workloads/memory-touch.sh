@@ -18,8 +18,7 @@ report_file hammer /tmp/hammer
 # In one huge page, so that the mode need not look at what the kernel writes all the time, which is more than can be sent.
 echo 1 >/proc/sys/vm/nr_hugepages
 with fill touch_pages fill 300 3 "$SEED" 1
-first=$(sed -n 's/.*"addresses": \[\([0-9]*\).*/\1/p' /tmp/fill)
-result written "$(memory written --delay 2s --budget 100% --range "$(printf '0x%x' "$first")+2M")"
+result written "$(memory written --delay 2s --budget 100% --range "$(printf '0x%x' "$(first_page fill)")+2M")"
 usleep 500000
 for _ in 1 2 3; do next 4000000; done
 result written_status "$(memory status)"
