@@ -61,7 +61,7 @@ def run(device: Path, kind: str, seed: int, workload: str, seconds: float) -> di
     first_writes: dict[str, int] = {}
     try:
         first_writes = work(workload, entries, seed, time.monotonic() + seconds, chance)
-    except (OSError, RuntimeError, subprocess.SubprocessError):
+    except (OSError, RuntimeError, ValueError, subprocess.SubprocessError):
         report["error"] = traceback.format_exc(limit=3)
     report["end_ns"] = time.time_ns()
     report["first_writes"] = first_writes

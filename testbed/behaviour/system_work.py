@@ -16,6 +16,7 @@ from .job import Job
 POSTGRES = Path("/usr/lib/postgresql/15/bin")
 POSTGRES_USER = 70
 INIT_SECONDS, LEAST_DATABASE_SECONDS = 90.0, 30.0
+CONTAINER_ROOM = 24 << 20
 
 
 def _archives(job: Job, pack: Callable[[str, Path], None]) -> None:
@@ -39,7 +40,8 @@ def seven_zip(job: Job) -> None:
 
 
 def tar_xz(job: Job) -> None:
-    _archives(job, lambda folder, target: job.tool("tar", "-c", "-I", "xz -0", "-f", f"{target}.tar.xz", folder, cwd=job.root))
+    # tar starts it by the guest's shell, which takes its own xz, one that only unpacks, before any other without a path.
+    _archives(job, lambda folder, target: job.tool("tar", "-c", "-I", "/usr/bin/xz -0", "-f", f"{target}.tar.xz", folder, cwd=job.root))
 
 
 def _few_large(job: Job, work: Callable[[Path], None], pause: tuple[float, float]) -> None:
@@ -220,6 +222,9 @@ def luks_container(job: Job) -> None:
     try:
         while not job.over():
             for entry in job.chance.sample(job.entries, 60):
+                if shutil.disk_usage(where).free < CONTAINER_ROOM:
+                    for path in where.glob("*.*"):
+                        path.unlink()
                 target = where / f"{job.chance.randrange(200)}{Path(entry.path).suffix}"
                 shutil.copyfile(job.root / entry.path, target)
                 if job.chance.random() < 0.2:
