@@ -102,6 +102,7 @@ class Setup:
     accelerator: str = "tcg"
     behaviour: host.Wish | None = None  # a workload of testbed/behaviour with its documents; then `workload` and disks are its own
     control: Path | None = None  # socket of the collector's control
+    model: Path | None = None  # the collector looks for ransomware with it, and holds writes on an alert (needs `control`)
     gdb: Path | None = None  # socket of QEMU's GDB stub
     ends: str = "finished"  # how the machine is to end, by Outcome.state
     timeout_s: float = 240.0
@@ -178,7 +179,8 @@ def _receiving(setup: Setup, build: Build, folder: Path, facts: dict[str, Any]) 
         yield 0
         return
     control = ["--control-socket", str(setup.control)] if setup.control else []
-    collector = Collector(build.undercroft, folder, IDENTITY, ["--roll-seconds", "5", *control])
+    detect = ["--detect", str(setup.model), "--detect-policy", "hold-writes"] if setup.model else []
+    collector = Collector(build.undercroft, folder, IDENTITY, ["--roll-seconds", "5", *control, *detect])
     proxy = UdpFaultProxy(("127.0.0.1", collector.port), setup.faults, keep_arrivals=setup.keep_arrivals).start() if setup.faults else None
     killer = None
     if setup.kills:
