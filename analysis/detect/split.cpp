@@ -36,9 +36,14 @@ void split_runs(std::vector<RunPlace>& train, std::vector<RunPlace>& test, bool 
     auto const name_of = [](RunPlace const& place) {
         return place.environment + "/" + place.program + "/" + place.folder.filename().string();
     };
-    for (RunPlace const& place : train)
+    std::set<std::filesystem::path> folders; // the same one may have several names, by links
+    for (RunPlace const& place : train) {
         seen.insert(name_of(place));
-    std::erase_if(test, [&](RunPlace const& place) { return seen.contains(name_of(place)); });
+        folders.insert(std::filesystem::weakly_canonical(place.folder));
+    }
+    std::erase_if(test, [&](RunPlace const& place) {
+        return seen.contains(name_of(place)) || folders.contains(std::filesystem::weakly_canonical(place.folder));
+    });
     if (test.empty())
         throw Error{"every run of the test folder is in the training folder too"};
 }

@@ -116,6 +116,11 @@ class Detect(unittest.TestCase):
     def test_no_run_tests_itself(self) -> None:
         message = bad("evaluate", "--train", self.path / "train", "--test", self.path / "train/dataset")
         self.assertIn("training folder", message)
+        linked = self.path / "linked/m3/WannaCry"
+        linked.mkdir(parents=True)
+        (linked / "other-name").symlink_to(self.path / "train/dataset/original/m1/WannaCry/WannaCry-100")
+        (linked / "circle").symlink_to(self.path / "linked")
+        self.assertIn("training folder", bad("evaluate", "--train", self.path / "train", "--test", self.path / "linked"))
         good("evaluate", "--train", self.path / "train", "--test", self.path / "train", "--json", self.path / "f.json", "--seeds", 1)
         split = json.loads((self.path / "f.json").read_text())["split"]
         self.assertTrue(split["one_folder"])

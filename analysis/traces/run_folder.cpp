@@ -153,11 +153,16 @@ std::vector<RunPlace> find_runs(fs::path const& root)
         throw Error{fmt::format("{}: not a folder", root.string())};
     std::set<fs::path> folders;
     std::vector<RunPlace> labelled;
-    for (fs::recursive_directory_iterator it{root, fs::directory_options::skip_permission_denied}, end; it != end;
-         ++it) {
+    // People split data sets by links. Each folder is visited once, so that links in a circle come to an end.
+    std::set<fs::path> visited{fs::canonical(root)};
+    auto const options =
+        fs::directory_options::skip_permission_denied | fs::directory_options::follow_directory_symlink;
+    for (fs::recursive_directory_iterator it{root, options}, end; it != end; ++it) {
         std::string const name = it->path().filename().string();
-        if (name.starts_with('.') && it->is_directory()) {
-            it.disable_recursion_pending(); // what is being recorded, or failed
+        if (it->is_directory()) {
+            // A name with a dot: what is being recorded, or failed.
+            if (name.starts_with('.') || !visited.insert(fs::canonical(it->path())).second)
+                it.disable_recursion_pending();
             continue;
         }
         if (it->is_regular_file() && is_trace_file(name))
