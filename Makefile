@@ -12,6 +12,7 @@ BUILD ?= build
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 MODEL_DATA ?= $(BUILD)/model-data
+BENCH_STORES ?= $(BUILD)/bench-page
 MODEL_KIND ?= anchored
 MODEL_ORIGIN = Undercroft's test bed (testbed/behaviour), recorded by its own sensor beneath emulated machines; nothing else. make model makes it anew
 TESTS ?= .*
@@ -76,11 +77,11 @@ model-only:
 	@$(BUILD)/bin/undercroft train $(MODEL_DATA) --kind $(MODEL_KIND) --origin "$(MODEL_ORIGIN)" --out models/default.json
 	@$(BUILD)/bin/undercroft evaluate --train $(MODEL_DATA) --test $(MODEL_DATA) --kind $(MODEL_KIND) --main-only --seeds 1 \
 	    --json $(BUILD)/model-figures.json --summary models/figures.json --report docs/default-model.md --curves docs/images/default-model.png
-# The page on an hour of 10^8 records; needs some 3 GB of disk and a quarter of an hour.
+# The page on an hour of 10^8 records; needs some 1 GB of disk. Store and index are kept in BENCH_STORES.
 bench-page: programs
 	@$(CMAKE_BUILD) --target uc_sensor_load
 	@ctest --test-dir $(BUILD) --output-on-failure -R page_browser_test
-	@$(VENV)/bin/python bench/page.py --build $(BUILD) --modules $(VENV)/../page-$$(sha256sum page/package-lock.json | cut -c1-16)/node_modules
+	@$(VENV)/bin/python bench/page.py --build $(BUILD) --stores $(BENCH_STORES) --modules $(VENV)/../page-$$(sha256sum page/package-lock.json | cut -c1-16)/node_modules
 package: programs
 	@$(CMAKE_BUILD) --target package_files undercroft_mb2
 	@cd $(BUILD) && cpack -G DEB >cpack.log || { cat cpack.log; exit 1; }

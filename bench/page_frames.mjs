@@ -1,17 +1,13 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // Pans and zooms over a recording as a hand would and prints how fluently: URL TOKEN MODULES CHROMIUM MACHINE BOOT PICTURE.
-import { createRequire } from "node:module";
+import { launch, settled, signIn } from "../page/tests/chromium.mjs";
 
 const [url, token, modules, executablePath, machine, boot, picture] = process.argv.slice(2);
-const { chromium } = createRequire(`${modules}/`)("playwright-core");
-const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"] });
+const browser = await launch(modules, executablePath);
 const page = await (await browser.newContext({ viewport: { width: 1280, height: 720 } })).newPage();
 await page.goto(url);
-await page.getByLabel("Token").fill(token);
-await Promise.all([page.waitForURL((u) => u.pathname === "/"), page.getByRole("button", { name: "Open" }).click()]);
-await page.evaluate((hash) => { location.hash = hash; }, `#/timeline?machine=${machine}&boot=${boot}`);
-const settled = () => page.waitForFunction(() => document.querySelector("canvas.plot")?.dataset.state === "ready" && document.querySelector("canvas.plot").dataset.geometry.includes("tiles"), null, { timeout: 120_000 });
-await settled();
+await signIn(page, token, `#/timeline?machine=${machine}&boot=${boot}`);
+await settled(page, 120_000);
 await page.screenshot({ path: picture });
 // Wheel events at 60 a second come from inside the page, so that the driver's own pace does not count.
 const measured = await page.evaluate(async () => {
@@ -34,6 +30,6 @@ const measured = await page.evaluate(async () => {
 });
 const sorted = measured.slice(5).sort((a, b) => a - b);
 const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
-await settled();
+await settled(page, 120_000);
 process.stdout.write(JSON.stringify({ fps_median: 1000 / at(0.5), fps_p5: 1000 / at(0.95), draw_ms_median: at(0.5) }));
 await browser.close();

@@ -97,16 +97,9 @@ Json names(std::uint16_t bits, auto const& all)
 
 Json request_json(MemoryRequest const& request)
 {
-    return {{"flags", names(request.flags.get(), wire::memory_flag_names)},
-            {"budget_permille", request.budget_permille.get()},
-            {"period_us", request.period_us.get()},
-            {"every_turns", request.every_turns.get()},
-            {"range_begin", request.range_begin.get()},
-            {"range_bytes", request.range_bytes.get()},
-            {"rate_kib_per_s", request.rate_kib_per_s.get()},
-            {"thin", request.thin.get()},
-            {"delay_depth", request.delay_depth.get()},
-            {"delay_ms", request.delay_ms.get()}};
+    Json json = {{"flags", names(request.flags.get(), wire::memory_flag_names)}};
+    wire::visit_numbers(request, [&](char const* name, auto value) { json[name] = value; });
+    return json;
 }
 
 } // namespace

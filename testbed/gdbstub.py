@@ -11,6 +11,7 @@ class GdbError(Exception):
     """The stub refused or did not answer."""
 
 
+ANSWER_PATIENCE_S = 180.0  # QEMU flushes the machine's disks before it says that the machine stands
 STOP_PATIENCE_S = 120.0
 
 
@@ -19,7 +20,7 @@ class Gdb:
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(20)
+        self._socket.settimeout(ANSWER_PATIENCE_S)
         self._socket.connect(str(path))
         self._buffer = b""
 
@@ -46,20 +47,23 @@ class Gdb:
         answer = self.ask(f"Z1,{address:x},1")
         if answer != "OK":
             raise GdbError(f"breakpoint at {address:#x}: {answer!r}")
-        self._socket.settimeout(patience_s)
+        self._socket.settimeout(max(patience_s, 1.0))
         try:
             self._send("c")
             self._answer(lambda text: text.startswith("T"))
         except TimeoutError as error:
             raise GdbError(f"nothing came to {address:#x} within {patience_s:g} s") from error
         finally:
-            self._socket.settimeout(20)
+            self._socket.settimeout(ANSWER_PATIENCE_S)
         self.ask(f"z1,{address:x},1")
 
     def ask(self, command: str) -> str:
         self._send(command)
         # That the machine stopped is said unasked, too.
-        return self._answer(lambda text: command == "?" or not text.startswith("T"))
+        try:
+            return self._answer(lambda text: command == "?" or not text.startswith("T"))
+        except TimeoutError as error:
+            raise GdbError(f"no answer to {command[:40]!r} within {ANSWER_PATIENCE_S:g} s") from error
 
     def _answer(self, wanted: Callable[[str], bool]) -> str:
         while True:

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 EFER_SVME = 1 << 12
+# QEMU's main loop stands still while it flushes disks, which on a busy host takes what it takes.
+PATIENCE_S = 180.0
+SAVE_PATIENCE_S = 600.0
 
 
 class MonitorError(Exception):
@@ -20,11 +23,12 @@ class MonitorError(Exception):
 class Monitor:
     """One QMP connection. Events are kept in `events` in order of arrival."""
 
-    def __init__(self, path: Path, patience: float = 10.0) -> None:
+    def __init__(self, path: Path, patience: float = 60.0) -> None:
         self.events: list[dict[str, Any]] = []
         self._buffer = b""
+        self._ended = False
         self._socket = self._connect(path, patience)
-        self._receive(patience, lambda message: "QMP" in message)
+        self._receive(patience, lambda message: "QMP" in message, "greeting")
         self.command("qmp_capabilities")
 
     @staticmethod
@@ -41,19 +45,19 @@ class Monitor:
                     raise MonitorError(f"cannot connect to {path}: {error}") from error
                 time.sleep(0.02)
 
-    def command(self, name: str, patience: float = 30.0, **arguments: Any) -> Any:
+    def command(self, name: str, patience: float = PATIENCE_S, **arguments: Any) -> Any:
         """Runs a QMP command and returns its result."""
         request = {"execute": name, "arguments": arguments}
         try:
             self._socket.sendall(json.dumps(request).encode())
         except OSError as error:
             raise MonitorError(f"{name}: {error}") from error
-        reply = self._receive(patience, lambda message: "return" in message or "error" in message)
+        reply = self._receive(patience, lambda message: "return" in message or "error" in message, name)
         if "error" in reply:
             raise MonitorError(f"{name}: {reply['error'].get('desc')}")
         return reply["return"]
 
-    def human(self, line: str, patience: float = 30.0) -> str:
+    def human(self, line: str, patience: float = PATIENCE_S) -> str:
         """Runs a command of the human monitor, such as `info registers -a`, and returns its text."""
         return str(self.command("human-monitor-command", patience, **{"command-line": line}))
 
@@ -67,7 +71,7 @@ class Monitor:
 
     def save_memory(self, path: Path, address: int, size: int) -> None:
         """Writes guest-physical memory to a file."""
-        self.command("pmemsave", 300.0, val=address, size=size, filename=str(path))
+        self.command("pmemsave", SAVE_PATIENCE_S, val=address, size=size, filename=str(path))
 
     def efer(self) -> list[int]:
         """EFER of each CPU in its present context; bit 12 (SVME) stays set while a CPU runs beneath the sensor."""
@@ -76,7 +80,7 @@ class Monitor:
     def close(self) -> None:
         self._socket.close()
 
-    def _receive(self, patience: float, wanted: Any) -> dict[str, Any]:
+    def _receive(self, patience: float, wanted: Any, what: str) -> dict[str, Any]:
         end = time.monotonic() + patience
         while True:
             message = self._next_message()
@@ -88,7 +92,8 @@ class Monitor:
                 continue
             remaining = end - time.monotonic()
             if remaining <= 0 or not self._take(remaining):
-                raise MonitorError("QEMU did not answer on its monitor")
+                how = "QEMU ended" if self._ended else f"QEMU did not answer within {patience:g} s"
+                raise MonitorError(f"{what}: {how}")
 
     def _next_message(self) -> dict[str, Any] | None:
         line, separator, rest = self._buffer.partition(b"\n")
@@ -108,6 +113,8 @@ class Monitor:
         except (TimeoutError, BlockingIOError):
             return False
         except OSError:
+            self._ended = True
             return False
+        self._ended = not data
         self._buffer += data
         return bool(data)

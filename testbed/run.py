@@ -20,6 +20,7 @@ from .monitor import Monitor, MonitorError
 POLL_SECONDS = 0.05
 LINE = re.compile(r"UNDERCROFT-(STAGE|RESULT|FILE) (\{.*\})\s*$")
 END_OF_FILE = "UNDERCROFT-END"
+FILE_LINE = re.compile(r"[A-Za-z0-9+/=]*")
 
 
 @dataclass
@@ -71,10 +72,13 @@ class ConsoleReader:
                 self._on_event(f"seen: {pattern}")
 
     def _line(self, line: str, now: float) -> None:
-        if self._file_name:
-            self._file_line(line)
-            return
         match = LINE.search(line)
+        if self._file_name:
+            if not match:
+                self._file_line(line)
+                return
+            # The kernel's own words may have spoilt the line that ended the file; they must not cost what follows, too.
+            self._unreadable_file("has no end")
         if not match:
             return
         try:
@@ -95,14 +99,20 @@ class ConsoleReader:
 
     def _file_line(self, line: str) -> None:
         if not line.startswith(END_OF_FILE):
-            self._file_lines.append(line)
+            if FILE_LINE.fullmatch(line):  # others are the kernel's
+                self._file_lines.append(line)
             return
         path = self._folder / f"guest-{self._file_name}"
         try:
             path.write_bytes(gzip.decompress(base64.b64decode("".join(self._file_lines), validate=True)))
-            self._outcome.files[self._file_name] = str(path)
         except (binascii.Error, OSError, EOFError) as error:
-            self._outcome.results.append({"name": "unreadable", "value": f"file {self._file_name}: {error}"})
+            self._unreadable_file(str(error))
+            return
+        self._outcome.files[self._file_name] = str(path)
+        self._file_name = ""
+
+    def _unreadable_file(self, why: str) -> None:
+        self._outcome.results.append({"name": "unreadable", "value": f"file {self._file_name}: {why}"})
         self._file_name = ""
 
 
@@ -158,7 +168,7 @@ def _follow(process: subprocess.Popen[bytes], monitor: Monitor, outcome: Outcome
     position = 0
     stages = 0
     while True:
-        stopped = process.poll() is not None or _shut_down(monitor, outcome)
+        stopped = process.poll() is not None or has_stopped(monitor, outcome)
         now = time.monotonic() - begin
         position = read_on(console, position, reader, now)
         while hooks.on_stage and stages < len(outcome.stages) and process.poll() is None:
@@ -188,10 +198,15 @@ def read_on(console: Path, position: int, reader: ConsoleReader, now: float) -> 
     return position + len(new)
 
 
-def _shut_down(monitor: Monitor, outcome: Outcome) -> bool:
+def has_stopped(monitor: Monitor, outcome: Outcome) -> bool:
+    """The machine has ended, or stands still and will not go on. Why is noted in `outcome`."""
     for event in monitor.poll():
+        data = event.get("data", {})
         if event["event"] == "SHUTDOWN":
-            outcome.shutdown = str(event.get("data", {}).get("reason"))
+            outcome.shutdown = str(data.get("reason"))
+            return True
+        if event["event"] == "BLOCK_IO_ERROR" and data.get("action") == "stop":  # the machine stands still until somebody makes room
+            outcome.error = f"QEMU cannot {data.get('operation')} {data.get('node-name')}: {data.get('reason')}"
             return True
     return False
 

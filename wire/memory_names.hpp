@@ -57,4 +57,19 @@ inline constexpr std::array<BitName, 5> memory_lack_names{{{memory_lack::not_con
                                                            {memory_lack::no_execute_only, "no_execute_only"},
                                                            {memory_lack::no_timer, "no_timer"}}};
 
+/// Calls `visit` with the name and the value of each of a request's numbers: all but mode, action and flags.
+template <typename Visit>
+constexpr void visit_numbers(MemoryRequest const& request, Visit&& visit)
+{
+    visit("budget_permille", request.budget_permille.get());
+    visit("period_us", request.period_us.get());
+    visit("every_turns", request.every_turns.get());
+    visit("range_begin", request.range_begin.get());
+    visit("range_bytes", request.range_bytes.get());
+    visit("rate_kib_per_s", request.rate_kib_per_s.get());
+    visit("thin", request.thin.get());
+    visit("delay_depth", request.delay_depth.get());
+    visit("delay_ms", request.delay_ms.get());
+}
+
 } // namespace undercroft::wire

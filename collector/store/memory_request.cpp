@@ -37,18 +37,10 @@ std::string memory_request_json(std::span<std::uint8_t const> bytes)
 {
     wire::MemoryRequest request;
     std::memcpy(&request, bytes.data(), sizeof(request));
-    nlohmann::ordered_json const json = {{"mode", name_or_number<wire::MemoryMode>(request.mode.get())},
-                                         {"action", name_or_number<wire::MemoryAction>(request.action.get())},
-                                         {"flags", flags_json(request.flags.get())},
-                                         {"budget_permille", request.budget_permille.get()},
-                                         {"period_us", request.period_us.get()},
-                                         {"every_turns", request.every_turns.get()},
-                                         {"range_begin", request.range_begin.get()},
-                                         {"range_bytes", request.range_bytes.get()},
-                                         {"rate_kib_per_s", request.rate_kib_per_s.get()},
-                                         {"thin", request.thin.get()},
-                                         {"delay_depth", request.delay_depth.get()},
-                                         {"delay_ms", request.delay_ms.get()}};
+    nlohmann::ordered_json json = {{"mode", name_or_number<wire::MemoryMode>(request.mode.get())},
+                                   {"action", name_or_number<wire::MemoryAction>(request.action.get())},
+                                   {"flags", flags_json(request.flags.get())}};
+    wire::visit_numbers(request, [&](char const* name, auto value) { json[name] = value; });
     return json.dump();
 }
 

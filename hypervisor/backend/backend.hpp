@@ -40,6 +40,7 @@ struct Exit {
     std::uint16_t port = 0;
     std::uint8_t width = 0;
     bool is_read = false, is_write = false, is_fetch = false, string = false, rep = false;
+    bool entered = true;        ///< false: something that came before the entry, which did not take place
     bool by_page_walk = false;  ///< nested_fault: the CPU was reading or marking the guest's own page tables
     bool during_event = false;  ///< nested_fault: it came while an event was delivered, which run() delivers again
     std::uint64_t next_rip = 0; ///< behind the instruction that exited; 0: not known (I/O: always known)

@@ -1,8 +1,9 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #pragma once
 // When a CPU sends records on: at exits that happen anyway, and, while something waits, by the processor's
-// own timer (Intel's preemption timer; the machine's timers are the guest's). AMD has none: two exits are
-// armed instead, the next HLT/MWAIT and the next physical interrupt.
+// own timer (Intel's preemption timer; the machine's timers are the guest's). AMD has none. While the memory monitor
+// runs, the sensor's network card may serve as one (net/card_timer.hpp); else two exits are armed instead, the next
+// HLT/MWAIT and the next physical interrupt.
 //   - a record that finds the sender quiet for send_delay leaves at once; later ones batch
 // Without a timer:
 //   - while disk commands are outstanding nothing is armed: their completion exits anyway
@@ -51,6 +52,12 @@ public:
     /// The memory monitor wants to be called by then, at an exit or from an idle CPU. no_time: it wants nothing.
     [[nodiscard]] virtual Tsc monitor_due() const { return no_time; }
     virtual void run_monitor(Tsc now) { (void)now; }
+    /// Some CPU exits by about `due`; asked for anew after each exit. False: do not rely on it.
+    virtual bool wake_by(Tsc due, Tsc now)
+    {
+        (void)due, (void)now;
+        return false;
+    }
 
 protected:
     ~DeliveryHost() = default;
@@ -102,7 +109,7 @@ public:
             }
             last_interrupt_ = now;
             arm(sending || wants_idle(now), false);
-            if (monitoring)
+            if (monitoring && !wait_by_timer(true, work_->unsent(), host_->now()))
                 (void)cpu_->exit_when_interruptible();
             return;
         }
@@ -112,8 +119,11 @@ public:
             last_poll_ = now;
         }
         bool const unsent = work_->unsent();
-        if (wait_by_timer(polls || kind == backend::ExitKind::timer, unsent, now))
+        if (wait_by_timer(polls || kind == backend::ExitKind::timer, unsent, now)) {
+            // A CPU of its own timer needs no more. The card calls another: an idle one's time is of use still.
+            arm(!timer_armed_ && (unsent || work_->unacknowledged() || wants_idle(now)), false);
             return;
+        }
         if (monitoring)
             return arm(unsent || work_->unacknowledged() || wants_idle(now), true);
         bool const idle_disk = !host_->commands_outstanding();
@@ -138,7 +148,8 @@ private:
                                      static_cast<std::int64_t>(timing_.idle_slice_ticks / 4);
     }
 
-    /// The timer goes off when the next sending or repeating, or the monitor, is due. False: there is none.
+    /// The timer goes off when the next sending or repeating, or the monitor, is due. False: there is none. The card
+    /// does for the monitor only: for single records its calls would be exits that others make superfluous.
     bool wait_by_timer(bool again, bool unsent, Tsc now)
     {
         bool const sending = unsent || work_->unacknowledged();
@@ -156,7 +167,7 @@ private:
         std::uint64_t const ticks = !sending ? due : monitor == no_time ? interval : std::min(interval, due);
         timer_at_ = Tsc{now.value + ticks};
         timer_armed_ = cpu_->arm_timer(ticks);
-        return timer_armed_;
+        return timer_armed_ || (monitor != no_time && host_->wake_by(timer_at_, now));
     }
 
     void disarm_timer()

@@ -72,6 +72,10 @@ public:
     [[nodiscard]] std::span<WatchedHba> hbas() { return {hbas_.data(), hba_count_}; }
     [[nodiscard]] std::span<WatchedIde> ides() { return {ides_.data(), ide_count_}; }
     [[nodiscard]] NetworkCard const& card() const { return card_; }
+    [[nodiscard]] net::CardTimer* make_timer(platform::PciConfig& pci, Region& region)
+    {
+        return card_.make_timer(pci, region, *clock_);
+    }
     [[nodiscard]] bool commands_outstanding();
     [[nodiscard]] Clock const& clock() const { return *clock_; }
     /// Sends everything and waits until it is acknowledged (true). Gives up when no slot was

@@ -39,7 +39,8 @@ public:
         if (services_->wants_positions())
             services_->note_exit(index_, position());
         mailbox_->withdraw_entry();
-        count(wire::CounterId::exits_total);
+        if (exit.entered)
+            count(wire::CounterId::exits_total);
         dispatch(exit);
         return exit;
     }
@@ -335,11 +336,13 @@ private:
         cpu_->inject_undefined();
     }
 
-    /// NMIs are how CPUs call each other; one more than were sent is the guest's own.
+    /// NMIs are how CPUs call each other, and the card a CPU; one more than were sent is the guest's own. Calls that
+    /// meet merge: one NMI may be both.
     void on_nmi()
     {
         cpu_->consume_nmi();
-        if (!services_->take_kick(*mailbox_))
+        bool const called = services_->take_kick(*mailbox_);
+        if (!services_->take_wake(index_) && !called)
             cpu_->inject_nmi();
         serve_mailbox();
     }

@@ -59,6 +59,12 @@ public:
     virtual void efer_bits_set() {}
     /// Mailbox::take_kick with the time.
     [[nodiscard]] virtual bool take_kick(Mailbox& mailbox) = 0;
+    /// The NMI may be what DeliveryHost::wake_by() has asked for.
+    [[nodiscard]] virtual bool take_wake(std::uint16_t cpu)
+    {
+        (void)cpu;
+        return false;
+    }
     /// A hardware INIT has reached the guest's CPU: a SIPI will follow.
     virtual void init_arrived() {}
     /// The guest has triple-faulted; delivers what is left and resets the machine.

@@ -108,6 +108,7 @@ public:
     /// On a BIOS machine nothing tells that the operating system takes over but what it does first.
     void note_bios_system(std::string_view sign);
     [[nodiscard]] bool take_kick(Mailbox& mailbox) override;
+    [[nodiscard]] bool take_wake(std::uint16_t cpu) override;
     void init_arrived() override;
     [[noreturn]] void guest_shutdown() override;
 
@@ -117,6 +118,7 @@ public:
     [[nodiscard]] bool commands_outstanding() const override;
     [[nodiscard]] Tsc monitor_due() const override;
     void run_monitor(Tsc now) override;
+    bool wake_by(Tsc due, Tsc now) override;
 
 private:
     // ViewSwitch
@@ -190,6 +192,7 @@ private:
     platform::PowerWatch* power_ = nullptr;
     platform::PortPciConfig pci_{ports_};
     Devices* devices_ = nullptr;
+    net::CardTimer* card_timer_ = nullptr; ///< calls CPU 0, where the processors have no timer for the sensor
     PciGuard* pci_guard_ = nullptr;
     ControlBridge* control_ = nullptr;
     Failure failure_;

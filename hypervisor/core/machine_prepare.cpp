@@ -137,6 +137,8 @@ boot::StartResult Machine::build_devices()
     std::uint8_t const last_bus = acpi_.ecam.empty() ? 255 : acpi_.ecam[0].end_bus;
     if (boot::StartResult const result = devices_->build(region_, pci_, last_bus); result != ok)
         return result;
+    if (!vendor_->has_timer())
+        card_timer_ = devices_->make_timer(pci_, region_);
     pci_guard_ = region_.make<PciGuard>(pci_, *devices_, router_, static_cast<TrapControl&>(*this), counters_);
     memory_watch_.build(region_, {.config = &config_,
                                   .vendor = vendor_,

@@ -163,6 +163,16 @@ void Machine::run_monitor(Tsc now)
     memory_watch_.monitor()->tick(now);
 }
 
+bool Machine::wake_by(Tsc due, Tsc now)
+{
+    return card_timer_ != nullptr && card_timer_->wake_by(due, now);
+}
+
+bool Machine::take_wake(std::uint16_t cpu)
+{
+    return cpu == 0 && card_timer_ != nullptr && card_timer_->take(now());
+}
+
 void Machine::before_device_write(memory::PageRange pages)
 {
     if (PerCpu const* const cpu = current(); cpu != nullptr && memory_watch_.running())

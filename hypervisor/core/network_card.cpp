@@ -1,8 +1,10 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/core/network_card.hpp"
 
+#include "hypervisor/core/local_apic.hpp"
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/net/virtio_net.hpp"
+#include "hypervisor/platform/msi.hpp"
 
 namespace undercroft::core {
 
@@ -104,10 +106,18 @@ StartResult NetworkCard::start_virtio(Config const& config, Region& region, Cloc
     return driver->start() ? StartResult::ok : StartResult::nic_failed;
 }
 
+net::CardTimer* NetworkCard::make_timer(platform::PciConfig& pci, Region& region, Clock const& clock)
+{
+    if (card_.e1000 == nullptr || !platform::call_by_nmi(pci, card_.function.bdf, local_apic_id()))
+        return nullptr;
+    return region.make<net::CardTimer>(registers_, clock.tsc_hz());
+}
+
 void NetworkCard::give_up(platform::PciConfig& pci)
 {
     if (!taken_)
         return;
+    platform::call_nobody(pci, card_.function.bdf);
     if (driver_ != nullptr)
         driver_->stop();
     auto const command = pci.read(card_.function.bdf, platform::pci_reg::command, 2);

@@ -7,6 +7,7 @@
 #include "hypervisor/core/physical_bus.hpp"
 #include "hypervisor/core/region.hpp"
 #include "hypervisor/core/system_memory.hpp"
+#include "hypervisor/net/card_timer.hpp"
 #include "hypervisor/net/nic.hpp"
 
 namespace undercroft::core {
@@ -20,6 +21,9 @@ public:
                                          Clock const& clock);
     /// The sensor does not start: the card must not write into memory that is given back.
     void give_up(platform::PciConfig& pci);
+
+    /// After take(), on the CPU that is to be called. nullptr: this card cannot.
+    [[nodiscard]] net::CardTimer* make_timer(platform::PciConfig& pci, Region& region, Clock const& clock);
 
     /// After take().
     [[nodiscard]] net::Nic& driver() const { return *driver_; }

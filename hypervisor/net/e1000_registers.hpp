@@ -15,10 +15,14 @@ using Rw = Reg<Offset, std::uint32_t, Access::read_write>;
 template <std::size_t Offset>
 using Ro = Reg<Offset, std::uint32_t, Access::read_only>;
 
-using DeviceControl = Rw<0x00000>;       // CTRL: [82574] 10.2.2.1, [8254x] 13.4.1
-using DeviceStatus = Ro<0x00008>;        // STATUS: [82574] 10.2.2.2, [8254x] 13.4.2
-using EepromRead = Rw<0x00014>;          // EERD: [8254x] 13.4.4
-using InterruptCause = Ro<0x000C0>;      // ICR, cleared by reading: [8254x] 13.4.17
+using DeviceControl = Rw<0x00000>;  // CTRL: [82574] 10.2.2.1, [8254x] 13.4.1
+using DeviceStatus = Ro<0x00008>;   // STATUS: [82574] 10.2.2.2, [8254x] 13.4.2
+using EepromRead = Rw<0x00014>;     // EERD: [8254x] 13.4.4
+using InterruptCause = Ro<0x000C0>; // ICR, cleared by reading: [8254x] 13.4.17
+using InterruptCauseClear = Reg<0x000C0, std::uint32_t, Access::write_one_to_clear>; // ICR as well
+using InterruptThrottle = Rw<0x000C4>;   // ITR, units of 256 ns: [8254x] 13.4.18
+using InterruptCauseSet = Rw<0x000C8>;   // ICS: [8254x] 13.4.19
+using InterruptMaskSet = Rw<0x000D0>;    // IMS: [8254x] 13.4.20
 using InterruptMaskClear = Rw<0x000D8>;  // IMC: [8254x] 13.4.21
 using ReceiveControl = Rw<0x00100>;      // RCTL: [8254x] 13.4.22
 using TransmitControl = Rw<0x00400>;     // TCTL: [8254x] 13.4.33

@@ -105,7 +105,25 @@ export interface BlockWrite {
   length: number;
   kind: string;
   entropy: number | null;
+  /** The store has the bytes, or will when the journal's segment is closed. */
+  captured: boolean;
+  zero: boolean;
   hash: string | null;
+}
+export interface WrittenPage {
+  address: number;
+  time_ns: number;
+  seq: number;
+  entropy: number | null;
+  writes: number;
+  captured: boolean;
+}
+export interface WrittenPages {
+  pages: WrittenPage[];
+  page_count: number;
+  writes: number;
+  cut: boolean;
+  looked: boolean;
 }
 
 export class Problem extends Error {

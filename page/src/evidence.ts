@@ -1,35 +1,11 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // An alert: why, where, what was written there before and after, and how to get back to just before it.
-import { type Alert, type BlockWrite, getBytes, getJson, Problem, type State, type Stream } from "./api";
+import type { Alert, State } from "./api";
 import { address, rememberAddress, type Screen, type Server } from "./app";
+import { showContent } from "./content";
 import { h, replace, say } from "./dom";
 import * as format from "./format";
-
-function entropyOf(data: Uint8Array): number {
-  const counts = new Array<number>(256).fill(0);
-  for (const byte of data) counts[byte]!++;
-  let bits = 0;
-  for (const n of counts) if (n > 0) bits -= (n / data.length) * Math.log2(n / data.length);
-  return bits / 8;
-}
-
-/** 16 bytes a line; bytes that differ from `other` are marked. */
-function dump(data: Uint8Array, other: Uint8Array | null): HTMLElement {
-  const lines: Node[] = [];
-  for (let at = 0; at < data.length; at += 16) {
-    const line = h("div", {}, `${at.toString(16).padStart(4, "0")}  `);
-    let text = "";
-    for (let i = at; i < Math.min(at + 16, data.length); i++) {
-      const byte = data[i]!;
-      const shown = `${byte.toString(16).padStart(2, "0")}${i % 8 === 7 ? "  " : " "}`;
-      line.append(other && other[i] !== byte ? h("b", {}, shown) : shown);
-      text += byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "·";
-    }
-    line.append(text);
-    lines.push(line);
-  }
-  return h("div", { class: "hex", tabindex: 0, role: "region", "aria-label": "bytes in hexadecimal" }, lines);
-}
+import { showPages } from "./pages";
 
 function utc(ns: number): string {
   return `${format.time(ns, 9).replace(" ", "T")}Z`;
@@ -93,8 +69,10 @@ class Evidence implements Screen {
     const entry = (name: string, value: string | number | null | undefined): HTMLElement | null => (value === null || value === undefined ? null : h("dl", {}, h("dt", {}, name), h("dd", {}, value)));
     const margin = Math.max(5e9, (u.until_ns - u.first_evidence_ns) / 3);
     const strongest = Math.max(0.001, ...(u.reasons ?? []).map((r) => Math.abs(r.log_odds)));
-    const blocks = h("div", {});
-    const pages = h("div", {});
+    const blocks = h("div", { class: "blocks" });
+    const pages = h("div", { class: "pages" });
+    const content = (e: { lba: number; sectors: number }): void =>
+      void showContent(blocks, { machine: u.machine, boot: u.boot, stream: "storage", source: u.source, block: Math.floor(e.lba / 8), last: Math.floor((e.lba + e.sectors - 1) / 8) }, { time_ns: u.first_evidence_ns, until_ns: u.until_ns });
     const before = utc(u.first_evidence_ns - 1024);
     const replay = `undercroft replay ${quote(this.store)} --machine ${u.machine} --boot ${u.boot} --source ${u.source} --base IMAGE --out before.img --until ${before}`;
     replace(this.article,
@@ -116,14 +94,14 @@ class Evidence implements Screen {
       (u.extents ?? []).length === 0 ? h("p", { class: "faint" }, "No place is recorded.")
         : h("table", {}, h("thead", {}, h("tr", {}, ["LBA", "sectors", "writes", "bytes", ""].map((t, i) => h("th", { scope: "col", class: i < 4 ? "number" : null }, t)))),
           h("tbody", {}, (u.extents ?? []).map((e) => h("tr", {}, h("td", { class: "number" }, format.count(e.lba)), h("td", { class: "number" }, format.count(e.sectors)), h("td", { class: "number" }, format.count(e.writes)), h("td", { class: "number" }, format.bytes(e.bytes)),
-            h("td", {}, h("button", { type: "button", onclick: () => void this.content(alert, blocks, "storage", Math.floor(e.lba / 8), Math.floor((e.lba + e.sectors - 1) / 8)) }, "Content")))))),
+            h("td", {}, h("button", { type: "button", onclick: () => content(e) }, "Content")))))),
       u.extents_left_out ? h("p", { class: "faint" }, `${u.extents_left_out} more places.`) : null,
       h("h2", {}, "Content before and after"), blocks,
       h("h2", {}, "Memory pages"), pages);
     const first = (u.extents ?? [])[0];
-    if (first) void this.content(alert, blocks, "storage", Math.floor(first.lba / 8), Math.floor((first.lba + first.sectors - 1) / 8));
+    if (first) content(first);
     else replace(blocks, h("p", { class: "faint" }, "Nothing to show."));
-    void this.memory(alert, pages);
+    void showPages(alert, this.server.state?.boots.find((b) => b.boot === u.boot && b.machine === u.machine), pages);
   }
 
   private addresses(alert: Alert): { b0?: number; b1?: number } {
@@ -133,51 +111,6 @@ class Evidence implements Screen {
     const end = Math.max(...extents.map((e) => e.lba + e.sectors)) / 8;
     const margin = Math.max(64, (end - first) / 10);
     return { b0: Math.max(0, Math.floor(first - margin)), b1: Math.ceil(end + margin) };
-  }
-
-  private async content(alert: Alert, into: HTMLElement, stream: Stream, block: number, last: number): Promise<void> {
-    const u = alert.undercroft;
-    const step = (to: number): HTMLElement => h("button", { type: "button", disabled: to < 0, onclick: () => void this.content(alert, into, stream, to, last) }, to < block ? "Block before" : "Next block");
-    const title = h("p", {}, stream === "memory" ? `Page at 0x${(block * 4096).toString(16)} ` : `4 KiB from LBA ${format.count(block * 8)} `, step(block - 1), " ", step(block + 1));
-    replace(into, title, h("p", { class: "faint" }, "Looking through the writes …"));
-    try {
-      const { writes } = await getJson<{ writes: BlockWrite[] }>("block", { machine: u.machine, boot: u.boot, stream, source: stream === "storage" ? u.source : null, block, time_ns: u.first_evidence_ns });
-      const earlier = writes.filter((w) => w.time_ns < u.first_evidence_ns).at(-1);
-      const later = writes.filter((w) => w.time_ns >= u.first_evidence_ns && w.time_ns <= u.until_ns + 1).at(-1) ?? writes.find((w) => w.time_ns >= u.first_evidence_ns);
-      const [was, is] = await Promise.all([this.fetchContent(earlier), this.fetchContent(later)]);
-      const side = (name: string, write: BlockWrite | undefined, data: Uint8Array | null, other: Uint8Array | null): HTMLElement =>
-        h("section", {}, h("strong", {}, name), " ",
-          write ? h("span", { class: "faint" }, `${format.time(write.time_ns)} · ${format.bytes(write.length)} at ${stream === "memory" ? `0x${write.address.toString(16)}` : `LBA ${format.count(write.address)}`} · entropy ${data ? entropyOf(data).toFixed(3) : write.entropy?.toFixed(3) ?? "not known"}`) : null,
-          data ? dump(data, other) : h("p", { class: "faint" }, write ? "The bytes of this write were not captured." : name === "Before" ? "Not written before while it was watched: what lay here is on the disk's image only." : "Not written since."));
-      replace(into, title, h("div", { class: "hexes" }, side("Before", earlier, was, is), side("After", later, is, was)));
-    } catch (error) {
-      if (error instanceof Problem) replace(into, title, h("p", { class: "bad" }, error.message));
-    }
-  }
-
-  private async fetchContent(write: BlockWrite | undefined): Promise<Uint8Array | null> {
-    if (!write?.hash) return null;
-    try {
-      return await getBytes("content", { hash: write.hash, time_ns: write.time_ns });
-    } catch (error) {
-      if (error instanceof Problem && error.status === 404) return null;
-      throw error;
-    }
-  }
-
-  private async memory(alert: Alert, into: HTMLElement): Promise<void> {
-    const u = alert.undercroft;
-    const boot = this.server.state?.boots.find((b) => b.boot === u.boot && b.machine === u.machine);
-    if (!boot?.memory) {
-      replace(into, h("p", { class: "faint" }, "The memory monitor was not running."));
-      return;
-    }
-    const input = h("input", { type: "text", size: 16, "aria-label": "guest-physical address", placeholder: "0x1234000" });
-    const shown = h("div", {});
-    replace(into, h("p", {}, h("label", { class: "field" }, "Address", input), " ", h("button", { type: "button", onclick: () => {
-      const at = Number(input.value);
-      if (Number.isFinite(at) && at >= 0 && input.value.trim() !== "") void this.content(alert, shown, "memory", Math.floor(at / 4096), 2 ** 40);
-    } }, "Show page"), " ", h("a", { href: address("timeline", { machine: u.machine, boot: u.boot, stream: "memory" }) }, "Memory in the timeline")), shown);
   }
 }
 

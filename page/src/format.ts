@@ -1,14 +1,14 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 // Times, sizes and axes as people read them. All times are UTC.
 
-export function bytes(value: number): string {
+export function bytes(value: number, digits = 4): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
   let unit = 0;
   while (value >= 1024 && unit + 1 < units.length) {
     value /= 1024;
     unit++;
   }
-  return `${unit === 0 ? Math.round(value) : Number(value.toPrecision(4))} ${units[unit]}`;
+  return `${unit === 0 ? Math.round(value) : Number(value.toPrecision(digits))} ${units[unit]}`;
 }
 
 export function count(value: number): string {
@@ -87,17 +87,11 @@ export function offsetTicks(from: number, to: number, most: number, unit: number
   const length = (to - from) * unit;
   let step = 4096;
   while (length / step > most) step *= 2;
+  // So many digits that a label is no further from its place than a hundredth of a step.
+  const digits = Math.min(12, Math.max(4, Math.ceil(Math.log10(Math.max(to * unit, 1) / step)) + 3));
   const ticks: Tick[] = [];
   for (let at = Math.ceil((from * unit) / step) * step; at <= to * unit && ticks.length < 100; at += step)
-    ticks.push({ at: at / unit, label: hexadecimal ? `0x${at.toString(16)}` : bytes(at) });
-  return ticks;
-}
-
-export function valueTicks(max: number, most: number): number[] {
-  if (!(max > 0)) return [0];
-  const step = niceStep(max, most);
-  const ticks = [];
-  for (let at = 0; at <= max * 1.0001; at += step) ticks.push(at);
+    ticks.push({ at: at / unit, label: hexadecimal ? `0x${at.toString(16)}` : bytes(at, digits) });
   return ticks;
 }
 

@@ -81,6 +81,7 @@ class MachineCard {
 
   update(state: State, boots: BootState[], server: Server): void {
     const boot = boots[0]!;
+    const lost = (boot.storage?.lost ?? 0) + (boot.memory?.lost ?? 0);
     const { word, kind } = presence(state, boot);
     const alert = server.alerts.find((a) => a.undercroft.machine === this.machine);
     replace(this.head,
@@ -109,7 +110,7 @@ class MachineCard {
         ["files to be counted", (boot.storage?.waiting_files ?? 0) + (boot.memory?.waiting_files ?? 0) || null],
       ])),
       h("section", {}, h("h3", {}, "Losses"), facts([
-        ["records missing", boot.storage ? format.count(boot.storage.lost + (boot.memory?.lost ?? 0)) : "0", (boot.storage?.lost ?? 0) > 0 ? "bad" : ""],
+        ["records missing", format.count(lost), lost > 0 ? "bad" : ""],
         ["gaps", (boot.storage?.gaps ?? 0) + (boot.memory?.gaps ?? 0)],
         ...losses.map(([name, value]): [string, string, string] => [name, format.count(value), "bad"]),
         ...rejects.map(([name, c]): [string, string, string] => [`collector: ${name}`, format.count(c.value), "bad"]),

@@ -4,7 +4,8 @@ import { getJson, Problem, type State, type Stream, type StreamFacts } from "./a
 import { address, bootName, type Screen, type Server, streamOf } from "./app";
 import { h, replace, say, select, toggle } from "./dom";
 import * as format from "./format";
-import { Plot, type Settings, type View } from "./plot";
+import type { View } from "./frame";
+import { Plot, type Settings } from "./plot";
 
 const SPEEDS = [0.1, 0.5, 1, 2, 5, 10, 30, 60, 300];
 
@@ -149,6 +150,19 @@ class Runs implements Screen {
   private everything(): void {
     this.setPlaying(false);
     this.show(null);
+    this.moving = true;
+    for (const side of this.sides) if (side.facts) side.plot.setView(side.plot.whole(), true);
+    this.moving = false;
+  }
+
+  /** A moment that is played is in view. */
+  private follow(side: Side, moment: number): void {
+    const v = side.plot.view;
+    const width = v.t1 - v.t0;
+    if (!side.facts || (moment >= v.t0 && moment <= v.t1)) return;
+    this.moving = true;
+    side.plot.setView({ ...v, t0: moment - width / 20, t1: moment + (width * 19) / 20 }, false);
+    this.moving = false;
   }
 
   private slide(): void {
@@ -159,6 +173,7 @@ class Runs implements Screen {
     this.at = at ?? this.longest;
     for (const side of this.sides) {
       side.plot.until = at === null ? null : side.from + at;
+      if (at !== null && at <= side.length) this.follow(side, side.from + at);
       side.plot.invalidate();
     }
     this.slider.value = String(Math.round((this.at / this.longest) * 1000));

@@ -3,16 +3,15 @@
 // through and read back pixel by pixel. Each test leaves pictures in the folder `out`.
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
+import { drawnColumns, launch, settled, signIn } from "./chromium.mjs";
 
 const setup = JSON.parse(readFileSync(process.env.UNDERCROFT_PAGE_SETUP, "utf8"));
-const { chromium } = createRequire(`${setup.modules}/`)("playwright-core");
 let browser;
 const complaints = [];
 
 before(async () => {
-  browser = await chromium.launch({ executablePath: setup.chromium, args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--force-color-profile=srgb"] });
+  browser = await launch(setup.modules, setup.chromium);
 });
 after(async () => browser?.close());
 
@@ -24,17 +23,11 @@ async function open(url, { theme = "light", signedIn = true, width = 1280, heigh
   page.on("console", (message) => { if (message.type() === "error") complaints.push(message.text()); });
   page.on("request", (request) => { if (!request.url().startsWith(new URL(url).origin) && !/^(data|blob):/.test(request.url())) complaints.push(`asked ${request.url()}`); });
   await page.goto(url.split("#")[0]);
-  if (signedIn) {
-    await page.getByLabel("Token").fill(setup.token);
-    await Promise.all([page.waitForURL((u) => u.pathname === "/"), page.getByRole("button", { name: "Open" }).click()]);
-    await page.waitForSelector("#tabs a");
-    if (url.includes("#")) await page.evaluate((hash) => { location.hash = hash; }, `#${url.split("#")[1]}`);
-  }
+  if (signedIn) await signIn(page, setup.token, url.includes("#") ? `#${url.split("#")[1]}` : "");
   return page;
 }
 
 const picture = (page, name) => page.screenshot({ path: `${setup.out}/${name}.png` });
-const settled = (page, selector = "canvas.plot") => page.waitForFunction((s) => [...document.querySelectorAll(s)].every((c) => c.dataset.state === "ready" && c.dataset.geometry !== "[]") && document.querySelectorAll(s).length > 0, selector, { timeout: 60_000 });
 const geometry = (page) => page.$eval("canvas.plot", (c) => JSON.parse(c.dataset.geometry));
 const who = (r) => `machine=${r.machine}&boot=${r.boot}`;
 
@@ -81,6 +74,7 @@ for (const theme of ["light", "dark"])
     assert.deepEqual(panels.map((p) => p.layer), ["reads", "writes", "entropy"]);
     assert.ok((await page.locator("canvas.plot").getAttribute("aria-label")).length > 20);
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth && document.documentElement.scrollHeight <= innerHeight), true);
+    assert.ok((await page.locator(".timeline > .tools").boundingBox()).height < 40, "switches fit into one row");
     const unnamed = await page.$$eval("button, select, input, a", (all) => all.filter((e) => !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML));
     assert.deepEqual(unnamed, []);
     noComplaints();
@@ -275,11 +269,11 @@ for (const theme of ["light", "dark"])
   test(`evidence, ${theme}: reasons, places, bytes before and after, replay`, async () => {
     const page = await open(`${setup.evidence.url}#/evidence`, { theme });
     await page.getByRole("heading", { name: "Content before and after" }).waitFor();
-    await page.waitForFunction(() => document.querySelectorAll(".hex").length === 2, null, { timeout: 20_000 });
-    const [was, is] = await page.$$eval(".hex", (all) => all.map((e) => e.textContent));
+    await page.waitForFunction(() => document.querySelectorAll(".blocks .hex").length === 2, null, { timeout: 20_000 });
+    const [was, is] = await page.$$eval(".blocks .hex", (all) => all.map((e) => e.textContent));
     assert.ok(was.includes("The quick brown"), "plain text before");
     assert.ok(!is.includes("The quick brown"), "something else after");
-    const heads = await page.$$eval(".hexes section", (all) => all.map((e) => Number(/entropy ([\d.]+)/.exec(e.textContent)[1])));
+    const heads = await page.$$eval(".blocks section", (all) => all.map((e) => Number(/entropy ([\d.]+)/.exec(e.textContent)[1])));
     assert.ok(heads[0] < 0.6 && heads[1] > 0.98, `entropies ${heads}`);
     const replay = await page.locator("#replay").textContent();
     assert.ok(replay.includes("undercroft replay") && replay.includes(`--until ${setup.evidence.until}`), replay);
@@ -293,6 +287,41 @@ for (const theme of ["light", "dark"])
     const [panel] = await geometry(page);
     await page.mouse.click(box.x + panel.x + ((setup.evidence.alert - panel.t0) / (panel.t1 - panel.t0)) * panel.w, box.y + panel.y + 20);
     await page.getByRole("heading", { name: "Reasons" }).waitFor();
+    noComplaints();
+    await page.context().close();
+  });
+
+for (const theme of ["light", "dark"])
+  test(`evidence, ${theme}: pages of memory that were written meanwhile, with their bytes`, async () => {
+    const expected = setup.evidence.pages;
+    const page = await open(`${setup.evidence.url}#/evidence`, { theme });
+    const bytes = () => page.$$eval(".pages .hex", (all) => all.map((e) => e.textContent));
+    await page.waitForFunction(() => document.querySelectorAll(".pages .hex").length === 2, null, { timeout: 20_000 });
+    const text = await page.locator(".pages").textContent();
+    assert.ok(text.includes(`${expected.pages} pages were recorded written, ${expected.writes} times`), text);
+    const rows = await page.$$eval(".pages tbody tr", (all) => all.map((row) => [...row.cells].map((cell) => cell.textContent)));
+    assert.equal(rows.length, expected.pages);
+    assert.deepEqual([rows[0][0], rows[0][2], rows[0][3], rows[0][4]], [expected.highest, "0.994", "1", "Bytes"]);
+    assert.ok(/^2023-11-14 22:14:2\d\.\d{6}$/.test(rows[0][1]), rows[0][1]);
+    assert.ok(rows.some((row) => row[4] === "not captured"));
+    assert.deepEqual(rows.map((row) => Number(row[2])), rows.map((row) => Number(row[2])).sort((a, b) => b - a));
+    const [was, is] = await bytes();
+    assert.ok(was.includes("a key schedule") && !is.includes("a key schedule"));
+    await page.locator(".pages").scrollIntoViewIfNeeded();
+    await page.evaluate(() => document.querySelector(".pages").scrollIntoView());
+    await picture(page, `evidence-memory-${theme}`);
+    await page.getByRole("button", { name: `bytes of the page at ${expected.zeros}` }).click();
+    await page.getByText("Not recorded before").waitFor();
+    assert.deepEqual((await bytes()).map((dump) => /^0000 {2}(00 {1,2}){16}/.test(dump)), [true]);
+    await page.getByLabel("Any address").fill("0x155123");
+    await page.getByRole("button", { name: "Show page" }).click();
+    await page.getByText("Page at 0x155000").waitFor();
+    for (const [alert, words] of [[setup.evidence.unwatched, "did not look for writes"], [setup.evidence.unmonitored, "The memory monitor was not running"]]) {
+      await page.evaluate((id) => { location.hash = `#/evidence?alert=${id}`; }, alert);
+      await page.locator(".pages .empty").filter({ hasText: words }).waitFor();
+      await page.evaluate(() => document.querySelector(".pages").scrollIntoView());
+      await picture(page, `evidence-no-memory-${words.includes("not look") ? "looked" : "monitor"}-${theme}`);
+    }
     noComplaints();
     await page.context().close();
   });
@@ -318,6 +347,16 @@ test("runs: side by side, moving together, played again", async () => {
   await page.getByRole("button", { name: "Pause" }).click();
   const shown = Number(/\+([\d.]+) s/.exec(await page.locator(".runs .mono").first().textContent())[1]);
   assert.ok(shown > 3 && shown < 30, `after 0.8 s at 10 times: ${shown} s`);
+  for (const view of await views()) assert.ok(view.t1 - view.t0 > 100e9, "everything is in view again");
+  // A moment that lies outside of the view comes into it.
+  await page.mouse.move(box.x + a.x + a.w - 20, box.y + a.y + a.h / 2);
+  for (let i = 0; i < 8; i++) await page.mouse.wheel(0, -300);
+  await page.getByLabel("moment of the replay").fill("100");
+  await settled(page);
+  const moment = Number(/\+([\d.]+) s/.exec(await page.locator(".runs .mono").first().textContent())[1]) * 1e9;
+  const begin = a.t0 + (a.t1 - a.t0) / 102; // the whole view has a hundredth on either side
+  const [seen] = await views();
+  assert.ok(seen.t0 < begin + moment && begin + moment < seen.t1, `${seen.t0} ${begin + moment} ${seen.t1}`);
   noComplaints();
   await page.context().close();
 });
@@ -364,24 +403,13 @@ test("live: machines report, records appear within a second, capture can be swit
   await page.evaluate(() => { location.hash = "#/timeline?follow=1"; });
   await settled(page);
   // How old is the newest record that is on the screen? By the page's own clock, which is the collector's too.
-  const delays = [];
+  const known = [];
   for (let i = 0; i < 40; i++) {
     await page.waitForTimeout(150);
-    delays.push(await page.evaluate(async () => {
-      const canvas = document.querySelector("canvas.plot");
-      const panel = JSON.parse(canvas.dataset.geometry)[1];
-      const data = canvas.getContext("2d").getImageData(panel.x, panel.y, panel.w, panel.h).data;
-      const ground = panel.ground.match(/[0-9a-f]{2}/g).map((x) => parseInt(x, 16));
-      const table = new Set(panel.table);
-      for (let x = panel.w - 1; x >= 0; x--)
-        for (let y = 0; y < panel.h; y++) {
-          const at = (y * panel.w + x) * 4;
-          if (data[at] !== ground[0] && table.has(`rgb(${data[at]} ${data[at + 1]} ${data[at + 2]})`)) return Date.now() - (panel.t0 + ((x + 1) / panel.w) * (panel.t1 - panel.t0)) / 1e6;
-        }
-      return null;
-    }));
+    const { now_ms, newest_ms } = await drawnColumns(page, 1);
+    if (newest_ms !== null) known.push(now_ms - newest_ms);
   }
-  const known = delays.filter((d) => d !== null).sort((a, b) => a - b);
+  known.sort((a, b) => a - b);
   assert.ok(known.length > 30, `${known.length} looks found records`);
   const median = known[Math.floor(known.length / 2)];
   writeFileSync(`${setup.out}/live.json`, JSON.stringify({ live_delay_ms_median: median, live_delay_ms_p95: known[Math.floor(known.length * 0.95)] }));

@@ -23,7 +23,7 @@ for folder in (ROOT, ROOT / "analysis" / "tests", ROOT / "serve" / "tests"):
 
 from collector.tests.faults.rig import Rig  # noqa: E402
 from served import TOKEN, Served  # noqa: E402
-from store_writer import FIRST, HAS_CONTENT, HAS_ENTROPY, LAST, MACHINE, MemoryStream, Row, requests, write_content, write_records  # noqa: E402
+from store_writer import FIRST, HAS_CONTENT, HAS_ENTROPY, LAST, MACHINE, MEMORY_SCHEMA, ZERO_CONTENT, MemoryStream, Row, requests, write_content, write_records  # noqa: E402
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
@@ -126,6 +126,32 @@ def memory_store(store: Path) -> dict[str, Any]:
     return {"machine": MACHINE, "boot": boot, "time": START + 30 * SECOND, "looked": 0x300, "unlooked": 0x800}
 
 
+def written_pages() -> tuple[MemoryStream, dict[str, Any]]:
+    """What mode `written` would have told of a program's memory around the alert."""
+    stream = MemoryStream(START + 50 * SECOND, step=SECOND)
+    stream.mode(2, "written", [(0, 0xA0000), (0x100000, 0x1000000)])
+    stream.add("memory_armed", 0x100000, 0x300000, 2)
+    rng = random.Random(5)
+
+    def write(page: int, data: bytes | None, entropy: float) -> None:
+        if data:
+            stream.blocks.append(data)
+        zero = data == bytes(4096)
+        flags = HAS_ENTROPY | (ZERO_CONTENT if zero else HAS_CONTENT if data else 0)
+        stream.add("memory_write", page * 4096, 4096, 1, flags=flags, page_class=1, entropy=entropy, content=None if zero or not data else hashlib.sha256(data).digest())
+
+    write(0x155, b"a key schedule that is not yet scrambled ".ljust(4096, b"."), 0.31)
+    while stream.time < START + 60 * SECOND:
+        stream.add("memory_execute", 0x200000, 4096, 0, page_class=1)
+    stream.step = SECOND // 10
+    write(0x155, rng.randbytes(4096), 0.994)
+    write(0x200, bytes(4096), 0.0)
+    write(0x201, None, 0.5)
+    for i in range(40):
+        write(0x180 + i % 20, f"buffer {i} ".encode().ljust(4096, b"-"), 0.2)
+    return stream, {"highest": "0x155000", "zeros": "0x200000", "pages": 23, "writes": 43}
+
+
 def evidence_store(store: Path) -> dict[str, Any]:
     rng = random.Random(3)
     rows, blocks = [], []
@@ -139,19 +165,26 @@ def evidence_store(store: Path) -> dict[str, Any]:
             sequence += 1
     write_records(store, rows, boot=BOOTS[0])
     write_hello(store, BOOTS[0], START)
-    write_content(store, blocks)
+    stream, pages = written_pages()
+    write_records(store, stream.rows, boot=BOOTS[0], schema=MEMORY_SCHEMA, stream="memory")
+    write_content(store, blocks + stream.blocks)
+    write_records(store, rows[:10], boot=BOOTS[1])
+    write_hello(store, BOOTS[1], START)
     first, alert = START + 60 * SECOND, START + 63 * SECOND
     ours = {"format": 1, "id": "0123456789abcdef", "state": "open", "machine": MACHINE, "boot": BOOTS[0], "source": SOURCE, "first_evidence_ns": first, "alert_ns": alert, "until_ns": alert + 3 * SECOND,
             "raised_ns": alert, "probability": 0.93, "highest_probability": 0.981, "threshold": 0.7, "windows": 4, "model": {"name": "3f2a90c1d2e4", "kind": "boosted", "track": "reads+writes"},
             "reasons": [{"feature": "write_entropy", "window_s": 10, "value": 0.994, "log_odds": 2.31}, {"feature": "overwrites_share", "window_s": 10, "value": 1.0, "log_odds": 1.64}, {"feature": "read_rate", "window_s": 300, "value": None, "log_odds": -0.4}],
             "extents": [{"lba": 80_000, "sectors": 512, "writes": 64, "bytes": 262144}], "extents_left_out": 0, "bytes_written": 262144, "response": None, "acknowledged": None}
+    early = {"first_evidence_ns": START + 2 * SECOND, "alert_ns": START + 4 * SECOND, "until_ns": START + 5 * SECOND, "raised_ns": START + 4 * SECOND, "state": "ended"}
+    alerts = [ours, {**ours, **early, "id": "1111111111111111"}, {**ours, **early, "id": "2222222222222222", "boot": BOOTS[1], "extents": [], "reasons": []}]
     (store / "alerts").mkdir()
-    (store / "alerts" / "2023-11-14.jsonl").write_text(json.dumps({"@timestamp": "2023-11-14T22:14:23Z", "message": "Disk 0:1 is probably being encrypted", "undercroft": ours}) + "\n", encoding="utf-8")
+    (store / "alerts" / "2023-11-14.jsonl").write_text("".join(
+        json.dumps({"@timestamp": "2023-11-14T22:14:23Z", "message": "Disk 0:1 is probably being encrypted", "undercroft": one}) + "\n" for one in alerts), encoding="utf-8")
     scores = store / "scores" / f"machine={MACHINE}" / f"boot={BOOTS[0]}" / f"source={SOURCE}"
     scores.mkdir(parents=True)
     lines = [{"format": 1, "threshold": 0.7}] + [{"end_ns": START + i * SECOND, "p": 0.05 + (0.9 if 62 <= i <= 66 else 0.1 * rng.random()), "alarm": 62 <= i <= 66} for i in range(1, 68)]
     (scores / "2023-11-14.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    return {"machine": MACHINE, "boot": BOOTS[0], "alert": alert, "until": "2023-11-14T22:14:19.999"}
+    return {"machine": MACHINE, "boot": BOOTS[0], "alert": alert, "until": "2023-11-14T22:14:19.999", "pages": pages, "unwatched": alerts[1]["id"], "unmonitored": alerts[2]["id"]}
 
 
 def live(programs: Path, folder: Path) -> tuple[Rig, subprocess.Popen[str], dict[str, Any]]:

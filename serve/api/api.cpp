@@ -145,7 +145,7 @@ Reply Api::operator()(Request const& request)
             {"/api/tile", [&] { return tile(target); }},       {"/api/features", [&] { return features(target); }},
             {"/api/records", [&] { return records(target); }}, {"/api/alerts", [&] { return alerts(target); }},
             {"/api/scores", [&] { return scores(target); }},   {"/api/block", [&] { return block(target); }},
-            {"/api/content", [&] { return content(target); }}};
+            {"/api/content", [&] { return content(target); }}, {"/api/pages", [&] { return pages(target); }}};
         auto const call = calls.find(target.path);
         return call == calls.end() ? error_reply(404, "there is nothing of that name") : call->second();
     } catch (BadRequest const& error) {

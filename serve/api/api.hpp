@@ -47,6 +47,7 @@ private:
     [[nodiscard]] Reply scores(Target const& target) const;
     [[nodiscard]] Reply block(Target const& target) const;
     [[nodiscard]] Reply content(Target const& target) const;
+    [[nodiscard]] Reply pages(Target const& target) const;
     [[nodiscard]] Reply control(Request const& request) const;
 
     StoreIndex& index_;

@@ -2,6 +2,7 @@
 // What was written to a place, before and after a moment, and the bytes of it.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include <nlohmann/json.hpp>
 
@@ -9,6 +10,7 @@
 #include "serve/api/api.hpp"
 #include "serve/api/columns.hpp"
 #include "serve/api/content_search.hpp"
+#include "wire/record.hpp"
 
 namespace undercroft::serve {
 using nlohmann::json;
@@ -50,10 +52,25 @@ struct Candidate {
     std::int64_t distance_ns{}; ///< from the moment
 };
 
+/// Times of snapshots: their pages are states, not accesses, and in no plane.
+std::vector<analysis::TimeRange> sweeps(StreamView const& view)
+{
+    std::vector<analysis::TimeRange> found;
+    for (auto const& file : view.files)
+        for (Note const& note : file->notes) {
+            if (note.kind == analysis::RecordKind::memory_sweep_begin)
+                found.push_back({.from_ns = note.time_ns, .to_ns = std::numeric_limits<std::int64_t>::max()});
+            else if (note.kind == analysis::RecordKind::memory_sweep_end && !found.empty())
+                found.back().to_ns = note.time_ns;
+        }
+    return found;
+}
+
 /// Row groups that may hold writes to the block, those nearest to the moment first.
 std::vector<Candidate> candidates(StreamView const& view, Place const& place)
 {
     std::vector<Candidate> found;
+    auto const swept = place.stream == analysis::StreamName::memory ? sweeps(view) : std::vector<analysis::TimeRange>{};
     for (auto const& file : view.files) {
         auto const columns = written_columns(*file, place);
         for (std::size_t i = 0; i < file->groups.size(); ++i) {
@@ -61,7 +78,10 @@ std::vector<Candidate> candidates(StreamView const& view, Place const& place)
             bool const written = std::ranges::any_of(columns, [&](std::int64_t column) {
                 return (column + 1) << base_time_shift > group.first_ns && column << base_time_shift <= group.last_ns;
             });
-            if (written)
+            bool const snapshot = std::ranges::any_of(swept, [&](analysis::TimeRange const& time) {
+                return time.to_ns >= group.first_ns && time.from_ns <= group.last_ns;
+            });
+            if (written || snapshot)
                 found.push_back({.file = file.get(),
                                  .group = static_cast<int>(i),
                                  .distance_ns = std::max<std::int64_t>(
@@ -91,6 +111,8 @@ json describe(analysis::RecordRow const& row)
                {"length", row.length},
                {"kind", analysis::to_string(row.kind)},
                {"entropy", std::isfinite(row.entropy) ? json(row.entropy) : json(nullptr)},
+               {"captured", (row.flags & (wire::record_flag::has_content | wire::record_flag::zero_content)) != 0},
+               {"zero", (row.flags & wire::record_flag::zero_content) != 0},
                {"hash", nullptr}};
     if (row.content != nullptr)
         entry["hash"] = analysis::to_hex(*row.content);

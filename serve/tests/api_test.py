@@ -12,10 +12,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 from collections import Counter
 from pathlib import Path
+from time import sleep
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "analysis" / "tests"))
@@ -337,6 +337,79 @@ class Memory(StoreTest):
         self.assertEqual(self.served.json("stream", **WHO, stream="memory")["ram"], [[0, 0xA0000], [0x100000, 0x1000000]])
 
 
+class WrittenPages(StoreTest):
+    """Pages with their bytes: a snapshot in one file, mode `written` in others, and a mode without bytes."""
+
+    stream: MemoryStream
+
+    @classmethod
+    def write(cls, page: int, data: bytes | None, entropy: float | None) -> None:
+        if data:
+            cls.stream.blocks.append(data)
+        flags = (HAS_ENTROPY if entropy is not None else 0) | (HAS_CONTENT if data else 0)
+        cls.stream.add("memory_write", page * 4096 + 8, 4096, 0, flags=flags, page_class=1, entropy=entropy, content=hashlib.sha256(data).digest() if data else None)
+
+    @classmethod
+    def fill(cls, store: Path) -> None:
+        cls.stream = stream = MemoryStream(START, step=10**8)
+        rng = random.Random(9)
+        stream.mode(3, "snapshot", [(0, 0xA0000), (0x100000, 0x1000000)])
+        stream.sweep(1, {page * 4096: b"snapshot %04d ".ljust(4096, b"s") % page if page % 2 else bytes(4096) for page in range(256, 300)})
+        while len(stream.rows) < 60:
+            stream.add("memory_execute", 0x100000, 4096, page_class=1)
+        stream.mode(2, "written", [(0, 0xA0000), (0x100000, 0x1000000)])
+        stream.add("memory_armed", 0x100000, 0x800000, 2)
+        for _ in range(300):
+            cls.write(rng.randrange(256, 300), rng.randbytes(4096) if rng.random() < 0.7 else None, rng.randrange(65536) / 65535 if rng.random() < 0.9 else None)
+        stream.add("memory_disarmed", 0x100000, 0x800000, 2)
+        for _ in range(30):
+            stream.add("memory_read", 0x100000, 4096, page_class=1)
+        stream.write(store, per_file=60)
+
+    def expected(self, begin: int, end: int) -> dict[int, list[Row]]:
+        pages: dict[int, list[Row]] = {}
+        for row in self.stream.rows:
+            if row.kind == "memory_write" and begin <= row.time < end and row.flags & (HAS_ENTROPY | HAS_CONTENT):
+                pages.setdefault(row.address // 4096 * 4096, []).append(row)
+        return pages
+
+    def test_pages_of_a_time(self) -> None:
+        times = [r.time for r in self.stream.rows if r.kind == "memory_write"]
+        for begin, end in ((times[0], times[-1] + 1), (times[40], times[90]), (times[7], times[7] + 1)):
+            with self.subTest(begin=begin, end=end):
+                expected = self.expected(begin, end)
+                got = self.served.json("pages", **WHO, from_ns=begin, to_ns=end, limit=1000)
+                self.assertEqual((got["page_count"], got["writes"], got["cut"], got["looked"]), (len(expected), sum(map(len, expected.values())), False, True))
+                rank = {page: max(-1 if r.entropy is None else r.entropy for r in rows) for page, rows in expected.items()}
+                self.assertEqual(sorted(rank, key=lambda page: -rank[page]), [p["address"] for p in got["pages"]])
+                for page in got["pages"]:
+                    rows = expected[page["address"]]
+                    highest = max(rows, key=lambda r: (-1 if r.entropy is None else r.entropy, -r.seq))
+                    self.assertEqual((page["writes"], page["seq"], page["time_ns"], page["captured"]), (len(rows), highest.seq, highest.time, bool(highest.flags & HAS_CONTENT)))
+                    self.assertAlmostEqual(page["entropy"] or 0, highest.entropy or 0, places=6)
+        few = self.served.json("pages", **WHO, from_ns=times[0], to_ns=times[-1], limit=3)
+        self.assertEqual((len(few["pages"]), few["page_count"]), (3, len(self.expected(times[0], times[-1]))))
+
+    def test_nothing_written_and_not_looked(self) -> None:
+        last = self.stream.rows[-1].time
+        for begin, end, looked in ((START, START + 10**9, False), (last - 10**9, last, False)):
+            got = self.served.json("pages", **WHO, from_ns=begin, to_ns=end, limit=5)
+            self.assertEqual((got["pages"], got["looked"]), ([], looked))
+        for name, value in (("limit", 0), ("limit", 1001), ("from_ns", -1), ("to_ns", "x")):
+            parameters = {**WHO, "from_ns": START, "to_ns": START + 1, "limit": 5, name: value}
+            self.assertEqual(self.served.request("/api/pages?" + "&".join(f"{k}={v}" for k, v in parameters.items()))[0], 400)
+
+    def test_bytes_before_are_those_of_the_snapshot(self) -> None:
+        for number in (257, 258):
+            first = next(r for r in self.stream.rows if r.kind == "memory_write" and r.address // 4096 == number)
+            writes = self.served.json("block", **WHO, stream="memory", block=number, time_ns=first.time)["writes"]
+            before = [w for w in writes if w["seq"] < first.seq]
+            self.assertEqual([w["kind"] for w in before], ["memory_page"])
+            self.assertEqual((before[0]["zero"], before[0]["captured"]), (number == 258, True))
+            if number == 257:
+                self.assertTrue(self.served.get("content", hash=before[0]["hash"], time_ns=before[0]["time_ns"]).startswith(b"snapshot 0257"))
+
+
 class Damage(unittest.TestCase):
     def test_a_damaged_file_is_named_and_the_rest_shown(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -349,7 +422,7 @@ class Damage(unittest.TestCase):
                     state = served.json("state")
                     if state["problems"] and state["boots"] and state["boots"][0]["storage"]["rows"] > 0:
                         break
-                    time.sleep(0.05)
+                    sleep(0.05)
                 self.assertIn(files[0].name, state["problems"][0])
                 self.assertGreater(state["boots"][0]["storage"]["rows"], 0)
             finally:

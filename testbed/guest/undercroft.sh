@@ -45,3 +45,28 @@ memory_load() {
     wait $! || return 1
     report_file fio-mix.json /tmp/fio.json
 }
+# memory COMMAND...: what `ucctl memory` answers, as JSON in one line. With CONTROL_KEY.
+memory() {
+    echo "$CONTROL_KEY" >/tmp/key
+    ucctl --key-file /tmp/key --json memory "$@" | tr -d '\n'
+}
+# with NAME COMMAND...: starts a program that tells the addresses of its pages and then goes on with each line that it gets (touch_pages).
+with() {
+    program=$1
+    shift
+    rm -f /tmp/go && mkfifo /tmp/go
+    "$@" </tmp/go >"/tmp/$program" &
+    exec 3>/tmp/go
+    until grep -q addresses "/tmp/$program"; do usleep 100000; done
+}
+# first_page NAME: the guest-physical address of its first page.
+first_page() { sed -n 's/.*"addresses": \[\([0-9]*\).*/\1/p' "/tmp/$1"; }
+# next [MICROSECONDS]: one line for it, and some time.
+next() { echo >&3; usleep "${1:-1000000}"; }
+# finish: its last line; what it said is reported under its name.
+finish() {
+    echo >&3
+    exec 3>&-
+    wait
+    report_file "$program" "/tmp/$program"
+}

@@ -8,8 +8,9 @@ import gzip
 import tempfile
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 
-from testbed import memtest
+from testbed import memtest, run
 from testbed.run import ConsoleReader, Outcome
 
 MEMTEST = (
@@ -56,9 +57,37 @@ class ConsoleReaderTest(unittest.TestCase):
         self.assertEqual(Path(path).read_bytes(), b"hello " * 1000)
 
     def test_damaged_file_is_reported(self) -> None:
-        self.reader.feed('UNDERCROFT-FILE {"name":"f"}\n!!!!\nUNDERCROFT-END\n', 1.0)
+        self.reader.feed('UNDERCROFT-FILE {"name":"f"}\nAAAA\nUNDERCROFT-END\n', 1.0)
         self.assertEqual(self.outcome.files, {})
         self.assertIn("file f", str(self.outcome.result("unreadable")))
+
+    def test_words_of_the_kernel_between_the_lines_of_a_file(self) -> None:
+        text = base64.encodebytes(gzip.compress(bytes(range(256)) * 9)).decode()
+        first, rest = text.split("\n", 1)
+        self.reader.feed(f'UNDERCROFT-FILE {{"name":"f"}}\n{first}\n[   12.3] Uhhuh. NMI received\n{rest}UNDERCROFT-END\n', 1.0)
+        self.assertEqual(Path(self.outcome.files["f"]).read_bytes(), bytes(range(256)) * 9)
+
+    def test_a_file_without_an_end_costs_nothing_else(self) -> None:
+        self.reader.feed('UNDERCROFT-FILE {"name":"f"}\nAAAA\nUNDER[  1.0] Dazed and confusedCROFT-END\n'
+                         'UNDERCROFT-STAGE {"stage":"end","guest_uptime_s":2.2}\n', 1.0)
+        self.assertEqual(self.outcome.stages[-1]["stage"], "end")
+        self.assertEqual(self.outcome.result("unreadable"), "file f: has no end")
+
+
+class StopTest(unittest.TestCase):
+    def stopped_by(self, *events: dict[str, object]) -> tuple[bool, Outcome]:
+        outcome = Outcome()
+        return run.has_stopped(SimpleNamespace(poll=lambda: list(events)), outcome), outcome
+
+    def test_power_off(self) -> None:
+        stopped, outcome = self.stopped_by({"event": "RESUME"}, {"event": "SHUTDOWN", "data": {"guest": True, "reason": "guest-shutdown"}})
+        self.assertEqual((stopped, outcome.shutdown, outcome.error), (True, "guest-shutdown", ""))
+
+    def test_a_full_disk_is_told_at_once(self) -> None:
+        data = {"node-name": "disk-test0", "operation": "write", "action": "stop", "reason": "No space left on device"}
+        stopped, outcome = self.stopped_by({"event": "BLOCK_IO_ERROR", "data": data})
+        self.assertEqual((stopped, outcome.error), (True, "QEMU cannot write disk-test0: No space left on device"))
+        self.assertFalse(self.stopped_by({"event": "BLOCK_IO_ERROR", "data": {**data, "action": "report"}})[0])
 
 
 class MemtestTest(unittest.TestCase):

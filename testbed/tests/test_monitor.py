@@ -48,6 +48,8 @@ class Server(threading.Thread):
                 send({"error": {"class": "CommandNotFound", "desc": "not found"}})
             elif request["execute"] == "silence":
                 continue
+            elif request["execute"] == "bye":
+                break
             else:
                 send({"return": {}}, {"event": "SHUTDOWN", "data": {"reason": "guest-shutdown"}})
         stream.close()
@@ -80,8 +82,12 @@ class MonitorTest(unittest.TestCase):
             self.monitor.command("no-such")
 
     def test_no_answer(self) -> None:
-        with self.assertRaises(MonitorError):
+        with self.assertRaisesRegex(MonitorError, "silence: QEMU did not answer within 0.1 s"):
             self.monitor.command("silence", patience=0.1)
+
+    def test_the_end_of_qemu_is_told(self) -> None:
+        with self.assertRaisesRegex(MonitorError, "bye: QEMU ended"):
+            self.monitor.command("bye")
 
     def test_nobody_there(self) -> None:
         with self.assertRaises(MonitorError):

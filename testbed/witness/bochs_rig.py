@@ -16,7 +16,7 @@ from testbed.request import DiskWish, Request, Sensor
 from testbed.run import Hooks
 from testbed.session import say
 
-from . import fault_check, rig
+from . import fault_check, rig, trouble
 from .rig import IDENTITY, Build, RigError, Run
 
 # Longer than in QEMU: an interpreter on a busy host may pause for seconds.
@@ -67,20 +67,20 @@ def perform(setup: Setup, build: Build, folder: Path) -> Run:
     run = Run(folder, {"setup": asdict(setup), "started": time.time()})
     if setup.disk_bytes:
         rig.make_base_image(run.base_image, setup.disk_bytes)
-    with _receiving(setup, build, folder, run.facts) as collector:
-        config = folder / "undercroft.conf"
-        settings = {"policy": "hold", "mode": "content", "buffer_kib": "4096", **setup.config}
-        config.write_text(sensor_config(IDENTITY, collector.port if collector else 9, settings), encoding="ascii")
-        request = _request(setup, build, run, config)
-        if collector:
-            request.drain = lambda: collector.wait_until_quiet(DRAIN_SECONDS, QUIET_SECONDS)
-        outcome = BochsSession(request).run(Hooks(on_event=say))
+    try:
+        with _receiving(setup, build, folder, run.facts) as collector:
+            config = folder / "undercroft.conf"
+            settings = {"policy": "hold", "mode": "content", "buffer_kib": "4096", **setup.config}
+            config.write_text(sensor_config(IDENTITY, collector.port if collector else 9, settings), encoding="ascii")
+            request = _request(setup, build, run, config)
+            if collector:
+                request.drain = lambda: collector.wait_until_quiet(DRAIN_SECONDS, QUIET_SECONDS)
+            outcome = BochsSession(request).run(Hooks(on_event=say))
+    except Exception as error:  # as in rig.perform
+        raise RigError(trouble.told_of(folder, error)) from error
     run.facts |= {"state": outcome.state, "seconds": outcome.seconds}
     run.save()
-    if outcome.state != "finished":
-        raise RigError(f"the machine {outcome.state} ({outcome.shutdown or outcome.error}); see {machine}\n{_tail(machine)}")
-    if run.facts.get("collector_exit", 0) != 0:
-        raise RigError(f"the collector ended with {run.facts['collector_exit']}, see {folder}/collector-0.log")
+    rig.require_ended(run, outcome, "finished", setup.timeout_s)
     return run
 
 
@@ -93,12 +93,3 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
         instruction_limit=setup.instruction_limit, instrument=build.file("testbed/bochs_counter.so"),
         dumps=setup.dumps, dump_at=fault_check.offset_of(build, setup.dump_at) if setup.dump_at else None,
         guest_files={f"bin/{name}": build.guest_program(name) for name in setup.guest_programs}, kernel_options=setup.kernel_options, peer=build.file("testbed/peer.so") if setup.waits else None)
-
-
-def _tail(machine: Path) -> str:
-    parts = []
-    for name in ("console.log", "sensor.log", "bochs.out"):
-        path = machine / name
-        if path.is_file():
-            parts.append(f"--- end of {name}\n{path.read_bytes()[-1500:].decode('utf-8', 'replace').strip()}")
-    return "\n".join(parts)

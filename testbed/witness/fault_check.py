@@ -27,20 +27,17 @@ class FaultError(Exception):
 
 def breaker(build: Build, folder: Path, socket: Path) -> Callable[[str, Monitor], None]:
     """For the stage hook: breaks FUNCTION when the guest says so."""
+    offset = offset_of(build, FUNCTION)
+
     def on_stage(name: str, _: Monitor) -> None:
         if name != STAGE:
             return
-        address = address_of(build, folder, FUNCTION)
+        address = region_of(folder)[0] + offset
         with Gdb(socket) as gdb:
             gdb.write_physical(address, UD2)
             if gdb.read_physical(address, len(UD2)) != UD2:
                 raise FaultError(f"{address:#x} does not hold what was written")
     return on_stage
-
-
-def address_of(build: Build, folder: Path, function: str) -> int:
-    """Where a function of the running sensor lies. `function`: the beginning of its demangled name."""
-    return region_of(folder)[0] + offset_of(build, function)
 
 
 def region_of(folder: Path) -> tuple[int, int]:
@@ -53,10 +50,13 @@ def region_of(folder: Path) -> tuple[int, int]:
 
 
 def offset_of(build: Build, function: str) -> int:
-    symbols = subprocess.run(["nm", "-C", str(build.file("bin/core.elf"))], capture_output=True, text=True, check=True).stdout
-    found = [line.split()[0] for line in symbols.splitlines() if line.split(maxsplit=2)[-1].startswith(function)]
+    """Where a function of the sensor lies in its region. `function`: the beginning of its demangled name."""
+    done = subprocess.run(["nm", "-C", str(build.file("bin/core.elf"))], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise FaultError(f"nm ended with {done.returncode}: {done.stderr.strip()}")
+    found = [line.split()[0] for line in done.stdout.splitlines() if line.split(maxsplit=2)[-1].startswith(function)]
     if len(found) != 1:
-        raise FaultError(f"{len(found)} symbols are named {function}")
+        raise FaultError(f"{len(found)} symbols are named {function}: {', '.join(found) or 'none'}")
     return int(found[0], 16)
 
 

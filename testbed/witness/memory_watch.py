@@ -75,7 +75,7 @@ def windows_of(results: Sequence[dict[str, Any]], start_ns: int) -> list[Window]
     return [(start_ns + int((at("touched_begin", number) - latest) * 1e9), start_ns + int((at("touched_end", number) - earliest) * 1e9)) for number in passes]
 
 
-def check(rows: Sequence[MemoryRow], touched: Touched, results: Sequence[dict[str, Any]]) -> Verdict:
+def check(rows: Sequence[MemoryRow], touched: Touched, results: Sequence[dict[str, Any]], least_fine: float = LEAST_FINE) -> Verdict:
     """`rows`: of the mode, from its start to its stop."""
     verdict = Verdict("what the watch says of known pages")
     verdict.require(not any(entry.moved for entry in touched.passes), "the guest moved pages: the run proves nothing")
@@ -85,12 +85,12 @@ def check(rows: Sequence[MemoryRow], touched: Touched, results: Sequence[dict[st
         verdict.problem(f"{len(scans)} scans, {len(windows)} passes of {len(touched.passes)}")
         return verdict
     verdict.fact(f"{len(scans)} scans, {sum(len(scan.runs) for scan in scans)} runs")
-    verdict.merge(_seen(scans, touched, windows))
+    verdict.merge(_seen(scans, touched, windows, least_fine))
     verdict.merge(_idle(scans, touched, windows))
     return verdict
 
 
-def _seen(scans: list[Scan], touched: Touched, windows: list[Window]) -> Verdict:
+def _seen(scans: list[Scan], touched: Touched, windows: list[Window], least_fine: float) -> Verdict:
     """Each touch is in the scans that looked at its page next: the bit is set at the touch or was set already by what left
     the translation, so the touch is told by the second look at the latest."""
     verdict = Verdict("touched pages")
@@ -114,7 +114,7 @@ def _seen(scans: list[Scan], touched: Touched, windows: list[Window]) -> Verdict
     verdict.fact(f"{touches} touches: {seen} seen, {fine} of them as pages of 4 KiB; {unlooked} not looked at")
     verdict.differences("looked at and not seen", missed)
     verdict.require(touches - unlooked >= touches * LEAST_LOOKED_AT, "too few were looked at")
-    verdict.require(fine >= seen * LEAST_FINE, "too few were told by single pages")
+    verdict.require(fine >= seen * least_fine, "too few were told by single pages")
     return verdict
 
 

@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,14 @@ from testbed.collector import Collector, Identity, sensor_config
 from testbed.faults import CollectorKiller, Faults, UdpFaultProxy
 from testbed.monitor import Monitor
 from testbed.request import DiskWish, Request, Sensor
-from testbed.run import Hooks
+from testbed.run import Hooks, Outcome
 from testbed.session import Session, say
 
-from . import qemu_trace
+from . import qemu_trace, trouble
 
 IDENTITY = Identity("75636f66742d7769746e6573732d3031", "5a" * 32, "c3" * 32)
 ESP_PORT, DISK_PORT = 0, 1
+PAGE_TOKEN = "a-token-for-witnesses-0123456789abcdef"
 
 
 class RigError(Exception):
@@ -102,6 +104,7 @@ class Setup:
     accelerator: str = "tcg"
     behaviour: host.Wish | None = None  # a workload of testbed/behaviour with its documents; then `workload` and disks are its own
     control: Path | None = None  # socket of the collector's control
+    serve: bool = False  # the collector has a page, with PAGE_TOKEN; it says in collector-0.log where
     model: Path | None = None  # the collector looks for ransomware with it, and holds writes on an alert (needs `control`)
     gdb: Path | None = None  # socket of QEMU's GDB stub
     ends: str = "finished"  # how the machine is to end, by Outcome.state
@@ -178,9 +181,16 @@ def _receiving(setup: Setup, build: Build, folder: Path, facts: dict[str, Any]) 
     if not setup.sensor:
         yield 0
         return
-    control = ["--control-socket", str(setup.control)] if setup.control else []
-    detect = ["--detect", str(setup.model), "--detect-policy", "hold-writes"] if setup.model else []
-    collector = Collector(build.undercroft, folder, IDENTITY, ["--roll-seconds", "5", *control, *detect])
+    options = ["--roll-seconds", "5"]
+    if setup.control:
+        options += ["--control-socket", str(setup.control)]
+    if setup.serve:
+        token = folder / "page-token"
+        token.write_text(PAGE_TOKEN + "\n", encoding="ascii")
+        options += ["--serve", "127.0.0.1:0", "--serve-token-file", str(token)]
+    if setup.model:
+        options += ["--detect", str(setup.model), "--detect-policy", "hold-writes"]
+    collector = Collector(build.undercroft, folder, IDENTITY, options)
     proxy = UdpFaultProxy(("127.0.0.1", collector.port), setup.faults, keep_arrivals=setup.keep_arrivals).start() if setup.faults else None
     killer = None
     if setup.kills:
@@ -203,8 +213,8 @@ def _receiving(setup: Setup, build: Build, folder: Path, facts: dict[str, Any]) 
 
 
 def perform(setup: Setup, build: Build, folder: Path, on_stage: Callable[[str, Monitor], None] | None = None,
-            lay: Callable[[Path], None] | None = None) -> Run:
-    """`lay` may change the base image. Makes the run in `folder` (emptied first). Raises RigError unless the machine ended by itself and well."""
+            lay: Callable[[Path], None] | None = None, beside: Callable[[], AbstractContextManager[None]] | None = None) -> Run:
+    """`lay` may change the base image, `beside` is entered before the machine starts and left when it has ended, while the collector receives. Makes the run in `folder` (emptied first). Raises RigError unless the machine ended by itself and well."""
     shutil.rmtree(folder, ignore_errors=True)
     machine = folder / "machine"
     machine.mkdir(parents=True)
@@ -213,21 +223,30 @@ def perform(setup: Setup, build: Build, folder: Path, on_stage: Callable[[str, M
         make_base_image(run.base_image, setup.disk_bytes)
         if lay:
             lay(run.base_image)
-    with _receiving(setup, build, folder, run.facts) as port:
-        config = folder / "undercroft.conf"
-        config.write_text(config_text(setup, port), encoding="utf-8")
-        session = Session(_request(setup, build, run, config))
-        hooks = Hooks(on_event=say, on_stage=on_stage)
-        if setup.payload:  # it never ends by itself
-            hooks.stop_after = lambda _, now: now > setup.payload_seconds or _shown(machine, setup.payload_until)
-        outcome = session.run(hooks)
+    try:
+        with _receiving(setup, build, folder, run.facts) as port:
+            config = folder / "undercroft.conf"
+            config.write_text(config_text(setup, port), encoding="utf-8")
+            session = Session(_request(setup, build, run, config))
+            hooks = Hooks(on_event=say, on_stage=on_stage)
+            if setup.payload:  # it never ends by itself
+                hooks.stop_after = lambda _, now: now > setup.payload_seconds or _shown(machine, setup.payload_until)
+            with beside() if beside else contextlib.nullcontext():
+                outcome = session.run(hooks)
+    except Exception as error:  # whatever it is: what the machine and the collector said by then belongs to it
+        raise RigError(trouble.told_of(folder, error)) from error
     run.facts |= {"state": outcome.state, "seconds": outcome.seconds, "efer_at_end": outcome.efer_at_end}
     run.save()
-    if outcome.state != ("stopped" if setup.payload else setup.ends):
-        raise RigError(f"the machine {outcome.state} ({outcome.shutdown or outcome.error}); see {machine}\n{_tail(machine)}")
-    if run.facts.get("collector_exit", 0) != 0:
-        raise RigError(f"the collector ended with {run.facts['collector_exit']}, see {folder}/collector-*.log")
+    require_ended(run, outcome, "stopped" if setup.payload else setup.ends, setup.timeout_s)
     return run
+
+
+def require_ended(run: Run, outcome: Outcome, state: str, timeout_s: float) -> None:
+    """Raises RigError unless machine and collector ended as they should."""
+    if outcome.state != state:
+        raise RigError(trouble.told(run.folder, trouble.machine_ended(outcome, timeout_s)))
+    if code := run.facts.get("collector_exit", 0):
+        raise RigError(trouble.told(run.folder, trouble.collector_ended(code)))
 
 
 def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
@@ -256,16 +275,6 @@ def _request(setup: Setup, build: Build, run: Run, config: Path) -> Request:
 def _shown(machine: Path, pattern: str) -> bool:
     console = machine / "console.log"
     return bool(pattern) and console.is_file() and re.search(pattern, console.read_text(errors="replace")) is not None
-
-
-def _tail(machine: Path) -> str:
-    parts = []
-    for name in ("console.log", "sensor.log", "qemu.log"):
-        path = machine / name
-        if path.is_file():
-            text = path.read_bytes()[-1500:].decode("utf-8", "replace")
-            parts.append(f"--- end of {name}\n{text.strip()}")
-    return "\n".join(parts)
 
 
 def default_build() -> Path:

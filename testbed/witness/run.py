@@ -28,7 +28,7 @@ from testbed.sntp import SntpServer  # noqa: E402
 from testbed.undo import UndoError  # noqa: E402
 from testbed.witness import (  # noqa: E402
     alert_check, bios_check, clock_check, control_check, fault_check, forms_check, held_check, identity_check, judge, memory_snapshot, memory_store, memory_survival, memory_touch, memory_watch,
-    nics_check, prompt_check, reach_check, rig, store, undo_check)
+    nics_check, page_check, prompt_check, reach_check, rig, store, undo_check)
 from testbed.witness.access import Verdict  # noqa: E402
 from testbed.witness.blklogwrites import LogError  # noqa: E402
 from testbed.witness.nested_tables import TableError  # noqa: E402
@@ -98,6 +98,8 @@ RUNS: dict[str, Setup] = {
     # The network stack gets its address from another's DHCP server, slirp's.
     "prompt": Setup(own("prompt"), mode="header", disk_bytes=64 << 20, faults=Faults(), keep_arrivals=True, config={"address": "dhcp"}, timeout_s=180),
     "clock": Setup(own("clock"), mode="header", disk_bytes=64 << 20, timeout_s=240),
+    # A browser looks on. With a time server, so that records' times are the host's.
+    "page": Setup(own("page"), settings={"SECONDS_OF_WRITES": str(page_check.SECONDS_OF_WRITES)}, mode="header", disk_bytes=page_check.DISK_BYTES, log_writes=False, trace=False, serve=True, timeout_s=330),
     # The memory monitor. The stream's buffer is large, so that a burst of records on a slow host is not dropped.
     "memory_touch": Setup(own("memory-touch"), settings={"CONTROL_KEY": rig.IDENTITY.control_key, "SEED": str(TOUCH_SEED), "TURN_MS": "1000"}, cpus=2, memory="512M",
                           mode="header", disk_bytes=0, log_writes=False, trace=False, config={"memory_buffer_kib": "32768"},
@@ -113,7 +115,7 @@ RUNS: dict[str, Setup] = {
 
 # Survival beneath load: seconds of each mode; `make memory` takes two minutes, `make soak` an hour.
 SURVIVAL_S = int(os.environ.get("UNDERCROFT_MEMORY_SECONDS", "20"))
-SURVIVAL_MODES = os.environ.get("UNDERCROFT_MEMORY_MODES", " ".join(memory_survival.PHASES))
+SURVIVAL_MODES = os.environ.get("UNDERCROFT_MEMORY_MODES", " ".join([*memory_survival.PHASES, memory_survival.PLAIN]))
 RUNS["memory_survival"] = Setup(
     own("memory-survival"), settings={"CONTROL_KEY": rig.IDENTITY.control_key, "SECONDS_EACH": str(SURVIVAL_S), "MODES": SURVIVAL_MODES, "SEED": str(TOUCH_SEED)},
     cpus=2, memory="384M", mode="header", buffer_kib=4096, disk_bytes=64 << 20, log_writes=False, trace=False, config={"memory_buffer_kib": "16384"},
@@ -140,6 +142,10 @@ def make(name: str, build: Build, folder: Path) -> None:
             setup = dataclasses.replace(setup, config={"sntp": f"10.0.2.2:{server.port}", "sntp_interval_s": "1"})
             run = rig.perform(setup, build, folder, on_stage=clock_check.jumper(server))
             clock_check.keep(server, folder)
+    elif name == "page":
+        with SntpServer(0.0) as server:
+            setup = dataclasses.replace(setup, config={"sntp": f"10.0.2.2:{server.port}", "sntp_interval_s": "1"})
+            run = rig.perform(setup, build, folder, beside=lambda: page_check.watching(folder))
     elif setup.model:
         with alert_check.Releaser(build, folder, CONTROL):
             run = rig.perform(setup, build, folder)
@@ -275,6 +281,9 @@ class Judges:
 
     def clock(self) -> Verdict:
         return clock_check.check(self._evidence("clock"))
+
+    def page(self) -> Verdict:
+        return page_check.check(self._run("page"), self._build)
 
     def nested(self) -> Verdict:
         return reach_check.nested(self._run("reach"))

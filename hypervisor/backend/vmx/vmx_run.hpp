@@ -12,7 +12,7 @@ backend::Exit BasicVmxCpu<Hw>::run()
     prepare_entry();
     // Taken while the sensor ran. One that comes after this look opens the NMI window itself (note_nmi).
     if (take_noted_nmi())
-        return {.kind = backend::ExitKind::nmi};
+        return {.kind = backend::ExitKind::nmi, .entered = false};
     bool const entered = hw_.enter(registers_.gpr, launched_);
     auto const why = static_cast<std::uint32_t>(hw_.read(Field::exit_reason));
     if (!entered || (why & reason::entry_failed) != 0)

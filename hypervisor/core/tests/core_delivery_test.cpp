@@ -60,6 +60,13 @@ struct Host final : DeliveryHost {
         if (due <= now)
             due = next_due;
     }
+    bool wake_by(Tsc wanted, Tsc) override
+    {
+        wake = wanted;
+        return card_calls;
+    }
+    bool card_calls = false; ///< the network card serves as a timer
+    Tsc wake = no_time;
     Tsc due = no_time, next_due = no_time; ///< of the memory monitor
     unsigned monitor_runs = 0;
     mutable std::uint64_t time = 1'000'000;
@@ -409,6 +416,38 @@ TEST_F(CoreDelivery, StatusGoesOnWhileOnlyTheMonitorWorks)
         delivery.after_exit(ExitKind::interrupt);
     }
     EXPECT_GE(work.polls, 4U);
+}
+
+TEST_F(CoreDelivery, TheCardsCallsReplaceTheMonitorsInterrupts)
+{
+    host.due = Tsc{host.time + 1'000'000};
+    delivery.after_exit(ExitKind::nested_fault);
+    EXPECT_EQ(host.wake, host.due) << "asked for";
+    EXPECT_TRUE(cpu.interrupts_intercepted) << "but not relied on yet";
+    host.card_calls = true;
+    delivery.after_exit(ExitKind::nmi);
+    EXPECT_FALSE(armed());
+    work.unsent_records = true;
+    work.sends = false;
+    delivery.after_exit(ExitKind::nmi);
+    EXPECT_EQ(host.wake.value, host.time + delay) << "sending is due sooner";
+    EXPECT_TRUE(cpu.halt_intercepted) << "an idle CPU sends";
+    EXPECT_FALSE(cpu.interrupts_intercepted);
+    cpu.calls.clear();
+    host.step = 1;
+    delivery.after_exit(ExitKind::halt);
+    EXPECT_FALSE(armed()) << "then it halts natively: the card's call wakes it";
+}
+
+TEST_F(CoreDelivery, WithoutTheMonitorTheCardIsNotAsked)
+{
+    host.card_calls = true;
+    host.step = 1;
+    work.unsent_records = true;
+    work.sends = false;
+    for (ExitKind const kind : {ExitKind::nested_fault, ExitKind::interrupt, ExitKind::halt})
+        delivery.after_exit(kind);
+    EXPECT_EQ(host.wake, no_time);
 }
 
 TEST_F(TimedDelivery, TheTimerIsTheMonitorsToo)

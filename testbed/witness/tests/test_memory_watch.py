@@ -102,9 +102,15 @@ class Survival(unittest.TestCase):
         self.assertFalse(memory_account.same_bytes(found, 1, statistics, "disk-test0", slack=100).ok)
 
     def test_share_in_the_sensor(self) -> None:
-        self.assertTrue(memory_survival.in_sensor([[True, False]] * 10 + [[False, False]] * 190).ok)
-        self.assertFalse(memory_survival.in_sensor([[True, False]] * 200).ok)
-        self.assertFalse(memory_survival.in_sensor([[False, False]] * 10).ok)
+        def judged(plain: int, watched: int, commands: float = 1.0, count: int = 2000) -> bool:
+            return memory_survival.within_budget(memory_survival.Samples(count, plain), memory_survival.Samples(count, watched), commands).ok
+
+        self.assertTrue(judged(200, 300))
+        self.assertFalse(judged(200, 380))  # 9 % where 5 % and 3 % of chance are allowed
+        self.assertFalse(judged(200, 300, commands=0.1))  # the disk did next to nothing
+        self.assertTrue(judged(400, 440, commands=0.9))
+        self.assertFalse(judged(0, 0, count=0))
+        self.assertFalse(judged(20, 21, count=100))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 # Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 # Consistent snapshots while memory and the test disk are written to all the time. At stage `arm` the host waits for the
 # instants at which sweeps are armed and saves memory then.
-echo "$CONTROL_KEY" >/tmp/key
-memory() { ucctl --key-file /tmp/key --json memory "$@" | tr -d '\n'; }
 sweeps() { memory status | sed 's/.*"snapshot"//; s/"watch".*//; s/.*"cycles": *\([0-9]*\).*/\1/'; }
 grep -E ' [^tTwW] | _text$' /proc/kallsyms | grep -v '\[' >/tmp/kallsyms # data is enough
 report_file kallsyms /tmp/kallsyms

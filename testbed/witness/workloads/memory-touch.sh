@@ -1,23 +1,5 @@
 # Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 # Modes access and written against pages that are touched in a known order (guest/touch_pages.cpp, hammer_pages.cpp).
-echo "$CONTROL_KEY" >/tmp/key
-memory() { ucctl --key-file /tmp/key --json memory "$@" | tr -d '\n'; }
-# with NAME COMMAND...: starts it with its input in our hands; `next` lets it go on.
-with() {
-    name=$1
-    shift
-    rm -f /tmp/go && mkfifo /tmp/go
-    "$@" </tmp/go >"/tmp/$name" &
-    exec 3>/tmp/go
-    until grep -q addresses "/tmp/$name"; do usleep 100000; done
-}
-next() { echo >&3; usleep "${1:-1000000}"; }
-finish() {
-    echo >&3
-    exec 3>&-
-    wait
-    report_file "$name" "/tmp/$name"
-}
 with kinds touch_pages kinds 300 3 "$SEED" 0
 result access "$(memory access --every 4s)"
 usleep 500000
@@ -36,8 +18,7 @@ report_file hammer /tmp/hammer
 # In one huge page, so that the mode need not look at what the kernel writes all the time, which is more than can be sent.
 echo 1 >/proc/sys/vm/nr_hugepages
 with fill touch_pages fill 300 3 "$SEED" 1
-first=$(sed -n 's/.*"addresses": \[\([0-9]*\).*/\1/p' /tmp/fill)
-result written "$(memory written --delay 2s --budget 100% --range "$(printf '0x%x' "$first")+2M")"
+result written "$(memory written --delay 2s --budget 100% --range "$(printf '0x%x' "$(first_page fill)")+2M")"
 usleep 500000
 for _ in 1 2 3; do next 4000000; done
 result written_status "$(memory status)"
