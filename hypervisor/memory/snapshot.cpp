@@ -68,6 +68,7 @@ void Snapshot::start(wire::MemoryRequest const& request, Tsc now)
     bytes_.configure(rate, rate / 100 + page_bytes, hz, now);
     std::uint64_t const share = mul_div(hz, std::uint64_t{request.budget_permille.get()} * options_.cpus, 1000);
     cost_.configure(share, share / 100 + 1, hz, now);
+    sending_ticks_ = engine_.stream->sending_ticks();
     first_ = end_ = 0;
     std::uint64_t const bytes = request.range_bytes.get() == 0 ? ~0ULL : request.range_bytes.get();
     bool any = false;

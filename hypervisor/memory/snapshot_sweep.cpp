@@ -75,7 +75,12 @@ Tsc Snapshot::tick(Tsc now)
         worked = copy_some(now);
     else if (phase_ == Phase::end)
         worked = end_sweep();
-    cost_.take(engine_.clock->tsc().value - begun.value);
+    // A live sweep may take as long as it likes, and pays for its sending, too. A consistent one is over the sooner the
+    // fewer pages must be copied before a write.
+    std::uint64_t const sending = engine_.stream->sending_ticks();
+    bool const live = (request_.flags.get() & wire::memory_flag::consistent) == 0;
+    cost_.take(engine_.clock->tsc().value - begun.value + (live ? sending - sending_ticks_ : 0));
+    sending_ticks_ = sending;
     if (phase_ == Phase::off)
         return never;
     if (phase_ == Phase::waiting)

@@ -52,8 +52,10 @@ public:
     std::uint64_t room() const override { return free; }
     std::uint64_t capacity() const override { return 1U << 20; }
     std::uint16_t entropy(std::byte const* page) override { return static_cast<std::uint16_t>(page[0]) + 1; }
+    std::uint64_t sending_ticks() const override { return sending; }
 
     std::vector<Item> items;
+    std::uint64_t sending = 0; ///< what it has cost so far
     std::uint64_t free = 1ULL << 60;
     static constexpr std::uint64_t words_share = 1024; ///< kept for the sensor's own words
 };
