@@ -108,8 +108,8 @@ private:
     Tsc next_sweep_{};
     TokenBucket bytes_, cost_;
     std::uint64_t sending_ticks_ = 0; ///< looked at so far
-    std::uint32_t recorded_ = 0; ///< pages in this sweep
-    std::uint64_t sweeps_ = 0;   ///< begun since the sensor's start
+    std::uint32_t recorded_ = 0;      ///< pages in this sweep
+    std::uint64_t sweeps_ = 0;        ///< begun since the sensor's start
     std::uint64_t records_ = 0, cycles_ = 0, pages_ = 0, held_ = 0, broken_ = 0;
 };
 
