@@ -143,8 +143,8 @@ def main() -> int:
     for name, value in figures.items():
         if name in bench.TARGETS:
             results.add(name, value, f"{os.cpu_count()} processors for sender and collector together")
-    target, all_figures = options.build / "bench.json", options.build / "bench-collect.json"
-    target.write_text(json.dumps(bench.merged(target, results.entries), indent=1) + "\n", encoding="utf-8")
+    bench.keep(options.build / "bench.json", results)
+    all_figures = options.build / "bench-collect.json"
     known = json.loads(all_figures.read_text(encoding="utf-8")) if all_figures.exists() else {}
     all_figures.write_text(json.dumps({**known, **figures}, indent=1) + "\n", encoding="utf-8")
     print(bench.table(results.entries))

@@ -24,7 +24,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.run import Results, merged, table  # noqa: E402
+from bench.run import Results, keep, show  # noqa: E402
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 MODEL, FIGURES = MODELS / "default.json", MODELS / "figures.json"
@@ -135,11 +135,8 @@ def main() -> int:
         print(f"bench: error: {error}", file=sys.stderr)
         return 1
     out = build / "bench.json"
-    out.write_text(json.dumps(merged(out, results.entries), indent=1) + "\n", encoding="utf-8")
-    print(table(results.entries))
-    for entry in results.entries:
-        print(f"  {entry['name']}: {entry['note']}")
-    print(f"written: {out}")
+    keep(out, results)
+    show(out, results)
     return 0
 
 

@@ -165,11 +165,10 @@ def main() -> int:
         return rig.complain(error)
     found = points(entries)
     result = keys(entries, found)
-    target = build.folder / "bench.json"
     results = bench.Results()
     for name, value in result.items():
         results.add(name, value, f"STREAM with arrays of {options.elements} doubles; emulated seconds")
-    target.write_text(json.dumps(bench.merged(target, results.entries), indent=1) + "\n", encoding="utf-8")
+    bench.keep(build.folder / "bench.json", results)
     (build.folder / "bench-memory.json").write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
     draw(found, build.folder)
     for name, one in found.items():

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "serve" / "tests"))
 
 from bench.page_store import BOOT, DISK_SECTORS, HOUR, MACHINE, START, make_store  # noqa: E402
-from bench.run import Results, merged, table  # noqa: E402
+from bench.run import Results, keep, table  # noqa: E402
 from served import TOKEN, Served  # noqa: E402
 
 
@@ -95,8 +95,7 @@ class Bench:
     def keep(self) -> None:
         """Figures of a smaller store are shown only."""
         if self._rows == 10**8:
-            out = self._build / "bench.json"
-            out.write_text(json.dumps(merged(out, self.results.entries), indent=1) + "\n", encoding="utf-8")
+            keep(self._build / "bench.json", self.results)
 
 
 def main() -> int:

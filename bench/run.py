@@ -251,6 +251,20 @@ def merged(path: Path, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(figures.values(), key=_place)
 
 
+def keep(path: Path, results: Results) -> None:
+    """Adds the figures to those of a bench.json."""
+    path.write_text(json.dumps(merged(path, results.entries), indent=1) + "\n", encoding="utf-8")
+
+
+def show(path: Path, results: Results) -> None:
+    """The table, what stands behind each figure, and where they are kept."""
+    results.entries.sort(key=_place)
+    print(table(results.entries))
+    for entry in results.entries:
+        print(f"  {entry['name']}: {entry['note']}")
+    print(f"written: {path}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=rig.default_build())
@@ -275,12 +289,8 @@ def main() -> int:
         return rig.complain(error)
     out = options.build / "bench.json"
     for path in [out, BASELINE] if options.save_baseline else [out]:
-        path.write_text(json.dumps(merged(path, results.entries), indent=1) + "\n", encoding="utf-8")
-    results.entries.sort(key=_place)
-    print(table(results.entries))
-    for entry in results.entries:
-        print(f"  {entry['name']}: {entry['note']}")
-    print(f"written: {out}")
+        keep(path, results)
+    show(out, results)
     return 0
 
 
