@@ -168,7 +168,7 @@ def _follow(process: subprocess.Popen[bytes], monitor: Monitor, outcome: Outcome
     position = 0
     stages = 0
     while True:
-        stopped = process.poll() is not None or _shut_down(monitor, outcome)
+        stopped = process.poll() is not None or has_stopped(monitor, outcome)
         now = time.monotonic() - begin
         position = read_on(console, position, reader, now)
         while hooks.on_stage and stages < len(outcome.stages) and process.poll() is None:
@@ -198,7 +198,8 @@ def read_on(console: Path, position: int, reader: ConsoleReader, now: float) -> 
     return position + len(new)
 
 
-def _shut_down(monitor: Monitor, outcome: Outcome) -> bool:
+def has_stopped(monitor: Monitor, outcome: Outcome) -> bool:
+    """The machine has ended, or stands still and will not go on. Why is noted in `outcome`."""
     for event in monitor.poll():
         data = event.get("data", {})
         if event["event"] == "SHUTDOWN":

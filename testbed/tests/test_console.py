@@ -8,8 +8,9 @@ import gzip
 import tempfile
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 
-from testbed import memtest
+from testbed import memtest, run
 from testbed.run import ConsoleReader, Outcome
 
 MEMTEST = (
@@ -71,6 +72,22 @@ class ConsoleReaderTest(unittest.TestCase):
                          'UNDERCROFT-STAGE {"stage":"end","guest_uptime_s":2.2}\n', 1.0)
         self.assertEqual(self.outcome.stages[-1]["stage"], "end")
         self.assertEqual(self.outcome.result("unreadable"), "file f: has no end")
+
+
+class StopTest(unittest.TestCase):
+    def stopped_by(self, *events: dict[str, object]) -> tuple[bool, Outcome]:
+        outcome = Outcome()
+        return run.has_stopped(SimpleNamespace(poll=lambda: list(events)), outcome), outcome
+
+    def test_power_off(self) -> None:
+        stopped, outcome = self.stopped_by({"event": "RESUME"}, {"event": "SHUTDOWN", "data": {"guest": True, "reason": "guest-shutdown"}})
+        self.assertEqual((stopped, outcome.shutdown, outcome.error), (True, "guest-shutdown", ""))
+
+    def test_a_full_disk_is_told_at_once(self) -> None:
+        data = {"node-name": "disk-test0", "operation": "write", "action": "stop", "reason": "No space left on device"}
+        stopped, outcome = self.stopped_by({"event": "BLOCK_IO_ERROR", "data": data})
+        self.assertEqual((stopped, outcome.error), (True, "QEMU cannot write disk-test0: No space left on device"))
+        self.assertFalse(self.stopped_by({"event": "BLOCK_IO_ERROR", "data": {**data, "action": "report"}})[0])
 
 
 class MemtestTest(unittest.TestCase):
