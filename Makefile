@@ -2,7 +2,7 @@
 # The short commands; everything they do is in CMake, tools/, testbed/ and bench/.
 #   make demo     one emulated machine from boot to heat map
 #   make test     all tests, witnesses in the emulator included; make memory those of the memory monitor
-#   make bench    what the sensor costs, into $(BUILD)/bench.json
+#   make bench    what the sensor costs, into $(BUILD)/bench.json; make bench-detect the detector's figures alone
 #   make setup-hdfs   Apache Hadoop and PySpark into the cache: then make test runs the HDFS and Spark tests too
 #   make model    the shipped detector: records the test bed's programs (MODEL_DATA, hours), trains and judges it
 #   make fuzz     each fuzz target for FUZZ_SECONDS
@@ -13,13 +13,15 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 MODEL_DATA ?= $(BUILD)/model-data
 BENCH_STORES ?= $(BUILD)/bench-page
+MODEL_KIND ?= anchored
+MODEL_ORIGIN = Undercroft's test bed (testbed/behaviour), recorded by its own sensor beneath emulated machines; nothing else. make model makes it anew
 TESTS ?= .*
 SHELL := /bin/bash
 VENV ?= $(or $(UNDERCROFT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/undercroft)/venv
 WITNESS = $(VENV)/bin/python testbed/witness/run.py
 CMAKE_BUILD = cmake --build $(BUILD) -j $(JOBS)
 .DEFAULT_GOAL := all
-.PHONY: all setup setup-hdfs configure build programs test unit memory soak demo bench bench-memory bench-page model fuzz package format lint clean
+.PHONY: all setup setup-hdfs configure build programs test unit memory soak demo bench bench-detect bench-memory bench-page model model-only fuzz package format lint clean
 all: build
 setup:
 	@tools/setup
@@ -53,9 +55,14 @@ demo:
 	    $(MAKE) --no-print-directory programs && \
 	    python3 testbed/demo.py --build $(BUILD) --started $$started --installed $$installed
 bench: programs
-	@$(CMAKE_BUILD) --target uc_entropy_speed uc_feature_speed uc_sensor_load uc_store_check uc_store_scan uc_store_fill uc_udp_sink
+	@$(CMAKE_BUILD) --target uc_entropy_speed uc_sensor_load uc_store_check uc_store_scan uc_store_fill uc_udp_sink
 	@python3 bench/run.py --build $(BUILD)
 	@$(VENV)/bin/python bench/collect.py --build $(BUILD)
+	@$(MAKE) --no-print-directory bench-detect
+# Features and verdicts per second, beside pandas; alerts as models/figures.json has them.
+bench-detect: programs
+	@$(CMAKE_BUILD) --target uc_feature_speed
+	@$(VENV)/bin/python bench/detect.py --build $(BUILD)
 # Every mode of the memory monitor against the guest without it, and the papers' figures drawn.
 bench-memory: programs
 	@$(CMAKE_BUILD) --target uc_guest_stream uc_guest_system_set
@@ -63,10 +70,13 @@ bench-memory: programs
 # Recording goes on where it was left; what is there is not recorded again.
 model: programs
 	@python3 testbed/model_data.py --build $(BUILD) --out $(MODEL_DATA)
+	@$(MAKE) --no-print-directory model-only
+# From what MODEL_DATA holds.
+model-only:
 	@mkdir -p models
-	@$(BUILD)/bin/undercroft train $(MODEL_DATA) --out models/default.json
-	@$(BUILD)/bin/undercroft evaluate --train $(MODEL_DATA) --test $(MODEL_DATA) \
-	    --json models/figures.json --report models/report.md --curves models/curves.png
+	@$(BUILD)/bin/undercroft train $(MODEL_DATA) --kind $(MODEL_KIND) --origin "$(MODEL_ORIGIN)" --out models/default.json
+	@$(BUILD)/bin/undercroft evaluate --train $(MODEL_DATA) --test $(MODEL_DATA) --kind $(MODEL_KIND) \
+	    --json $(BUILD)/model-figures.json --summary models/figures.json --report docs/default-model.md --curves docs/images/default-model.png
 # The page on an hour of 10^8 records; needs some 1 GB of disk. Store and index are kept in BENCH_STORES.
 bench-page: programs
 	@$(CMAKE_BUILD) --target uc_sensor_load

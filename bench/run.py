@@ -33,7 +33,6 @@ from testbed.witness.rig import Build, Run, Setup  # noqa: E402
 HERE = Path(__file__).resolve().parent
 WORKLOAD = str(HERE / "workload.sh")
 BASELINE = HERE / "baseline.json"
-MODEL_FIGURES = BASELINE.parent.parent / "models" / "figures.json"  # written by make model
 TIMED_JOBS = ["4k-write-qd1", "4k-read-qd1", "1m-write", "1m-read"]
 COUNTED_JOBS = ["4k-write-qd1", "4k-write-qd32", "4k-read-qd1", "1m-write"]
 IDLE_MARKS = (14, 15)
@@ -75,7 +74,10 @@ TARGETS = {
     "ratio_cpu_loop": Target("ratio", at_least=0.98, reference=0.998),
     "boot_extra_s": Target("s", at_most=3, reference=2.7),
     "entropy_ns_per_4k_block_native": Target("ns"),
+    # The detector (bench/detect.py).
     "feature_records_per_s_per_core": Target("records/s", at_least=20e6),
+    "feature_all_records_per_s_per_core": Target("records/s"),
+    "feature_ratio_to_pandas": Target("times"),
     "predict_us_per_window": Target("us", at_most=50),
     "first_alert_s_median": Target("s", at_most=10),
     "files_lost_share_median": Target("share", at_most=0.01),
@@ -225,22 +227,6 @@ def native(build: Build, results: Results) -> None:
                 f"zeros {figures['zeros']}; 256 times this is what a real machine adds to 1 MiB of writes")
 
 
-def detector(build: Build, results: Results) -> None:
-    words = subprocess.run([build.file("bench/feature_speed")], check=True, capture_output=True, text=True).stdout.split()
-    figures = dict(zip(words[::2], map(float, words[1::2])))
-    results.add("feature_records_per_s_per_core", figures["parquet"] * 1e6,
-                f"RanSAP's five features from a store's Parquet files, processor time; all features of storage from records in memory: {figures['features'] * 1e6:.3g} "
-                f"records/s; RanSAP's text is parsed at {figures['parse'] * 1e6:.3g} lines/s")
-    results.add("predict_us_per_window", figures["predict"], "one window at a time, the anchored model's columns, features not counted")
-    if not MODEL_FIGURES.is_file():
-        return
-    judged = json.loads(MODEL_FIGURES.read_text(encoding="utf-8"))["summary"]["reads+writes"]["unseen"]
-    note = "test bed's runs, each program judged by a model that has not seen it (make model)"
-    results.add("first_alert_s_median", judged["alerts"]["median_s_since_start"], f"since the first encrypted write of a file; {note}")
-    results.add("files_lost_share_median", judged["alerts"]["median_files_lost_share"], note)
-    results.add("lookalike_false_positive_share", judged["runs"]["benign_share_at_95_recall"], f"of runs, at 95 % recall of runs; {note}")
-
-
 def table(entries: list[dict[str, Any]]) -> str:
     baseline = {}
     if BASELINE.is_file():
@@ -277,7 +263,6 @@ def main() -> int:
     try:
         if options.only in (None, "native"):
             native(build, results)
-            detector(build, results)
         if options.only in (None, "counted"):
             counted(build, folder, results)
         if options.only in (None, "timed"):

@@ -11,13 +11,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Alert:
-    """How it stood last. Times are UTC, ns, by the sensor's clock."""
+    """How it stood last. Times are UTC, ns, by the sensor's clock, but `raised_ns` by the detector's."""
 
     message: str
     probability: float
     first_evidence_ns: int
     alert_ns: int
+    raised_ns: int
     reasons: list[dict[str, Any]]
+    response: dict[str, Any] | None
     source: int
 
     def reason_lines(self, most: int = 5) -> list[str]:
@@ -32,7 +34,9 @@ def read(store: Path) -> list[Alert]:
     """In the order in which they were raised."""
     last: dict[str, dict[str, Any]] = {}
     for path in sorted(store.glob("alerts/*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            if not line.endswith("\n"):
+                break  # being written
             entry = json.loads(line)
             last[entry["undercroft"]["id"]] = entry
     found = [_alert(entry) for entry in last.values()]
@@ -41,5 +45,5 @@ def read(store: Path) -> list[Alert]:
 
 def _alert(entry: dict[str, Any]) -> Alert:
     own = entry["undercroft"]
-    return Alert(entry["message"], float(own["highest_probability"]), int(own["first_evidence_ns"]), int(own["alert_ns"]), own["reasons"],
-                 int(own["source"]))
+    return Alert(entry["message"], float(own["highest_probability"]), int(own["first_evidence_ns"]), int(own["alert_ns"]), int(own["raised_ns"]),
+                 own["reasons"], own["response"], int(own["source"]))

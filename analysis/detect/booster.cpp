@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <mutex>
 #include <numeric>
 
@@ -23,7 +24,6 @@ constexpr std::size_t most_nodes = 1 << 16;
 
 // XGBoosterPredictFromDMatrix's "type"
 constexpr int predict_value = 0;
-constexpr int predict_margin = 1;
 constexpr int predict_contributions = 2;
 
 void check(int result)
@@ -105,7 +105,7 @@ void check_finite(Json const& tree, char const* name, std::size_t count)
     Json const& values = member(tree, {name});
     refuse(!values.is_array() || values.size() != count, name);
     for (Json const& value : values)
-        refuse(!value.is_number() || !std::isfinite(value.get<double>()), name);
+        refuse(!value.is_number() || !(std::abs(value.get<double>()) <= std::numeric_limits<float>::max()), name);
 }
 
 void check_empty(Json const& json, char const* name)
@@ -220,6 +220,8 @@ Booster Booster::train(TrainingData const& data, BoosterOptions const& options)
     set("seed", options.seed);
     for (int i = 0; i < options.rounds; ++i)
         check(XGBoosterUpdateOneIter(handle, i, training));
+    if (options.classes == 2)
+        booster.flat_ = FlatTrees{booster.to_json()};
     return booster;
 }
 
@@ -233,6 +235,7 @@ Booster Booster::from_json(Json const& model, std::size_t columns)
     Booster booster;
     booster.handle_.reset(handle);
     booster.columns_ = columns;
+    booster.flat_ = FlatTrees{model};
     check(XGBoosterLoadModelFromBuffer(handle, text.data(), text.size()));
     check(XGBoosterSetParam(handle, "nthread", "1"));
     return booster;
@@ -246,10 +249,15 @@ Json Booster::to_json() const
     return Json::parse(text, text + bytes);
 }
 
-std::vector<float> Booster::predict(Matrix const& matrix, int kind) const
+void Booster::check_columns(Matrix const& matrix) const
 {
     if (matrix.columns != columns_)
         throw Error{fmt::format("the model takes {} columns, not {}", columns_, matrix.columns)};
+}
+
+std::vector<float> Booster::predict(Matrix const& matrix, int kind) const
+{
+    check_columns(matrix);
     if (matrix.rows() == 0)
         return {};
     std::string const config =
@@ -271,7 +279,12 @@ std::vector<float> Booster::predict(Matrix const& matrix, int kind) const
 
 std::vector<float> Booster::margins(Matrix const& matrix) const
 {
-    return predict(matrix, predict_margin);
+    check_columns(matrix);
+    std::vector<float> result;
+    result.reserve(matrix.rows());
+    for (std::size_t r = 0; r < matrix.rows(); ++r)
+        result.push_back(flat_.margin(matrix.row(r)));
+    return result;
 }
 
 std::vector<float> Booster::probabilities(Matrix const& matrix) const

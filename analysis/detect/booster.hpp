@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/detect/flat_trees.hpp"
 #include "analysis/detect/matrix.hpp"
 
 namespace undercroft::analysis {
@@ -34,7 +35,7 @@ public:
     static Booster from_json(nlohmann::json const& model, std::size_t columns);
     [[nodiscard]] nlohmann::json to_json() const;
 
-    /// Log-odds of class 1, one per row.
+    /// Log-odds of class 1, one per row; of two classes only.
     [[nodiscard]] std::vector<float> margins(Matrix const& matrix) const;
     /// With several classes: rows * classes probabilities.
     [[nodiscard]] std::vector<float> probabilities(Matrix const& matrix) const;
@@ -45,9 +46,11 @@ private:
     struct Free {
         void operator()(void* handle) const;
     };
+    void check_columns(Matrix const& matrix) const;
     [[nodiscard]] std::vector<float> predict(Matrix const& matrix, int kind) const;
 
     std::unique_ptr<void, Free> handle_;
+    FlatTrees flat_; ///< empty with several classes
     std::size_t columns_{};
 };
 

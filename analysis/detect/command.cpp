@@ -22,6 +22,7 @@ struct TrainingInput {
     std::vector<std::string> ransomware;
     bool keep_leak = false;
     bool nanoseconds = false;
+    std::string kind = "anchored";
     double budget = 0.01;
     double window_s = 10;
     double context_s = 300;
@@ -37,6 +38,8 @@ struct TrainingInput {
         command.add_flag("--keep-leak", keep_leak,
                          "Do not drop repeated reads; some published ransomware runs carry a beat of them");
         command.add_flag("--nanoseconds", nanoseconds, "Sub-seconds are nanoseconds, not n of 2^30");
+        command.add_option("--kind", kind, "Of the model: anchored, boosted, forest or logistic")
+            ->capture_default_str();
         command.add_option("--false-positives", budget, "Share of benign windows that may be alarmed about")
             ->check(CLI::Range(0.0, 0.5))
             ->capture_default_str();
@@ -70,6 +73,7 @@ struct EvaluateCommand {
     std::string train;
     std::string test;
     std::string json;
+    std::string summary;
     std::string report;
     std::string curves;
     std::uint32_t seeds = 3;
@@ -79,12 +83,20 @@ struct EvaluateCommand {
         command.add_option("--train", train, "Folder of runs to train on, laid out as RanSAP's")->required();
         command.add_option("--test", test, "Folder of runs to test on; the same one is split by run")->required();
         command.add_option("--json", json, "File for all figures");
+        command.add_option("--summary", summary, "File for the main models' figures alone");
         command.add_option("--report", report, "File for the report (Markdown)");
         command.add_option("--curves", curves, "File for the curves (PNG)");
         command.add_option("--seeds", seeds, "How many times the main models are trained")
             ->check(CLI::Range(1, 50))
             ->capture_default_str();
         input.add_to(command);
+    }
+
+    /// Without what each of the other candidates and folds came to.
+    static nlohmann::json summary_of(nlohmann::json figures)
+    {
+        figures.erase("tracks");
+        return figures;
     }
 
     void run() const
@@ -95,6 +107,7 @@ struct EvaluateCommand {
         options.ransomware = input.ransomware;
         options.scale = input.scale();
         options.keep_leak = input.keep_leak;
+        options.kind = judge_kind_of(input.kind);
         options.false_positive_budget = input.budget;
         options.windows_ns = input.windows_ns();
         options.seeds = seeds;
@@ -102,6 +115,8 @@ struct EvaluateCommand {
         std::string const text = report_of(evaluation.figures);
         if (!json.empty())
             write_file(json, evaluation.figures.dump(2) + "\n");
+        if (!summary.empty())
+            write_file(summary, summary_of(evaluation.figures).dump(1) + "\n");
         if (!report.empty())
             write_file(report, text);
         if (!curves.empty())
@@ -114,19 +129,20 @@ struct TrainCommand {
     TrainingInput input;
     std::string folder;
     std::string out;
-    std::string kind = "anchored";
+    std::string origin;
 
     void add_to(CLI::App& command)
     {
         command.add_option("DIR", folder, "Folder of runs, laid out as RanSAP's")->required();
         command.add_option("--out", out, "File for the model")->required();
-        command.add_option("--kind", kind, "anchored, boosted, forest or logistic")->capture_default_str();
+        command.add_option("--origin", origin, "Kept in the file: whose data this is, and how to make it again");
         input.add_to(command);
     }
 
     void run() const
     {
         ModelFile file;
+        file.origin = origin;
         Labels const labels{input.ransomware};
         std::vector<RunPlace> const places = find_runs(folder);
         for (bool const reads_only : {false, true}) {
@@ -147,8 +163,8 @@ struct TrainCommand {
                     runs.size(), attacks));
                 continue;
             }
-            file.models.push_back(
-                train_model(pointers, view, {.kind = judge_kind_of(kind), .false_positive_budget = input.budget}));
+            file.models.push_back(train_model(
+                pointers, view, {.kind = judge_kind_of(input.kind), .false_positive_budget = input.budget}));
             fmt::print("{}: {}, alarms from {:.3f} on\n", file.models.back().track, file.models.back().trained_on,
                        file.models.back().threshold);
         }

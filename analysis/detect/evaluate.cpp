@@ -26,6 +26,29 @@ struct Candidate {
     JudgeKind kind;
 };
 
+/// What the figures mean, kept with them.
+Json definitions()
+{
+    return {
+        {"windows", "verdicts on windows that do not overlap (test bed's runs: every second); f1, precision, recall, "
+                    "fpr and the areas under the curves are of these"},
+        {"truth", "every window of a ransomware run is one of ransomware; in the test bed's runs those that hold the "
+                  "attack"},
+        {"runs", "alarmed about: by two such windows in a row; a run too short for two is judged every second"},
+        {"alerts", "as they come live: every second, two seconds in a row. s_since_start: since the attack's begin, "
+                   "of published runs the run's. missed and false_alarms count runs"},
+        {"bytes_written", "by the whole machine from the attack's begin to the first alert"},
+        {"files_lost_share", "files that the attack had begun to write by the first alert, of all files; known of "
+                             "the test bed's runs only"},
+        {"benign_share_at_95_recall", "benign runs whose highest probability (two windows in a row) reaches the value "
+                                      "that keeps 95 % of the ransomware runs"},
+        {"threshold", "probability from which on a window counts; chosen from training runs alone"},
+        {"unseen_programs", "each program judged by a model whose training runs lack it"},
+        {"unseen_environments", "each machine or file system judged by a model whose training runs lack it"},
+        {"interval_95", "2.5 % and 97.5 % of 400 draws of runs with replacement"},
+        {"all runs", "each test run once, by the model for what it holds: reads and writes, or reads only"}};
+}
+
 /// The runs of both folders as one view sees them.
 struct ViewedRuns {
     View view;
@@ -33,13 +56,18 @@ struct ViewedRuns {
     Runs test;
 };
 
-RunList list_of(Runs const& runs, std::function<bool(RunWindows const&)> const& wanted)
+RunList list_of(Runs const& runs)
 {
     RunList result;
     for (RunWindows const& run : runs)
-        if (wanted(run) && !run.ends_ns.empty())
-            result.push_back(&run);
+        result.push_back(&run);
     return result;
+}
+
+bool has_both(RunList const& runs)
+{
+    bool const some = std::ranges::any_of(runs, [](RunWindows const* run) { return run->ransomware; });
+    return some && !std::ranges::all_of(runs, [](RunWindows const* run) { return run->ransomware; });
 }
 
 class Evaluator {
@@ -51,15 +79,24 @@ public:
 
     Evaluation run()
     {
+        result_.figures["undercroft_evaluation"] = 2;
+        result_.figures["definitions"] = definitions();
         load();
         for (bool const reads_only : {false, true}) {
-            Json const track = track_figures(reads_only);
-            if (track.is_null())
+            std::string const name = reads_only ? "reads" : "reads+writes";
+            if (std::string const why = reason_against(reads_only); !why.empty()) {
+                result_.figures["tracks_left_out"][name] = why;
+                progress_(fmt::format("{}: left out: {}", name, why));
                 continue;
-            result_.figures["tracks"][reads_only ? "reads" : "reads+writes"] = track;
-            result_.figures["summary"][reads_only ? "reads" : "reads+writes"] = summary_of(track);
+            }
+            Json const track = track_figures(reads_only);
+            result_.figures["tracks"][name] = track;
+            result_.figures["summary"][name] = summary_of(track);
+            result_.figures["summary"][name]["run_list"] = run_list(main_.at(reads_only));
         }
-        result_.figures["families"] = families();
+        all_runs();
+        ViewedRuns const& by_reads = viewed(candidates(true).front(), true);
+        result_.figures["families"] = family_figures(list_of(by_reads.train), list_of(by_reads.test));
         return std::move(result_);
     }
 
@@ -68,30 +105,59 @@ private:
     static Json summary_of(Json const& track)
     {
         Json const& main = track["models"][0];
-        Json const& figures = main["figures"];
-        Json summary{{"model", main["name"]}, {"runs", figures["runs"]}, {"alerts", figures["alerts"]}};
-        for (char const* const name : {"f1", "precision", "recall", "fpr", "roc_auc", "pr_auc", "threshold"})
-            summary[name] = figures[name];
-        if (track.contains("unseen_pooled") && track["unseen_pooled"].contains(main["name"]))
-            summary["unseen"] = track["unseen_pooled"][main["name"]];
+        Json summary = main["figures"];
+        summary["model"] = main["name"];
+        for (char const* const what : {"programs", "environments"})
+            if (std::string const name = fmt::format("unseen_{}_pooled", what);
+                track.contains(name) && track[name].contains(main["name"]))
+                summary[fmt::format("unseen_{}", what)] = track[name][main["name"]];
         return summary;
     }
 
+    /// Of one program or machine among those that were held out.
+    static Json short_figures(Json const& figures)
+    {
+        Json result{{"runs", figures["runs"]}, {"alerts", figures["alerts"]}, {"programs", figures["programs"]}};
+        for (char const* const name : {"windows", "f1", "recall", "fpr", "roc_auc", "threshold"})
+            result[name] = figures[name];
+        return result;
+    }
+
+    /// Why nothing can be trained or tested; empty: it can.
+    std::string reason_against(bool reads_only)
+    {
+        ViewedRuns const& runs = viewed(candidates(reads_only).front(), reads_only);
+        char const* const what = reads_only ? "reads" : "writes";
+        auto const attacks = std::ranges::count_if(runs.train, &RunWindows::ransomware);
+        if (!has_both(list_of(runs.train)))
+            return fmt::format("training needs runs of both classes with {}; of {} such runs {} are of ransomware",
+                               what, runs.train.size(), attacks);
+        return runs.test.empty() ? fmt::format("no run to test has {}", what) : "";
+    }
+
+    /// The main one first.
     [[nodiscard]] std::vector<Candidate> candidates(bool reads_only) const
     {
-        if (reads_only)
-            return {{"anchored, reads", FeatureSet::reads, true, JudgeKind::anchored},
-                    {"boosted trees, reads", FeatureSet::reads, true, JudgeKind::boosted},
-                    {"random forest, reads", FeatureSet::reads, true, JudgeKind::forest},
-                    {"logistic regression, reads", FeatureSet::reads, true, JudgeKind::logistic},
-                    {"boosted trees, RanSAP's two", FeatureSet::ransap_reads, false, JudgeKind::boosted}};
-        return {{"anchored, rich", FeatureSet::rich, true, JudgeKind::anchored},
-                {"boosted trees, rich", FeatureSet::rich, true, JudgeKind::boosted},
-                {"random forest, rich", FeatureSet::rich, true, JudgeKind::forest},
-                {"logistic regression, rich", FeatureSet::rich, true, JudgeKind::logistic},
-                {"boosted trees, rich, no context", FeatureSet::rich, false, JudgeKind::boosted},
-                {"anchored, payload-free", FeatureSet::payload_free, true, JudgeKind::anchored},
-                {"boosted trees, RanSAP's five", FeatureSet::ransap, false, JudgeKind::boosted}};
+        std::vector<Candidate> list =
+            reads_only
+                ? std::vector<Candidate>{{"anchored, reads", FeatureSet::reads, true, JudgeKind::anchored},
+                                         {"boosted trees, reads", FeatureSet::reads, true, JudgeKind::boosted},
+                                         {"random forest, reads", FeatureSet::reads, true, JudgeKind::forest},
+                                         {"logistic regression, reads", FeatureSet::reads, true, JudgeKind::logistic},
+                                         {"boosted trees, RanSAP's two", FeatureSet::ransap_reads, false,
+                                          JudgeKind::boosted}}
+                : std::vector<Candidate>{
+                      {"anchored, rich", FeatureSet::rich, true, JudgeKind::anchored},
+                      {"boosted trees, rich", FeatureSet::rich, true, JudgeKind::boosted},
+                      {"random forest, rich", FeatureSet::rich, true, JudgeKind::forest},
+                      {"logistic regression, rich", FeatureSet::rich, true, JudgeKind::logistic},
+                      {"boosted trees, rich, no context", FeatureSet::rich, false, JudgeKind::boosted},
+                      {"anchored, payload-free", FeatureSet::payload_free, true, JudgeKind::anchored},
+                      {"boosted trees, RanSAP's five", FeatureSet::ransap, false, JudgeKind::boosted}};
+        auto const main =
+            std::ranges::find(list, options_.kind, &Candidate::kind); // the first of a kind is the plain one
+        std::rotate(list.begin(), main, main + 1);
+        return list;
     }
 
     [[nodiscard]] View view_of(Candidate const& candidate, bool reads_only) const
@@ -134,6 +200,8 @@ private:
         result_.figures["taken_for_ransomware"] = ransomware_;
         result_.figures["taken_for_benign"] = benign_;
         result_.figures["complaints"] = complaints();
+        progress_(fmt::format("taken for ransomware, by name: {}; for benign: {} (--ransomware NAME,… says otherwise)",
+                              fmt::join(ransomware_, ", "), fmt::join(benign_, ", ")));
     }
 
     static Json names(std::vector<RunPlace> const& places)
@@ -161,9 +229,15 @@ private:
             complaints_ += run.complaints;
             bool const ransomware = run.truth ? run.truth->ransomware : labels_.is_ransomware(place.program);
             (ransomware ? ransomware_ : benign_).insert(place.program);
+            std::size_t of_use = 0;
             for (auto& [key, view] : views_)
                 if (view.view.reads_only ? run.has_reads : run.has_writes)
-                    (view.*where).push_back(windows_of(run, labels_, view.view));
+                    if (RunWindows windows = windows_of(run, labels_, view.view); !windows.ends_ns.empty()) {
+                        (view.*where).push_back(std::move(windows));
+                        ++of_use;
+                    }
+            if (of_use == 0)
+                throw Error{fmt::format("{}: no read or write that can be used", place.path)};
         } catch (Error const& error) {
             result_.figures["left_out"].push_back({{"run", place.path}, {"why", error.what()}});
             progress_(fmt::format("left out: {}", error.what()));
@@ -185,9 +259,7 @@ private:
         bool primary = true;
         for (Candidate const& candidate : candidates(reads_only)) {
             ViewedRuns const& runs = viewed(candidate, reads_only);
-            RunList const train = list_of(runs.train, [](auto const&) { return true; });
-            if (runs.test.empty() || !has_both(train))
-                return {};
+            RunList const train = list_of(runs.train);
             Json all_seeds = Json::array();
             for (std::uint32_t seed = 1; seed <= (primary ? options_.seeds : 1); ++seed) {
                 Model const model = train_model(train, runs.view, training_options(candidate, seed));
@@ -196,13 +268,19 @@ private:
                 if (seed == 1) {
                     track["models"].push_back({{"name", candidate.name}, {"figures", figures}});
                     add_curve(candidate.name, scored);
+                    if (primary)
+                        main_[reads_only] = scored;
                 }
                 all_seeds.push_back({{"f1", figures["f1"]}, {"roc_auc", figures["roc_auc"]}, {"fpr", figures["fpr"]}});
             }
             if (primary)
                 track["seeds"] = all_seeds;
             if (candidate.with_context && candidate.features != FeatureSet::payload_free)
-                unseen(candidate, runs, track);
+                unseen(candidate, runs, "programs", [](RunWindows const& run) { return run.place.program; }, track);
+            if (primary)
+                unseen(
+                    candidate, runs, "environments", [](RunWindows const& run) { return run.place.environment; },
+                    track);
             primary = false;
             progress_(fmt::format("{}: done", candidate.name));
         }
@@ -214,12 +292,6 @@ private:
     [[nodiscard]] TrainingOptions training_options(Candidate const& candidate, std::uint32_t seed) const
     {
         return {.kind = candidate.kind, .false_positive_budget = options_.false_positive_budget, .seed = seed};
-    }
-
-    static bool has_both(RunList const& runs)
-    {
-        bool const some = std::ranges::any_of(runs, [](RunWindows const* run) { return run->ransomware; });
-        return some && !std::ranges::all_of(runs, [](RunWindows const* run) { return run->ransomware; });
     }
 
     static std::vector<ScoredRun> score(Model const& model, Runs const& runs)
@@ -236,35 +308,53 @@ private:
         result_.curves.push_back({name, curve_of(tiles.scores, tiles.truth)});
     }
 
-    /// Each program, judged by a model whose training runs lack it. With one folder for both, all runs take part.
-    void unseen(Candidate const& candidate, ViewedRuns const& runs, Json& track)
+    /// Each group of runs (a program, a machine), judged by a model whose training runs lack it. With one folder for
+    /// both, all runs take part.
+    void unseen(Candidate const& candidate, ViewedRuns const& runs, std::string const& what,
+                std::function<std::string(RunWindows const&)> const& group_of, Json& track)
     {
-        RunList training = list_of(runs.train, [](auto const&) { return true; });
-        RunList testing = list_of(runs.test, [](auto const&) { return true; });
+        RunList training = list_of(runs.train);
+        RunList testing = list_of(runs.test);
         if (result_.figures["split"]["one_folder"] == true) {
             training.insert(training.end(), testing.begin(), testing.end());
             testing = training;
         }
-        std::set<std::string> programs;
+        std::set<std::string> groups;
         for (RunWindows const* const run : testing)
-            programs.insert(run->place.program);
+            groups.insert(group_of(*run));
         std::vector<ScoredRun> pooled;
-        for (std::string const& program : programs) {
+        for (std::string const& group : groups) {
             RunList train;
             std::ranges::copy_if(training, std::back_inserter(train),
-                                 [&](RunWindows const* run) { return run->place.program != program; });
+                                 [&](RunWindows const* run) { return group_of(*run) != group; });
             if (!has_both(train))
                 continue; // it was the only one of its class
             Model const model = train_model(train, runs.view, training_options(candidate, 1));
             std::vector<ScoredRun> scored;
             for (RunWindows const* const run : testing)
-                if (run->place.program == program)
+                if (group_of(*run) == group)
                     scored.push_back(score_run(*run, model));
-            track["unseen_programs"][candidate.name][program] = figures_of(scored, 1)["programs"][program];
+            track["unseen_" + what][candidate.name][group] = short_figures(figures_of(scored, 1));
             pooled.insert(pooled.end(), scored.begin(), scored.end());
         }
-        if (!pooled.empty())
-            track["unseen_pooled"][candidate.name] = figures_of(pooled, 1);
+        if (pooled.empty())
+            return;
+        track["unseen_" + what + "_pooled"][candidate.name] = figures_of(pooled, 1);
+    }
+
+    /// Each test run once, by the model for what it holds, as `undercroft detect` does it.
+    void all_runs()
+    {
+        std::vector<ScoredRun> all;
+        for (auto const& [reads_only, scored] : main_)
+            std::ranges::copy_if(scored, std::back_inserter(all), [&](ScoredRun const& run) {
+                return reads_only != (run.run->has_writes && main_.contains(false));
+            });
+        if (all.empty())
+            throw Error{fmt::format("nothing can be said: {}", result_.figures["tracks_left_out"].dump())};
+        Json summary = figures_of(all, 1);
+        summary["run_list"] = run_list(all);
+        result_.figures["summary"]["all runs"] = std::move(summary);
     }
 
     /// At least 500 writes in 10 s, half of them over what was read, of entropy 0.5 or more.
@@ -282,50 +372,11 @@ private:
         return figures_of(scored, 1);
     }
 
-    /// Which program a run is, from its reads: the mean of its windows' probabilities decides.
-    Json families()
-    {
-        ViewedRuns const& runs = viewed(candidates(true).front(), true);
-        std::set<std::string> known;
-        for (RunWindows const& run : runs.train)
-            known.insert(run.place.program);
-        std::vector<std::string> const programs{known.begin(), known.end()};
-        RunList const train = list_of(runs.train, [](auto const&) { return true; });
-        RunList const test =
-            list_of(runs.test, [&](RunWindows const& run) { return known.contains(run.place.program); });
-        if (programs.size() < 3 || test.empty())
-            return {};
-        Booster const booster = train_families(train, programs, 1);
-        std::map<std::string, Confusion> by_program;
-        Json errors = Json::array();
-        for (RunWindows const* const run : test) {
-            std::vector<float> const probabilities = booster.probabilities(run->matrix);
-            std::vector<double> sums(programs.size());
-            for (std::size_t i = 0; i < probabilities.size(); ++i)
-                sums[i % programs.size()] += static_cast<double>(probabilities[i]);
-            std::string const& said = programs[static_cast<std::size_t>(std::ranges::max_element(sums) - sums.begin())];
-            for (std::string const& program : programs)
-                by_program[program].add(run->place.program == program, said == program);
-            if (said != run->place.program)
-                errors.push_back({{"run", run->place.path}, {"said", said}});
-        }
-        double sum = 0;
-        double count = 0;
-        Json per_program = Json::object();
-        for (auto const& [program, confusion] : by_program) {
-            if (confusion.true_positives + confusion.false_negatives == 0)
-                continue;
-            per_program[program] = *confusion.f1();
-            sum += *confusion.f1();
-            count += 1;
-        }
-        return {{"macro_f1", sum / count}, {"programs", per_program}, {"runs", test.size()}, {"errors", errors}};
-    }
-
     EvaluationOptions const& options_;
     std::function<void(std::string const&)> const& progress_;
     Labels labels_;
     std::map<std::string, ViewedRuns> views_;
+    std::map<bool, std::vector<ScoredRun>> main_; ///< by the main model of each track; key: of reads only
     std::set<std::string> ransomware_;
     std::set<std::string> benign_;
     Complaints complaints_;
@@ -333,41 +384,6 @@ private:
 };
 
 } // namespace
-
-void split_runs(std::vector<RunPlace>& train, std::vector<RunPlace>& test, bool same_folder)
-{
-    if (same_folder) {
-        std::map<std::string, std::vector<RunPlace>> groups;
-        for (RunPlace const& place : train)
-            groups[place.environment + "/" + place.program + "-" + place.variant].push_back(place);
-        if (std::ranges::all_of(groups, [](auto const& group) { return group.second.size() == 1; })) {
-            groups.clear(); // every program once on each machine: the machines share it out
-            for (RunPlace const& place : train)
-                groups[place.program].push_back(place);
-        }
-        train.clear();
-        test.clear();
-        for (auto const& [name, places] : groups)
-            for (std::size_t i = 0; i < places.size(); ++i)
-                (i < places.size() / 2 ? train : test).push_back(places[i]);
-        if (train.empty()) { // every program once: every other one trains
-            std::vector<RunPlace> const all = std::move(test);
-            test.clear();
-            for (std::size_t i = 0; i < all.size(); ++i)
-                (i % 2 == 0 ? train : test).push_back(all[i]);
-        }
-        return;
-    }
-    std::set<std::string> seen;
-    auto const name_of = [](RunPlace const& place) {
-        return place.environment + "/" + place.program + "/" + place.folder.filename().string();
-    };
-    for (RunPlace const& place : train)
-        seen.insert(name_of(place));
-    std::erase_if(test, [&](RunPlace const& place) { return seen.contains(name_of(place)); });
-    if (test.empty())
-        throw Error{"every run of the test folder is in the training folder too"};
-}
 
 Evaluation evaluate(EvaluationOptions const& options, std::function<void(std::string const&)> const& progress)
 {

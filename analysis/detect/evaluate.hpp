@@ -18,6 +18,7 @@ struct EvaluationOptions {
     std::vector<std::string> ransomware;
     SubSecondScale scale = SubSecondScale::two_to_30;
     bool keep_leak = false;
+    JudgeKind kind = JudgeKind::anchored; ///< of the main model; the others are there to compare
     double false_positive_budget = 0.01;
     /// As make_view takes them. Candidates without context look at the first one only.
     std::vector<std::int64_t> windows_ns{10'000'000'000, 300'000'000'000, 3'000'000'000};
@@ -43,6 +44,11 @@ struct Evaluation {
 /// With the same folder for both: per machine and program, the first half of the runs by name trains, the others
 /// test; a single run tests.
 void split_runs(std::vector<RunPlace>& train, std::vector<RunPlace>& test, bool same_folder);
+
+/// Which program a run is, from its windows, judged by a model of `train`'s programs: macro F1 over the programs that
+/// are in both. Null with fewer than three programs.
+[[nodiscard]] nlohmann::json family_figures(std::vector<RunWindows const*> const& train,
+                                            std::vector<RunWindows const*> test);
 
 [[nodiscard]] std::string report_of(nlohmann::json const& figures);
 void draw_curves(std::vector<NamedCurve> const& curves, std::filesystem::path const& file);

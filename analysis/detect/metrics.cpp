@@ -122,12 +122,17 @@ std::optional<Interval> interval_of(std::vector<double>& values)
     return Interval{quantile(values, 0.025), quantile(values, 0.975)};
 }
 
-std::optional<double> median_of(std::vector<double> values)
+std::optional<double> quantile_of(std::vector<double> values, double share)
 {
     if (values.empty())
         return {};
     std::ranges::sort(values);
-    return quantile(values, 0.5);
+    return quantile(values, share);
+}
+
+std::optional<double> median_of(std::vector<double> values)
+{
+    return quantile_of(std::move(values), 0.5);
 }
 
 } // namespace undercroft::analysis

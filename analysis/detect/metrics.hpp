@@ -47,6 +47,8 @@ struct Interval {
     double high{};
 };
 [[nodiscard]] std::optional<Interval> interval_of(std::vector<double>& values);
+/// `share` of the values are below it, by linear interpolation. Empty without values.
+[[nodiscard]] std::optional<double> quantile_of(std::vector<double> values, double share);
 [[nodiscard]] std::optional<double> median_of(std::vector<double> values);
 
 } // namespace undercroft::analysis

@@ -267,7 +267,10 @@ Json ModelFile::to_json() const
     Json list_of_models = Json::array();
     for (Model const& model : models)
         list_of_models.push_back(json_of(model));
-    return {{"undercroft_model", model_format}, {"catalogue", catalogue_version}, {"models", list_of_models}};
+    return {{"undercroft_model", model_format},
+            {"catalogue", catalogue_version},
+            {"origin", origin},
+            {"models", list_of_models}};
 }
 
 ModelFile ModelFile::from_json(Json const& json)
@@ -280,6 +283,8 @@ ModelFile ModelFile::from_json(Json const& json)
                         "train it again",
                         version, catalogue_version)};
     ModelFile file;
+    if (json.contains("origin")) // files of older versions do not say
+        file.origin = text(json, "origin");
     for (Json const& model : list(json, "models", 8))
         file.models.push_back(model_from(model));
     if (file.models.empty())

@@ -77,7 +77,8 @@ struct Model {
 /// One model per track, the one for more data first.
 struct ModelFile {
     std::vector<Model> models;
-    std::string name{}; ///< first 12 digits of the file's SHA-256; empty unless it was loaded
+    std::string origin{}; ///< for people: whose data, how to make it again
+    std::string name{};   ///< first 12 digits of the file's SHA-256; empty unless it was loaded
 
     void save(std::filesystem::path const& file) const;
     /// Throws Error that names the file and what is wrong.

@@ -55,22 +55,48 @@ std::string groups_table(Json const& groups, char const* heading)
     return text;
 }
 
-/// Programs that training did not see, all together.
-std::string pooled_table(Json const& models)
+/// What training did not see, all together.
+std::string pooled_table(char const* what, Json const& models)
 {
     if (models.empty())
         return "";
-    std::string text = "\nEach program judged by a model that has not seen it, all together:\n\n| model | F1 | recall "
-                       "| FPR | ROC-AUC | "
-                       "runs missed | runs falsely alarmed | benign runs above the threshold that keeps 95 % of the "
-                       "ransomware runs |\n|---|---|---|---|---|---|---|---|\n";
+    std::string text =
+        fmt::format("\nEach {} judged by a model that has not seen it, all together:\n\n"
+                    "| model | F1 | recall | FPR | ROC-AUC | runs missed | runs falsely alarmed | benign "
+                    "runs above the threshold that keeps 95 % of the ransomware runs | first alert, s | "
+                    "files lost |\n|---|---|---|---|---|---|---|---|---|---|\n",
+                    what);
     for (auto const& [name, f] : models.items()) {
         Json const& runs = f["runs"];
-        text += fmt::format("| {} | {} | {} | {} | {} | {} of {} | {} of {} | {} |\n", name, with_interval(f, "f1"),
-                            with_interval(f, "recall"), with_interval(f, "fpr"), with_interval(f, "roc_auc"),
-                            runs["missed"].get<int>(), runs["ransomware"].get<int>(), runs["false_alarms"].get<int>(),
-                            runs["benign"].get<int>(), figure(runs["benign_share_at_95_recall"]));
+        text += fmt::format("| {} | {} | {} | {} | {} | {} of {} | {} of {} | {} | {} | {} |\n", name,
+                            with_interval(f, "f1"), with_interval(f, "recall"), with_interval(f, "fpr"),
+                            with_interval(f, "roc_auc"), runs["missed"].get<int>(), runs["ransomware"].get<int>(),
+                            runs["false_alarms"].get<int>(), runs["benign"].get<int>(),
+                            figure(runs["benign_share_at_95_recall"]), figure(f["alerts"]["median_s_since_start"]),
+                            figure(f["alerts"]["median_files_lost_share"]));
     }
+    return text;
+}
+
+std::string unseen_programs(std::string const& model, Json const& programs)
+{
+    Json groups = Json::object();
+    for (auto const& [name, figures] : programs.items())
+        groups[name] = figures["programs"][name];
+    return fmt::format("\nPrograms that training did not see, {}:\n\n{}", model,
+                       groups_table(groups, "unseen program"));
+}
+
+std::string unseen_machines(std::string const& model, Json const& machines)
+{
+    std::string text =
+        fmt::format("\nMachines that training did not see, {}:\n\n| unseen machine | F1 | recall | FPR | "
+                    "runs missed | runs falsely alarmed |\n|---|---|---|---|---|---|\n",
+                    model);
+    for (auto const& [name, f] : machines.items())
+        text += fmt::format("| {} | {} | {} | {} | {} of {} | {} of {} |\n", name, figure(f["f1"]), figure(f["recall"]),
+                            figure(f["fpr"]), f["runs"]["missed"].get<int>(), f["runs"]["ransomware"].get<int>(),
+                            f["runs"]["false_alarms"].get<int>(), f["runs"]["benign"].get<int>());
     return text;
 }
 
@@ -96,12 +122,12 @@ std::string track_text(std::string const& name, Json const& track)
                             figure(track["seeds"][i]["roc_auc"]), figure(track["seeds"][i]["fpr"]));
     text += "\n\n" + groups_table(main["figures"]["programs"], "program");
     text += "\n" + groups_table(main["figures"]["environments"], "machine");
-    text += pooled_table(track.value("unseen_pooled", Json::object()));
-    Json const unseen = track.value("unseen_programs", Json::object());
-    for (auto const& [model, programs] : unseen.items())
-        if (!programs.empty())
-            text += fmt::format("\nPrograms that training did not see, {}:\n\n{}", model,
-                                groups_table(programs, "unseen program"));
+    text += pooled_table("program", track.value("unseen_programs_pooled", Json::object()));
+    for (auto const& [model, programs] : track.value("unseen_programs", Json::object()).items())
+        text += unseen_programs(model, programs);
+    text += pooled_table("machine", track.value("unseen_environments_pooled", Json::object()));
+    for (auto const& [model, machines] : track.value("unseen_environments", Json::object()).items())
+        text += unseen_machines(model, machines);
     return text;
 }
 
@@ -183,6 +209,8 @@ std::string report_of(Json const& figures)
         text += fmt::format("\nLeft out: {} ({}).\n", run["run"].get<std::string>(), run["why"].get<std::string>());
     for (auto const& [complaint, count] : figures["complaints"].items())
         text += fmt::format("\nIn the files: {} times {}.\n", count.get<std::uint64_t>(), complaint);
+    for (auto const& [name, why] : figures.value("tracks_left_out", Json::object()).items())
+        text += fmt::format("\nNothing is said of {}: {}.\n", name, why.get<std::string>());
     Json const tracks = figures.value("tracks", Json::object());
     for (auto const& [name, track] : tracks.items())
         text += track_text(name == "reads" ? "Reads only" : "Reads and writes", track);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <random>
@@ -27,30 +28,6 @@ Json json_of(std::vector<double>& values)
     return interval ? Json::array({interval->low, interval->high}) : Json();
 }
 
-/// Runs drawn with replacement, as often as there are runs.
-void add_intervals(Json& figures, std::vector<ScoredRun> const& runs, std::uint32_t seed)
-{
-    std::mt19937 random{seed};
-    std::uniform_int_distribution<std::size_t> draw{0, runs.size() - 1};
-    std::map<std::string, std::vector<double>> values;
-    for (int i = 0; i < draws; ++i) {
-        std::vector<ScoredRun> sample;
-        for (std::size_t k = 0; k < runs.size(); ++k)
-            sample.push_back(runs[draw(random)]);
-        Tiles const tiles = tiles_of(sample);
-        auto const keep = [&](char const* name, std::optional<double> const& value) {
-            if (value)
-                values[name].push_back(*value);
-        };
-        keep("f1", tiles.confusion.f1());
-        keep("recall", tiles.confusion.recall());
-        keep("fpr", tiles.confusion.false_positive_rate());
-        keep("roc_auc", roc_auc(tiles.scores, tiles.truth));
-    }
-    for (auto& [name, list] : values)
-        figures["interval_95"][name] = json_of(list);
-}
-
 Json windows_by(std::vector<ScoredRun> const& runs, std::function<std::string(RunWindows const&)> const& group_of)
 {
     struct Group {
@@ -73,12 +50,15 @@ Json windows_by(std::vector<ScoredRun> const& runs, std::function<std::string(Ru
         }
     }
     Json result = Json::object();
-    for (auto const& [name, group] : groups)
+    for (auto const& [name, group] : groups) {
+        double const rate = static_cast<double>(group.alarms) / static_cast<double>(group.windows);
         result[name] = {{"ransomware", group.ransomware},
+                        {group.ransomware ? "recall" : "fpr", group.windows == 0 ? Json() : Json(rate)},
                         {"runs", group.runs},
                         {"runs_alarmed", group.runs_alarmed},
                         {"windows", group.windows},
                         {"windows_alarmed", group.alarms}};
+    }
     return result;
 }
 
@@ -98,33 +78,65 @@ double bytes_before(ScoredRun const& run, std::size_t alert)
     return static_cast<double>(run.run->written_bytes[alert] - before);
 }
 
-/// Alerts as they would come live, at every step.
+/// What a run's first alert came to, live, at every step.
+struct AlertOf {
+    bool ransomware{};
+    bool false_alarm{};
+    std::optional<double> seconds; ///< since the attack's begin; empty: no alert
+    std::optional<double> bytes;
+    std::optional<double> lost;
+};
+
+AlertOf alert_of(ScoredRun const& run)
+{
+    AlertOf result;
+    result.ransomware = run.run->ransomware;
+    result.false_alarm = run.first_alert(false).has_value();
+    if (!result.ransomware)
+        return result;
+    std::optional<std::size_t> const alert = run.first_alert(true);
+    std::int64_t const alert_ns = alert ? run.run->ends_ns[*alert] : std::numeric_limits<std::int64_t>::max();
+    if (!run.run->touched_ns.empty())
+        result.lost = files_lost(run, alert_ns);
+    if (alert) {
+        result.seconds = static_cast<double>(alert_ns - run.run->attack_begin_ns) * 1e-9;
+        if (run.run->has_writes)
+            result.bytes = bytes_before(run, *alert);
+    }
+    return result;
+}
+
+Json quartiles_of(std::vector<double> const& values)
+{
+    return Json::array({json_of(quantile_of(values, 0.25)), json_of(quantile_of(values, 0.75))});
+}
+
+/// Values that are there.
+std::vector<double> collect(std::vector<AlertOf> const& alerts, std::optional<double> AlertOf::* which)
+{
+    std::vector<double> values;
+    for (AlertOf const& alert : alerts)
+        if (alert.*which)
+            values.push_back(*(alert.*which));
+    return values;
+}
+
 Json alerts_of(std::vector<ScoredRun> const& runs)
 {
-    std::vector<double> seconds;
-    std::vector<double> bytes;
-    std::vector<double> lost;
-    std::size_t false_alarms = 0;
-    std::size_t missed = 0;
-    for (ScoredRun const& run : runs) {
-        false_alarms += run.first_alert(false) ? 1 : 0;
-        if (!run.run->ransomware)
-            continue;
-        std::optional<std::size_t> const alert = run.first_alert(true);
-        std::int64_t const alert_ns = alert ? run.run->ends_ns[*alert] : std::numeric_limits<std::int64_t>::max();
-        if (!run.run->touched_ns.empty())
-            lost.push_back(files_lost(run, alert_ns));
-        missed += alert ? 0 : 1;
-        if (!alert)
-            continue;
-        seconds.push_back(static_cast<double>(alert_ns - run.run->attack_begin_ns) * 1e-9);
-        bytes.push_back(bytes_before(run, *alert));
-    }
+    std::vector<AlertOf> alerts;
+    std::ranges::transform(runs, std::back_inserter(alerts), alert_of);
+    std::vector<double> const seconds = collect(alerts, &AlertOf::seconds);
+    std::vector<double> const bytes = collect(alerts, &AlertOf::bytes);
+    std::vector<double> const lost = collect(alerts, &AlertOf::lost);
+    auto const attacks = std::ranges::count_if(alerts, &AlertOf::ransomware);
     return {{"median_s_since_start", json_of(median_of(seconds))},
+            {"quartiles_s_since_start", quartiles_of(seconds)},
             {"median_bytes_written", json_of(median_of(bytes))},
+            {"quartiles_bytes_written", quartiles_of(bytes)},
             {"median_files_lost_share", json_of(median_of(lost))},
-            {"missed", missed},
-            {"false_alarms", false_alarms}};
+            {"quartiles_files_lost_share", quartiles_of(lost)},
+            {"missed", static_cast<std::size_t>(attacks) - seconds.size()},
+            {"false_alarms", std::ranges::count_if(alerts, &AlertOf::false_alarm)}};
 }
 
 } // namespace
@@ -143,6 +155,8 @@ std::optional<std::size_t> ScoredRun::first_alert(bool attack) const
 
 bool ScoredRun::alarmed_by_tiles(bool attack) const
 {
+    if (run->ends_ns.empty() || run->ends_ns.back() < tile_ns * consecutive)
+        return first_alert(attack).has_value();
     std::uint32_t in_a_row = 0;
     for (std::size_t i = 0; i < probabilities.size(); ++i) {
         if (!is_tile(i) || run->truth(i) != attack)
@@ -190,6 +204,8 @@ Tiles tiles_of(std::vector<ScoredRun> const& runs)
     return tiles;
 }
 
+namespace {
+
 /// Of runs by the highest probability that `consecutive` windows in a row reach: the share of benign runs above the
 /// threshold that keeps 95 % of the ransomware runs.
 std::optional<double> benign_share_at_95_recall(std::vector<ScoredRun> const& runs)
@@ -204,6 +220,61 @@ std::optional<double> benign_share_at_95_recall(std::vector<ScoredRun> const& ru
     double const threshold = ransomware[ransomware.size() / 20];
     auto const above = std::ranges::count_if(benign, [&](double score) { return score >= threshold; });
     return static_cast<double>(above) / static_cast<double>(benign.size());
+}
+
+/// Runs drawn with replacement, as often as there are runs.
+void add_intervals(Json& figures, std::vector<ScoredRun> const& runs, std::uint32_t seed)
+{
+    std::mt19937 random{seed};
+    std::uniform_int_distribution<std::size_t> draw{0, runs.size() - 1};
+    std::map<std::string, std::vector<double>> values;
+    for (int i = 0; i < draws; ++i) {
+        std::vector<ScoredRun> sample;
+        for (std::size_t k = 0; k < runs.size(); ++k)
+            sample.push_back(runs[draw(random)]);
+        Tiles const tiles = tiles_of(sample);
+        auto const keep = [&](char const* name, std::optional<double> const& value) {
+            if (value)
+                values[name].push_back(*value);
+        };
+        keep("f1", tiles.confusion.f1());
+        keep("recall", tiles.confusion.recall());
+        keep("fpr", tiles.confusion.false_positive_rate());
+        keep("precision", tiles.confusion.precision());
+        keep("roc_auc", roc_auc(tiles.scores, tiles.truth));
+        keep("pr_auc", pr_auc(tiles.scores, tiles.truth));
+        keep("benign_share_at_95_recall", benign_share_at_95_recall(sample));
+        std::vector<AlertOf> drawn;
+        std::ranges::transform(sample, std::back_inserter(drawn), alert_of);
+        keep("median_s_since_start", median_of(collect(drawn, &AlertOf::seconds)));
+        keep("median_files_lost_share", median_of(collect(drawn, &AlertOf::lost)));
+    }
+    for (auto& [name, list] : values)
+        figures["interval_95"][name] = json_of(list);
+}
+
+} // namespace
+
+Json run_list(std::vector<ScoredRun> const& runs)
+{
+    Json list = Json::array();
+    for (ScoredRun const& run : runs) {
+        AlertOf const alert = alert_of(run);
+        list.push_back(
+            {{"run", run.run->place.path},
+             {"program", run.run->place.program},
+             {"environment", run.run->place.environment},
+             {"ransomware", run.run->ransomware},
+             {"seconds", run.run->ends_ns.empty() ? 0.0 : static_cast<double>(run.run->ends_ns.back()) * 1e-9},
+             {"threshold", run.threshold},
+             {"highest", run.highest(run.run->ransomware)},
+             {"alarmed", run.alarmed_by_tiles(run.run->ransomware)},
+             {"false_alert", alert.false_alarm},
+             {"first_alert_s", json_of(alert.seconds)},
+             {"bytes_written_before", json_of(alert.bytes)},
+             {"files_lost_share", json_of(alert.lost)}});
+    }
+    return list;
 }
 
 Json figures_of(std::vector<ScoredRun> const& runs, std::uint32_t seed)

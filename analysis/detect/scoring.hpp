@@ -24,7 +24,8 @@ struct ScoredRun {
     [[nodiscard]] bool is_tile(std::size_t row) const { return run->labelled || run->ends_ns[row] % tile_ns == 0; }
     /// The row of the first alert at the view's step, in the attack or outside of it.
     [[nodiscard]] std::optional<std::size_t> first_alert(bool attack) const;
-    /// So many tiles in a row at the threshold or above, in the attack or outside of it.
+    /// So many tiles in a row at the threshold or above, in the attack or outside of it. A run that is too short for so
+    /// many: first_alert.
     [[nodiscard]] bool alarmed_by_tiles(bool attack) const;
     /// The highest probability that `consecutive` windows in a row reach, in the attack or outside of it.
     [[nodiscard]] double highest(bool attack) const;
@@ -39,6 +40,9 @@ struct Tiles {
     Confusion confusion; ///< at each run's own threshold
 };
 [[nodiscard]] Tiles tiles_of(std::vector<ScoredRun> const& runs);
+
+/// Of each run: whether it was alarmed about, when and at what cost the first alert came, the highest probability.
+[[nodiscard]] nlohmann::json run_list(std::vector<ScoredRun> const& runs);
 
 /// f1, precision, recall, fpr, roc_auc, pr_auc (null where undefined), with 95 % intervals from drawing runs anew;
 /// runs missed and falsely alarmed; alerts' times; shares per program and environment.

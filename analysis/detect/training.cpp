@@ -23,21 +23,31 @@ constexpr std::size_t folds = 6;
 constexpr std::array<std::uint64_t, 2> beat_lbas{2508800, 2508864};
 constexpr std::uint64_t fewest_beats = 100;
 
-constexpr std::array<std::string_view, 13> known_ransomware{
-    "teslacrypt", "wannacry", "cerber", "darkside",   "gandcrab", "ryuk",    "sodinokibi",
-    "conti",      "lockbit",  "revil",  "ransomware", "hive",     "blackcat"};
+constexpr std::array<std::string_view, 28> known_ransomware{
+    "teslacrypt", "wannacry",     "cerber",     "darkside",    "gandcrab",  "ryuk",  "sodinokibi",
+    "conti",      "lockbit",      "revil",      "ransomware",  "hive",      "babuk", "blackcat",
+    "locky",      "petya",        "notpetya",   "badrabbit",   "jigsaw",    "maze",  "clop",
+    "phobos",     "cryptolocker", "cryptowall", "blackmatter", "netwalker", "akira", "avaddon"};
 
 /// What every encryptor that keeps its files' names must do, whatever the machine: these carry the anchored model.
 constexpr std::array<std::string_view, 2> write_anchors{"overwrite_after_read", "reads_overwritten"};
 /// Reading many small things one by one, and many of them in a short time.
 constexpr std::array<std::string_view, 2> read_anchors{"read_single_runs", "read_single_peak"};
 constexpr double write_limit = 2.0;
-constexpr double read_limit = 0.5;
+constexpr double read_limit = 1.0;
 
 std::string lower(std::string text)
 {
     std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     return text;
+}
+
+/// What may follow a program's name: "4", "_v2", " (REvil)", but no further letters of a word.
+bool is_version(std::string_view rest)
+{
+    if (rest.size() > 1 && rest[0] == 'v')
+        rest.remove_prefix(1);
+    return rest.empty() || std::isalpha(static_cast<unsigned char>(rest[0])) == 0;
 }
 
 /// An attack's first writes wait in the operating system's cache: windows that end so soon teach nothing.
@@ -308,7 +318,10 @@ Labels::Labels(std::vector<std::string> ransomware)
 
 bool Labels::is_ransomware(std::string const& program) const
 {
-    return std::ranges::find(ransomware_, lower(program)) != ransomware_.end();
+    std::string const name = lower(program);
+    return std::ranges::any_of(ransomware_, [&](std::string const& known) {
+        return name.starts_with(known) && is_version(std::string_view{name}.substr(known.size()));
+    });
 }
 
 View make_view(FeatureSet set, bool reads_only, std::vector<std::int64_t> windows_ns)
@@ -347,8 +360,10 @@ RunWindows windows_of(TraceRun const& run, Labels const& labels, View const& vie
                                        result.matrix.values.push_back(column.value(row));
                                }};
     for (Access const& access : run.accesses) {
-        if (!view.takes(access.kind))
+        if (!view.takes(access.kind)) {
+            written += access.kind == TraceKind::write ? access.bytes : 0;
             continue;
+        }
         result.start_ns = started ? result.start_ns : access.time_ns;
         started = true;
         beats += access.kind == TraceKind::read && std::ranges::find(beat_lbas, access.address) != beat_lbas.end();

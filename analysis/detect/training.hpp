@@ -37,10 +37,11 @@ struct RunWindows {
     }
 };
 
-/// Which programs are ransomware, by the names of their folders; case does not count.
+/// Which programs are ransomware, by the names of their folders; neither case nor a version behind the name counts
+/// ("GandCrab4").
 class Labels {
 public:
-    /// Empty: those of RanSAP and RanSMAP.
+    /// Empty: those of RanSAP and RanSMAP, and some that are well known.
     explicit Labels(std::vector<std::string> ransomware = {});
     [[nodiscard]] bool is_ransomware(std::string const& program) const;
 

@@ -93,10 +93,12 @@ TEST(Booster, LearnsAndExplains)
         Booster const model = Booster::train(data, options);
         auto const margins = model.margins(other.matrix);
         auto const parts = model.contributions(other.matrix);
+        auto const by_xgboost = model.probabilities(other.matrix);
         std::size_t right = 0;
         double first = 0;
         double second = 0;
         for (std::size_t i = 0; i < margins.size(); ++i) {
+            EXPECT_FLOAT_EQ(by_xgboost[i], 1 / (1 + std::exp(-margins[i])));
             right += (margins[i] > 0) == (other.labels[i] > 0.5F) ? 1 : 0;
             EXPECT_NEAR(margins[i], parts[3 * i] + parts[3 * i + 1] + parts[3 * i + 2], 1e-3);
             first += std::abs(static_cast<double>(parts[3 * i]));
@@ -125,6 +127,7 @@ TEST(Booster, HostileTreesAreRefused)
                                                             {"/split_indices/0", -1},
                                                             {"/split_type/0", 1},
                                                             {"/split_conditions/0", Json{}},
+                                                            {"/split_conditions/0", 1e39},
                                                             {"/base_weights", Json::array()},
                                                             {"/parents/1", 77},
                                                             {"/tree_param/num_nodes", "100000"},
@@ -144,9 +147,14 @@ TEST(Booster, HostileTreesAreRefused)
         wrong[Json::json_pointer{place}] = "7";
         EXPECT_THROW((void)Booster::from_json(wrong, 2), Error) << place;
     }
-    Json wrong = good;
-    wrong["/learner/gradient_booster/model/iteration_indptr/1"_json_pointer] = 99;
-    EXPECT_THROW((void)Booster::from_json(wrong, 2), Error);
+    for (auto const& [place, value] :
+         {std::pair<char const*, Json>{"/learner/gradient_booster/model/iteration_indptr/1", 99},
+          {"/learner/learner_model_param/base_score", "1"},
+          {"/learner/learner_model_param/base_score", "x"}}) {
+        Json wrong = good;
+        wrong[Json::json_pointer{place}] = value;
+        EXPECT_THROW((void)Booster::from_json(wrong, 2), Error) << place;
+    }
 }
 
 /// A run that reads small files and writes them back (ransomware) or writes elsewhere.
@@ -209,8 +217,10 @@ TEST(Model, EveryKindTellsTheTwoApartAndSurvivesItsFile)
         EXPECT_EQ(figures["runs"]["false_alarms"], 0);
         ModelFile file;
         file.models.push_back(make_model(kind, false));
+        file.origin = "made up";
         ModelFile const again = ModelFile::from_json(Json::parse(file.to_json().dump()));
         EXPECT_EQ(again.models[0].judge.probabilities(unseen[0].matrix), scored[0].probabilities) << to_string(kind);
+        EXPECT_EQ(again.origin, "made up");
     }
 }
 
@@ -225,6 +235,7 @@ TEST(Model, FilesThatDoNotFitAreRefused)
         {"/undercroft_model", good["undercroft_model"].get<int>() + 1},
         {"/catalogue", catalogue_version + 1},
         {"/models", Json::array()},
+        {"/origin", 7},
         {"/models/0/view/columns/0/feature", "no_such_feature"},
         {"/models/0/view/columns/0/feature", "write_rate"}, // the view has reads only
         {"/models/0/view/columns/0/window", 2},
@@ -280,6 +291,38 @@ TEST(History, ForgetsByAgeAndWhenFull)
         history.at(block, 2000).last_write = 2000;
     EXPECT_GT(history.overflows(), 0);
     EXPECT_EQ(history.at(99'999, 2000).last_write, 2000);
+}
+
+TEST(Labels, ByNameWhateverTheVersion)
+{
+    Labels const labels;
+    for (char const* const name : {"WannaCry", "TESLACRYPT", "GandCrab4", "GandCrabv5", "Ryuk_2", "Sodinokibi (REvil)"})
+        EXPECT_TRUE(labels.is_ransomware(name)) << name;
+    for (char const* const name : {"AESCrypt", "Zip", "Hiveview", "Continuum", "", "Crypt"})
+        EXPECT_FALSE(labels.is_ransomware(name)) << name;
+    EXPECT_TRUE(Labels{{"zip"}}.is_ransomware("Zip"));
+    EXPECT_FALSE(Labels{{"zip"}}.is_ransomware("WannaCry"));
+}
+
+TEST(Figures, ARunTooShortForTwoWindowsIsJudgedEverySecond)
+{
+    RunWindows run;
+    run.ransomware = true;
+    ScoredRun scored{.run = &run, .probabilities = {0.1, 0.9, 0.9}, .threshold = 0.5, .tile_ns = 10'000'000'000};
+    for (std::int64_t second = 1; second <= 3; ++second) {
+        run.ends_ns.push_back(second * 1'000'000'000);
+        run.written_bytes.push_back(static_cast<std::uint64_t>(second) * 1000);
+    }
+    EXPECT_TRUE(scored.alarmed_by_tiles(true));
+    Json const list = run_list({scored});
+    EXPECT_DOUBLE_EQ(list[0]["first_alert_s"], 3);
+    EXPECT_DOUBLE_EQ(list[0]["highest"], 0.9);
+    EXPECT_TRUE(list[0]["bytes_written_before"].is_null()); // the run has no writes recorded
+    run.has_writes = true;
+    EXPECT_DOUBLE_EQ(run_list({scored})[0]["bytes_written_before"], 3000);
+    scored.probabilities = {0.9, 0.1, 0.9};
+    EXPECT_FALSE(scored.alarmed_by_tiles(true));
+    EXPECT_TRUE(run_list({scored})[0]["first_alert_s"].is_null());
 }
 
 TEST(Split, NoRunIsOnBothSides)

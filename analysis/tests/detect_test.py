@@ -69,9 +69,58 @@ class Detect(unittest.TestCase):
         self.assertEqual((self.path / "report.md").read_text(), text)
         self.assertEqual((self.path / "curves.png").read_bytes()[:8], b"\x89PNG\r\n\x1a\n")
 
+    def test_evaluate_what_strangers_bring(self) -> None:
+        machine = self.path / "test/dataset/original/m2"
+        write_run(machine / "Zip/Zip-short", 301, False, seconds=7)
+        write_run(machine / "WannaCry/WannaCry-short", 302, True, seconds=9)
+        write_run(machine / "Unheard/Unheard-1", 303, False)
+        write_run(machine / "GandCrab4/GandCrab4-1", 304, True)
+        for path in (machine / "Unheard/Unheard-1").iterdir():
+            path.write_bytes(b"seconds,nanoseconds,lba,size\r\n" + path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n1600000000,5")
+        empty = machine / "Zip/Zip-empty"
+        empty.mkdir()
+        for name in ("ata_read.csv", "ata_write.csv"):
+            (empty / name).write_bytes(b"")
+        (machine / "Zip/.unfinished/Zip-1").mkdir(parents=True)
+        (machine / "Zip/.unfinished/Zip-1/ata_read.csv").write_bytes(b"")
+        good("evaluate", "--train", self.path / "train", "--test", self.path / "test", "--json", self.path / "figures.json", "--summary", self.path / "summary.json",
+             "--seeds", 1, "--context", 60)
+        figures = json.loads((self.path / "figures.json").read_text())
+        self.assertEqual(figures["taken_for_ransomware"], ["Cerber", "GandCrab4", "WannaCry"])
+        self.assertEqual(figures["taken_for_benign"], ["Unheard", "Zip"])
+        self.assertEqual([entry["run"].rpartition("/")[2] for entry in figures["left_out"]], ["Zip-empty"])
+        self.assertEqual((figures["complaints"]["header_line"], figures["complaints"]["malformed_line"]), (2, 2))
+        everything = figures["summary"]["all runs"]
+        self.assertEqual((everything["runs"]["ransomware"], everything["runs"]["benign"]), (6, 5))
+        runs = {entry["run"].rpartition("/")[2]: entry for entry in everything["run_list"]}
+        self.assertEqual(len(runs), 11)
+        self.assertIsNone(runs["Cerber-200"]["bytes_written_before"])
+        self.assertGreater(runs["GandCrab4-1"]["bytes_written_before"], 0)
+        self.assertTrue(all(run["alarmed"] == (run["first_alert_s"] is not None) == run["ransomware"] for run in runs.values()), runs)
+        self.assertEqual(everything["programs"]["Unheard"]["fpr"], 0)
+        self.assertNotIn("tracks", json.loads((self.path / "summary.json").read_text()))
+
+    def test_evaluate_with_one_class(self) -> None:
+        only_zip = self.path / "test/dataset/original/m2/Zip"
+        good("evaluate", "--train", self.path / "train", "--test", only_zip, "--json", self.path / "f.json", "--seeds", 1, "--context", 60)
+        summary = json.loads((self.path / "f.json").read_text())["summary"]["all runs"]
+        self.assertEqual((summary["recall"], summary["roc_auc"], summary["fpr"]), (None, None, 0))
+        self.assertIn("both classes", bad("evaluate", "--train", self.path / "train/dataset/original/m1/Zip", "--test", self.path / "test"))
+        for folder in (self.path / "train").rglob("WannaCry-*"):  # with writes there is no ransomware left to learn from
+            (folder / "ata_write.csv").unlink()
+        good("evaluate", "--train", self.path / "train", "--test", self.path / "test", "--json", self.path / "f.json", "--seeds", 1, "--context", 60)
+        figures = json.loads((self.path / "f.json").read_text())
+        self.assertIn("both classes", figures["tracks_left_out"]["reads+writes"])
+        self.assertEqual(len(figures["summary"]["all runs"]["run_list"]), 7)
+
     def test_no_run_tests_itself(self) -> None:
         message = bad("evaluate", "--train", self.path / "train", "--test", self.path / "train/dataset")
         self.assertIn("training folder", message)
+        linked = self.path / "linked/m3/WannaCry"
+        linked.mkdir(parents=True)
+        (linked / "other-name").symlink_to(self.path / "train/dataset/original/m1/WannaCry/WannaCry-100")
+        (linked / "circle").symlink_to(self.path / "linked")
+        self.assertIn("training folder", bad("evaluate", "--train", self.path / "train", "--test", self.path / "linked"))
         good("evaluate", "--train", self.path / "train", "--test", self.path / "train", "--json", self.path / "f.json", "--seeds", 1)
         split = json.loads((self.path / "f.json").read_text())["split"]
         self.assertTrue(split["one_folder"])

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <optional>
 #include <set>
+#include <span>
 #include <tuple>
 
 #include <fmt/format.h>
@@ -123,10 +124,24 @@ TraceRun load_labelled(RunPlace const& place)
     return run;
 }
 
-void sort_by_time(std::vector<Access>& accesses)
+auto order_of(Access const& access)
 {
-    auto const order = [](Access const& access) { return std::tuple{access.time_ns, access.kind, access.address}; };
-    std::ranges::sort(accesses, {}, order);
+    return std::tuple{access.time_ns, access.kind, access.address};
+}
+
+/// One file's accesses. Published files are sorted as text: by the second, and within it anyhow.
+void sort_by_time(std::span<Access> accesses)
+{
+    auto const second_of = [](Access const& access) { return access.time_ns / 1'000'000'000; };
+    for (auto begin = accesses.begin(); begin != accesses.end();) {
+        auto const end = std::find_if(begin, accesses.end(),
+                                      [&](Access const& access) { return second_of(access) != second_of(*begin); });
+        if (!std::ranges::is_sorted(begin, end, {}, order_of))
+            std::ranges::sort(begin, end, {}, order_of);
+        begin = end;
+    }
+    if (!std::ranges::is_sorted(accesses, {}, order_of))
+        std::ranges::sort(accesses, {}, order_of);
 }
 
 } // namespace
@@ -138,9 +153,18 @@ std::vector<RunPlace> find_runs(fs::path const& root)
         throw Error{fmt::format("{}: not a folder", root.string())};
     std::set<fs::path> folders;
     std::vector<RunPlace> labelled;
-    for (fs::recursive_directory_iterator it{root, fs::directory_options::skip_permission_denied}, end; it != end;
-         ++it) {
+    // People split data sets by links. Each folder is visited once, so that links in a circle come to an end.
+    std::set<fs::path> visited{fs::canonical(root)};
+    auto const options =
+        fs::directory_options::skip_permission_denied | fs::directory_options::follow_directory_symlink;
+    for (fs::recursive_directory_iterator it{root, options}, end; it != end; ++it) {
         std::string const name = it->path().filename().string();
+        if (it->is_directory()) {
+            // A name with a dot: what is being recorded, or failed.
+            if (name.starts_with('.') || !visited.insert(fs::canonical(it->path())).second)
+                it.disable_recursion_pending();
+            continue;
+        }
         if (it->is_regular_file() && is_trace_file(name))
             folders.insert(it->path().parent_path());
         else if (it->is_regular_file() && name == labels_file)
@@ -174,9 +198,17 @@ TraceRun load_run(RunPlace const& place, SubSecondScale scale, TraceFiles files)
         run.has_reads |= file.kind == TraceKind::read;
         run.has_writes |= file.kind == TraceKind::write;
         run.has_memory |= is_memory(file.kind);
-        parse_trace_lines(*text, file.kind, scale, run.accesses, run.complaints);
+        std::vector<Access> accesses;
+        parse_trace_lines(*text, file.kind, scale, accesses, run.complaints);
+        sort_by_time(accesses);
+        if (run.accesses.empty()) {
+            run.accesses = std::move(accesses);
+            continue;
+        }
+        std::vector<Access> merged(run.accesses.size() + accesses.size());
+        std::ranges::merge(run.accesses, accesses, merged.begin(), {}, order_of, order_of);
+        run.accesses = std::move(merged);
     }
-    sort_by_time(run.accesses);
     return run;
 }
 

@@ -105,6 +105,7 @@ class Setup:
     behaviour: host.Wish | None = None  # a workload of testbed/behaviour with its documents; then `workload` and disks are its own
     control: Path | None = None  # socket of the collector's control
     serve: bool = False  # the collector has a page, with PAGE_TOKEN; it says in collector-0.log where
+    model: Path | None = None  # the collector looks for ransomware with it, and holds writes on an alert (needs `control`)
     gdb: Path | None = None  # socket of QEMU's GDB stub
     ends: str = "finished"  # how the machine is to end, by Outcome.state
     timeout_s: float = 240.0
@@ -187,6 +188,8 @@ def _receiving(setup: Setup, build: Build, folder: Path, facts: dict[str, Any]) 
         token = folder / "page-token"
         token.write_text(PAGE_TOKEN + "\n", encoding="ascii")
         options += ["--serve", "127.0.0.1:0", "--serve-token-file", str(token)]
+    if setup.model:
+        options += ["--detect", str(setup.model), "--detect-policy", "hold-writes"]
     collector = Collector(build.undercroft, folder, IDENTITY, options)
     proxy = UdpFaultProxy(("127.0.0.1", collector.port), setup.faults, keep_arrivals=setup.keep_arrivals).start() if setup.faults else None
     killer = None

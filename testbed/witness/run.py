@@ -27,7 +27,7 @@ from testbed.linux_image import ImageError  # noqa: E402
 from testbed.sntp import SntpServer  # noqa: E402
 from testbed.undo import UndoError  # noqa: E402
 from testbed.witness import (  # noqa: E402
-    bios_check, clock_check, control_check, fault_check, forms_check, held_check, identity_check, judge, memory_snapshot, memory_store, memory_survival, memory_touch, memory_watch,
+    alert_check, bios_check, clock_check, control_check, fault_check, forms_check, held_check, identity_check, judge, memory_snapshot, memory_store, memory_survival, memory_touch, memory_watch,
     nics_check, page_check, prompt_check, reach_check, rig, store, undo_check)
 from testbed.witness.access import Verdict  # noqa: E402
 from testbed.witness.blklogwrites import LogError  # noqa: E402
@@ -49,6 +49,7 @@ LEAST_CYCLES = 60  # of single pages
 
 
 CONTROL = Path(tempfile.gettempdir()) / f"undercroft-control-{os.getpid()}"
+ATTACKED = behaviour.Wish("in-place", 12, "ext4", files=2000, seconds=25)
 UNDONE = behaviour.Wish("in-place", 11, "ext4", files=600, seconds=20)
 
 
@@ -77,6 +78,9 @@ RUNS: dict[str, Setup] = {
     "held": Setup(own("held"), cpus=2, disk_bytes=64 << 20, timeout_s=300, control=CONTROL),
     "held_plain": Setup(own("held"), cpus=2, disk_bytes=64 << 20, timeout_s=300, control=CONTROL, kernel_options="libata.force=noncq"),
     "undo": Setup("boot", behaviour=UNDONE, disk_bytes=0, log_writes=False, trace=False, timeout_s=300),
+    # A detector beside the collector, which has the writes held.
+    "alert": Setup("boot", behaviour=ATTACKED, disk_bytes=0, mode="header", trace=False, faults=Faults(), keep_arrivals=True, control=CONTROL,
+                   model=alert_check.MODEL, timeout_s=300),
     "hotplug": Setup(own("hotplug"), cpus=2, disk_bytes=64 << 20),
     # Started by GRUB on a BIOS machine: SeaBIOS and GRUB use the disk beneath the sensor, too.
     "bios1": Setup(own("smp"), settings={"MEMORY_MAP": "1"}, firmware="bios", disk_bytes=64 << 20),
@@ -129,7 +133,7 @@ def make(name: str, build: Build, folder: Path) -> None:
         on_stage = memory_snapshot.saver(build, folder, setup.gdb, SNAPSHOT_MIB << 20)
     elif name == "memory_survival":
         on_stage = memory_survival.sampler(folder, SURVIVAL_S)
-    elif setup.control:
+    elif setup.control and not setup.model:
         on_stage = held_check.holder(build, folder, setup.control)
     elif setup.gdb:
         on_stage = fault_check.breaker(build, folder, setup.gdb)
@@ -142,6 +146,9 @@ def make(name: str, build: Build, folder: Path) -> None:
         with SntpServer(0.0) as server:
             setup = dataclasses.replace(setup, config={"sntp": f"10.0.2.2:{server.port}", "sntp_interval_s": "1"})
             run = rig.perform(setup, build, folder, beside=lambda: page_check.watching(folder))
+    elif setup.model:
+        with alert_check.Releaser(build, folder, CONTROL):
+            run = rig.perform(setup, build, folder)
     else:
         run = rig.perform(setup, build, folder, on_stage=on_stage, lay=lay)
     print(f"{name}: the machine ended by itself after {run.facts['seconds']} s; {folder}")
@@ -240,6 +247,9 @@ class Judges:
 
     def undo(self) -> Verdict:
         return undo_check.check(self._run("undo"), self._build, UNDONE)
+
+    def alert(self) -> Verdict:
+        return alert_check.check(self._run("alert"), self._build, ATTACKED)
 
     def hotplug(self) -> Verdict:
         evidence = self._evidence("hotplug")
