@@ -75,7 +75,7 @@ model: programs
 model-only:
 	@mkdir -p models
 	@$(BUILD)/bin/undercroft train $(MODEL_DATA) --kind $(MODEL_KIND) --origin "$(MODEL_ORIGIN)" --out models/default.json
-	@$(BUILD)/bin/undercroft evaluate --train $(MODEL_DATA) --test $(MODEL_DATA) --kind $(MODEL_KIND) \
+	@$(BUILD)/bin/undercroft evaluate --train $(MODEL_DATA) --test $(MODEL_DATA) --kind $(MODEL_KIND) --main-only --seeds 1 \
 	    --json $(BUILD)/model-figures.json --summary models/figures.json --report docs/default-model.md --curves docs/images/default-model.png
 # The page on an hour of 10^8 records; needs some 1 GB of disk. Store and index are kept in BENCH_STORES.
 bench-page: programs

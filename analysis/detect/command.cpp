@@ -77,6 +77,7 @@ struct EvaluateCommand {
     std::string report;
     std::string curves;
     std::uint32_t seeds = 3;
+    bool main_only = false;
 
     void add_to(CLI::App& command)
     {
@@ -89,6 +90,7 @@ struct EvaluateCommand {
         command.add_option("--seeds", seeds, "How many times the main models are trained")
             ->check(CLI::Range(1, 50))
             ->capture_default_str();
+        command.add_flag("--main-only", main_only, "Leave out the other models, which are there to compare");
         input.add_to(command);
     }
 
@@ -108,6 +110,7 @@ struct EvaluateCommand {
         options.scale = input.scale();
         options.keep_leak = input.keep_leak;
         options.kind = judge_kind_of(input.kind);
+        options.main_only = main_only;
         options.false_positive_budget = input.budget;
         options.windows_ns = input.windows_ns();
         options.seeds = seeds;

@@ -157,6 +157,8 @@ private:
         auto const main =
             std::ranges::find(list, options_.kind, &Candidate::kind); // the first of a kind is the plain one
         std::rotate(list.begin(), main, main + 1);
+        if (options_.main_only)
+            list.resize(1);
         return list;
     }
 

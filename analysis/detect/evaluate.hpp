@@ -19,6 +19,7 @@ struct EvaluationOptions {
     SubSecondScale scale = SubSecondScale::two_to_30;
     bool keep_leak = false;
     JudgeKind kind = JudgeKind::anchored; ///< of the main model; the others are there to compare
+    bool main_only = false;               ///< leave the others out
     double false_positive_budget = 0.01;
     /// As make_view takes them. Candidates without context look at the first one only.
     std::vector<std::int64_t> windows_ns{10'000'000'000, 300'000'000'000, 3'000'000'000};

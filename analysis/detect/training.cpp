@@ -159,8 +159,8 @@ Judge train_judge(std::vector<RunWindows const*> const& runs, View const& view, 
     }
     if (options.kind == JudgeKind::forest)
         judge.trees = Booster::train(data, {.rounds = 1,
-                                            .trees_per_round = 200,
-                                            .depth = 8,
+                                            .trees_per_round = 150,
+                                            .depth = 6,
                                             .learning_rate = 1,
                                             .row_share = 0.63,
                                             .column_share = 0.25,

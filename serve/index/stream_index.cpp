@@ -2,6 +2,7 @@
 #include "serve/index/stream_index.hpp"
 
 #include <algorithm>
+#include <future>
 #include <utility>
 
 namespace undercroft::serve {
@@ -246,33 +247,43 @@ void StreamIndex::publish_tail(std::shared_ptr<Tail const> tail)
 bool StreamIndex::rows(StreamView const& view, std::int64_t from_ns, std::int64_t to_ns, std::size_t most_groups,
                        VisitRow const& visit) const
 {
-    std::size_t groups = 0;
-    RowBefore before{};
-    auto const take = [&](Rows const& rows, RowBefore const& row_before) {
-        RowCounter counter{stream_, row_before};
-        for (PlainRow const& plain : rows) {
+    struct Wanted {
+        FileIndex const* file;
+        std::size_t group;
+    };
+    std::vector<Wanted> wanted;
+    bool complete = true;
+    for (auto const& file : view.files)
+        for (std::size_t i = 0; i < file->groups.size(); ++i) {
+            if (file->groups[i].last_ns < from_ns || file->groups[i].first_ns >= to_ns)
+                continue;
+            complete = complete && wanted.size() < most_groups;
+            if (complete)
+                wanted.push_back({.file = file.get(), .group = i});
+        }
+    auto const fetch = [&](std::size_t i) {
+        return std::async(std::launch::async,
+                          [this, one = wanted[i]] { return cache_.get(one.file->file, static_cast<int>(one.group)); });
+    };
+    // The next group is decoded while this one is looked through.
+    std::future<std::shared_ptr<Rows const>> next;
+    if (!wanted.empty())
+        next = fetch(0);
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+        std::shared_ptr<Rows const> const rows = next.get();
+        if (i + 1 < wanted.size())
+            next = fetch(i + 1);
+        RowCounter counter{stream_, wanted[i].file->groups[wanted[i].group].before};
+        for (PlainRow const& plain : *rows) {
             Counted const counted = counter.count(plain.row());
             if (plain.time_ns >= from_ns && plain.time_ns < to_ns &&
                 visit(plain, counted.run, counted.layer) == analysis::Visit::stop)
-                return false;
-        }
-        return true;
-    };
-    for (auto const& file : view.files) {
-        before = file->facts.final_row;
-        if (file->facts.last_ns < from_ns || file->facts.first_ns >= to_ns)
-            continue;
-        for (std::size_t i = 0; i < file->groups.size(); ++i) {
-            RowGroup const& group = file->groups[i];
-            if (group.last_ns < from_ns || group.first_ns >= to_ns)
-                continue;
-            if (groups++ == most_groups)
-                return false;
-            if (!take(*cache_.get(file->file, static_cast<int>(i)), group.before))
                 return true;
         }
     }
-    RowCounter counter{stream_, before};
+    if (!complete)
+        return false;
+    RowCounter counter{stream_, view.files.empty() ? RowBefore{} : view.files.back()->facts.final_row};
     bool going = true;
     view.for_each_in_tail([&](PlainRow const& plain) {
         Counted const counted = counter.count(plain.row());

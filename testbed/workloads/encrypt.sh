@@ -8,7 +8,7 @@ mkdir -p -m 700 $GNUPGHOME
 
 destroy() {
     size=$(stat -c %s "$1")
-    dd if=/dev/zero of="$1" bs="$size" count=1 conv=notrunc,fsync 2>/dev/null
+    dd if=/dev/urandom of="$1" bs="$size" count=1 conv=notrunc,fsync 2>/dev/null
     rm "$1"
 }
 by_openssl() { openssl enc -aes-256-ctr -pbkdf2 -iter 1000 -pass pass:test-bed -in "$1" -out "$1.enc" && destroy "$1"; }
@@ -27,6 +27,9 @@ encrypt_all() {
 }
 sync
 echo 3 >/proc/sys/vm/drop_caches
+# What is written reaches the disk within seconds, as on desktop systems; Linux's default is half a minute.
+echo 100 >/proc/sys/vm/dirty_writeback_centisecs
+echo 200 >/proc/sys/vm/dirty_expire_centisecs
 result encryption_started "\"$(utc_now)\""
 timed encryption encrypt_all
 encrypted=$?
