@@ -12,6 +12,7 @@
 #include "hypervisor/core/log.hpp"
 #include "hypervisor/core/spinlock.hpp"
 #include "hypervisor/core/startup.hpp"
+#include "hypervisor/core/x86.hpp"
 #include "hypervisor/decode/decode_cache.hpp"
 #include "hypervisor/decode/mmio_access.hpp"
 #include "hypervisor/decode/run_ahead.hpp"
@@ -34,13 +35,18 @@ public:
     /// One exit. Returns it, so that the caller can look after delivery.
     backend::Exit step()
     {
+        std::uint64_t const left = read_tsc();
         backend::Exit const exit = cpu_->run();
+        std::uint64_t const away = read_tsc() - left;
         // Before others may take this CPU for one that has left the guest: they ask how far it came.
         if (services_->wants_positions())
             services_->note_exit(index_, position());
         mailbox_->withdraw_entry();
-        if (exit.entered)
+        if (exit.entered) {
             count(wire::CounterId::exits_total);
+            if (services_->wants_positions())
+                services_->note_away(away);
+        }
         dispatch(exit);
         return exit;
     }

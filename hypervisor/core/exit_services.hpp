@@ -34,7 +34,9 @@ public:
     /// After each exit, before anything is done about it: `position` is a number that only this state of the CPU's
     /// registers has.
     virtual void note_exit(std::uint16_t cpu, std::uint64_t position) { (void)cpu, (void)position; }
-    /// note_exit() wants to be called.
+    /// The same: how long the CPU was away, by its time stamp counter.
+    virtual void note_away(std::uint64_t ticks) { (void)ticks; }
+    /// note_exit() and note_away() want to be called.
     [[nodiscard]] virtual bool wants_positions() const { return false; }
     /// A nested fault. True: the memory monitor has let the access through; the guest goes on.
     [[nodiscard]] virtual bool memory_fault(backend::Exit const& exit, std::uint16_t cpu)

@@ -98,6 +98,7 @@ public:
     [[nodiscard]] MsrAnswer msr_write(std::uint32_t number, std::uint64_t value) override;
     [[nodiscard]] bool wants_positions() const override { return memory_watch_.running(); }
     void note_exit(std::uint16_t cpu, std::uint64_t position) override;
+    void note_away(std::uint64_t ticks) override;
     [[nodiscard]] bool memory_fault(backend::Exit const& exit, std::uint16_t cpu) override;
     void after_exit(std::uint16_t cpu) override;
     [[nodiscard]] bool hypercall(backend::Registers& registers, backend::PagingState const& paging) override;

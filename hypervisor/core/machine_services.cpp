@@ -142,6 +142,11 @@ void Machine::note_exit(std::uint16_t cpu, std::uint64_t position)
     memory_watch_.monitor()->note_exit(cpu, position);
 }
 
+void Machine::note_away(std::uint64_t ticks)
+{
+    memory_watch_.monitor()->note_away(ticks);
+}
+
 bool Machine::memory_fault(backend::Exit const& exit, std::uint16_t cpu)
 {
     return memory_watch_.fault(exit, cpu, now());

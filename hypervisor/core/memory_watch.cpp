@@ -96,7 +96,11 @@ void MemoryWatch::build(Region& region, Parts const& parts)
                                                                  .missing = lacks(parts)});
     if (view_ == nullptr || monitor_ == nullptr)
         return;
-    memory::EngineParts const engine{.view = view_, .stream = stream, .memory = parts.memory, .clock = parts.clock};
+    memory::EngineParts const engine{.view = view_,
+                                     .stream = stream,
+                                     .memory = parts.memory,
+                                     .clock = parts.clock,
+                                     .cheapest_exit = &monitor_->cheapest_exit()};
     bool const modes = add_modes(region, engine, parts.cpu_count);
     if (!add_snapshot(region, engine, parts) || !add_watch(region, engine, parts) || !modes)
         log(LogLevel::warning, str("the region has no room for some modes of the memory monitor"));

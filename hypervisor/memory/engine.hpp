@@ -2,6 +2,7 @@
 #pragma once
 // One mode of the memory monitor. The monitor (monitor.hpp) owns the view, says memory_mode and memory_region, puts
 // the CPUs on the view and calls the engine; never two calls at once, on whichever CPU it happens.
+#include <atomic>
 #include <cstdint>
 
 #include "base/units.hpp"
@@ -20,6 +21,8 @@ struct EngineParts {
     MemoryStream* stream;
     core::GuestMemory const* memory; ///< the guest's bytes; reading them disturbs neither rights nor bits
     core::Clock const* clock;
+    /// The least that leaving the sensor and coming back has taken, in ticks; ~0: not known. nullptr: nobody measures.
+    std::atomic<std::uint64_t> const* cheapest_exit = nullptr;
 };
 
 /// An access that the monitored view did not allow and the page's rights still do not.

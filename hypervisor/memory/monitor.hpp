@@ -51,6 +51,13 @@ public:
     /// True: the guest goes on with the instruction.
     [[nodiscard]] bool fault(Fault const& fault);
     void note_exit(std::uint16_t cpu, std::uint64_t position);
+    /// So long a CPU was away from the sensor, in ticks.
+    void note_away(std::uint64_t ticks)
+    {
+        if (ticks < cheapest_exit_.load(std::memory_order_relaxed))
+            cheapest_exit_.store(ticks, std::memory_order_relaxed);
+    }
+    [[nodiscard]] std::atomic<std::uint64_t> const& cheapest_exit() const { return cheapest_exit_; }
     /// After an exit was dealt with: turns and what is due.
     void after_exit(std::uint16_t cpu, Tsc now);
     [[nodiscard]] Tsc due() const { return Tsc{due_.load(std::memory_order_relaxed)}; }
@@ -96,6 +103,7 @@ private:
     core::Spinlock lock_; ///< engines are called one at a time; the view's own lock is below it
     std::atomic<std::uint32_t> running_{0};
     std::atomic<bool> wants_turns_{false};
+    std::atomic<std::uint64_t> cheapest_exit_{~0ULL};
     std::atomic<std::uint64_t> due_{never.value};
     std::array<Position, boot::max_cpus> positions_{};
 };

@@ -97,7 +97,16 @@ void Watch::on_fault(Fault const& fault)
     Tsc const begun = engine_.clock->tsc();
     if (!capture_.on_fault(fault))
         (void)engine_.view->grant(fault.gpa, paging::rights_all);
-    fault_cost_ += engine_.clock->tsc().value - begun.value + options_.fault_ticks;
+    fault_cost_ +=
+        engine_.clock->tsc().value - begun.value + std::max<std::uint64_t>(options_.fault_ticks, exit_ticks());
+}
+
+/// Twice the cheapest is taken for the usual: nothing was cached of the sensor then, and of the guest afterwards.
+std::uint64_t Watch::exit_ticks() const
+{
+    std::uint64_t const cheapest =
+        engine_.cheapest_exit != nullptr ? engine_.cheapest_exit->load(std::memory_order_relaxed) : ~0ULL;
+    return cheapest == ~0ULL ? 0 : 2 * std::min(cheapest, engine_.clock->tsc_hz() / 1000);
 }
 
 Tsc Watch::tick(Tsc now)
@@ -116,7 +125,8 @@ Tsc Watch::tick(Tsc now)
         more = scan_slice(now);
     if (!more)
         end_scan(now);
-    cost_ += engine_.clock->tsc().value - begun.value;
+    // The exit at which this is done was as a rule made for it.
+    cost_ += engine_.clock->tsc().value - begun.value + exit_ticks();
     if (more)
         return now;
     pay();

@@ -19,7 +19,7 @@ struct WatchOptions {
     std::uint32_t default_budget_permille = 50;
     /// What the guest pays after a flush for each translation that it had used: a nested walk.
     std::uint32_t refill_ticks = 300;
-    /// What each CPU pays for a flush besides: leaving the guest and entering it again.
+    /// What each CPU pays for a flush besides: leaving the guest and entering it again. More, where exits cost more.
     std::uint32_t flush_ticks = 4000;
     /// The same for a fault.
     std::uint32_t fault_ticks = 3000;
@@ -73,6 +73,7 @@ private:
     void end_scan(Tsc now);
     void say_scanned(Tsc now);
 
+    [[nodiscard]] std::uint64_t exit_ticks() const;
     void pay();
     [[nodiscard]] bool time_to_adapt() const;
     /// True: entries have other sizes now, which holds after a flush.

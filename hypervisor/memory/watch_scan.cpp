@@ -175,7 +175,8 @@ void Watch::end_scan(Tsc now)
     bool const changed_sizes = time_to_adapt() && adapt(now);
     if (found_ != 0 || took_rights || changed_sizes) {
         engine_.view->flush_all();
-        cost_ += std::uint64_t{options_.flush_ticks} * options_.cpus + options_.refill_ticks * found_;
+        cost_ += std::max<std::uint64_t>(options_.flush_ticks, exit_ticks()) * options_.cpus +
+                 options_.refill_ticks * found_;
     }
     say_scanned(engine_.clock->tsc());
 }

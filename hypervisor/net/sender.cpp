@@ -1,6 +1,8 @@
 // Copyright The Undercroft authors. SPDX-License-Identifier: Apache-2.0
 #include "hypervisor/net/sender.hpp"
 
+#include "base/mul_div.hpp"
+
 namespace undercroft::net {
 
 using wire::CounterId;
@@ -55,6 +57,8 @@ bool Sender::drain(Tsc deadline)
 
 PollResult Sender::poll_locked(Tsc now)
 {
+    Tsc const begun = clock_->tsc();
+    PerStream sent{};
     port_->poll(now);
     receive_all(now);
     if (task_ != nullptr)
@@ -68,9 +72,10 @@ PollResult Sender::poll_locked(Tsc now)
     }
     if (port_->ready()) {
         send_reports(now);
-        send_data(now);
+        send_data(now, sent);
     }
     port_->kick();
+    share_cost(clock_->tsc().value - begun.value, sent);
     PollResult result;
     for (std::size_t i = 0; i < stream_count_; ++i) {
         result.unsent |= deliveries_[i].unsent() || deliveries_[i].buffer().has_open_slot();
@@ -79,9 +84,26 @@ PollResult Sender::poll_locked(Tsc now)
     return result;
 }
 
+/// Telling the card to send costs more than writing datagrams, and answers come later: a poll's whole cost is the
+/// streams' by their numbers of datagrams, and that of one without any by those of the last one with some.
+void Sender::share_cost(std::uint64_t ticks, PerStream const& sent)
+{
+    std::uint64_t all = 0, last = 0;
+    for (std::size_t i = 0; i < stream_count_; ++i) {
+        all += sent[i];
+        last += sent_last_[i];
+    }
+    if (all != 0) {
+        sent_last_ = sent;
+        last = all;
+    }
+    for (std::size_t i = 0; last != 0 && i < stream_count_; ++i)
+        sending_ticks_[i].fetch_add(mul_div(ticks, sent_last_[i], last), std::memory_order_relaxed);
+}
+
 /// Streams take turns: of eight datagrams seven are storage's as long as it has any, so that its records never wait
 /// behind megabytes of memory, and memory never waits for ever.
-void Sender::send_data(Tsc now)
+void Sender::send_data(Tsc now, PerStream& sent)
 {
     constexpr std::uint32_t storage_share = 7, other_share = 1;
     std::uint32_t left = datagrams_per_poll_;
@@ -89,15 +111,14 @@ void Sender::send_data(Tsc now)
         sent_in_round = 0;
         for (std::size_t i = 0; i < stream_count_ && left != 0; ++i) {
             bool const storage = deliveries_[i].stream() == wire::Stream::storage;
-            std::uint32_t sent = 0;
-            Tsc const begun = clock_->tsc();
+            std::uint32_t now_sent = 0;
             bool const more =
-                send_some(deliveries_[i], std::min(left, storage ? storage_share : other_share), sent, now);
-            sending_ticks_[i].fetch_add(clock_->tsc().value - begun.value, std::memory_order_relaxed);
+                send_some(deliveries_[i], std::min(left, storage ? storage_share : other_share), now_sent, now);
+            sent[i] += now_sent;
             if (!more)
                 return;
-            left -= sent;
-            sent_in_round += sent;
+            left -= now_sent;
+            sent_in_round += now_sent;
         }
     }
 }

@@ -83,8 +83,7 @@ public:
     void flush() { flush_.store(true, std::memory_order_relaxed); }
     /// When the last acknowledgement was accepted; 0: none yet. Any CPU, any time.
     [[nodiscard]] Tsc last_ack() const { return Tsc{last_ack_.load(std::memory_order_relaxed)}; }
-    /// What sending this stream's datagrams has taken so far, in ticks of all CPUs; 0 for ever for one that was not
-    /// added.
+    /// This stream's part of what polls have taken so far, in ticks of all CPUs; 0 for ever for one that was not added.
     [[nodiscard]] std::atomic<std::uint64_t> const& sending_ticks(wire::Stream stream) const;
     /// For power-off: polls until everything is acknowledged (true) or the time is over.
     [[nodiscard]] bool drain(Tsc deadline);
@@ -108,7 +107,9 @@ private:
 
     void on_command(std::span<std::uint8_t const> body);
 
-    void send_data(Tsc now);
+    using PerStream = std::array<std::uint32_t, max_streams>;
+    void share_cost(std::uint64_t ticks, PerStream const& sent);
+    void send_data(Tsc now, PerStream& sent);
     [[nodiscard]] bool send_some(Delivery& delivery, std::uint32_t most, std::uint32_t& sent, Tsc now);
     [[nodiscard]] bool send_fragment(Delivery& delivery, Fragment const& fragment, Tsc at);
     void send_reports(Tsc now);
@@ -153,6 +154,7 @@ private:
     std::array<Tsc, remembered_sends> sent_at_{};
     std::array<Delivery, max_streams> deliveries_{};
     std::array<std::atomic<std::uint64_t>, max_streams + 1> sending_ticks_{}; ///< as deliveries_; the last stays 0
+    PerStream sent_last_{};                                                   ///< datagrams of the last poll with any
     std::size_t stream_count_ = 0;
 };
 

@@ -323,6 +323,44 @@ TEST(Sender, PollIsBoundedAndRingsOnce)
     EXPECT_EQ(s.port.kicks - kicks, 1U);
 }
 
+TEST(Sender, WhatPollsCostIsTheStreamsByTheirDatagrams)
+{
+    Simulation s{1 << 20};
+    std::vector<Simulation::Line> memory((1 << 20) / sizeof(Simulation::Line));
+    observe::SlotBuffer other{std::as_writable_bytes(std::span{memory}),
+                              {.max_slot_bytes = max_slot_bytes(1500)},
+                              s.clock,
+                              s.counters,
+                              nullptr};
+    ASSERT_TRUE(s.sender.add_stream(wire::Stream::memory, other));
+    auto const& storage_ticks = s.sender.sending_ticks(wire::Stream::storage);
+    auto const& memory_ticks = s.sender.sending_ticks(wire::Stream::memory);
+    s.port.kick_ticks = 1000;
+    ASSERT_TRUE(s.settle(second));
+    EXPECT_EQ(storage_ticks, 0U) << "hello is nobody's";
+    unsigned kicks = s.port.kicks;
+    for (std::uint64_t n = 0; n < 20; ++n)
+        s.put(n, 4096);
+    ASSERT_TRUE(s.settle(second));
+    EXPECT_EQ(memory_ticks, 0U);
+    EXPECT_EQ(storage_ticks, (s.port.kicks - kicks) * 1000U) << "acknowledgements cost, too";
+    kicks = s.port.kicks;
+    std::uint64_t const before = storage_ticks;
+    std::vector<std::byte> const page(4096);
+    for (std::uint64_t n = 0; n < 20; ++n) {
+        wire::Record record{};
+        record.content_bytes = std::uint32_t{4096};
+        other.begin_request();
+        other.append(record, page.data());
+        other.end_request();
+    }
+    s.sender.flush();
+    for (int i = 0; i < 200; ++i) // the collector here knows one stream only
+        (void)s.step();
+    EXPECT_EQ(storage_ticks - before + memory_ticks, (s.port.kicks - kicks) * 1000U);
+    EXPECT_GE(memory_ticks * 10, (s.port.kicks - kicks) * 9000U) << "storage had nothing to send";
+}
+
 TEST(Sender, SlotsTooLargeForTheMtuAreRefused)
 {
     SimulatedClock clock;

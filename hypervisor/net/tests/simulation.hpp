@@ -56,6 +56,7 @@ public:
     bool is_ready = true;
     unsigned refuse_every = 0; ///< every n-th datagram is refused
     unsigned kicks = 0;
+    std::uint64_t kick_ticks = 0; ///< that one takes
 
     void poll(Tsc) override {}
     bool ready() override { return is_ready; }
@@ -67,7 +68,11 @@ public:
         up.put(clock_->now, Bytes(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(bytes)));
         return true;
     }
-    void kick() override { ++kicks; }
+    void kick() override
+    {
+        ++kicks;
+        clock_->now += kick_ticks;
+    }
     std::span<std::uint8_t> receive() override
     {
         auto bytes = down.take(clock_->now);
