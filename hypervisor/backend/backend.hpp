@@ -35,7 +35,8 @@ enum class ExitKind : std::uint8_t {
 
 struct Exit {
     ExitKind kind = ExitKind::unknown;
-    std::uint64_t raw_reason = 0; ///< vendor's exit code, for the log
+    std::uint64_t raw_reason = 0;        ///< vendor's exit code, for the log
+    std::uint64_t interrupted_event = 0; ///< what was being delivered, as the vendor writes it, for the log; 0: nothing
     Gpa gpa{};
     std::uint16_t port = 0;
     std::uint8_t width = 0;

@@ -135,11 +135,24 @@ private:
             cpu_->inject_undefined();
             break;
         case shutdown:
-            services_->guest_shutdown();
+            end_guest(exit);
         default:
             on_unknown(exit);
             break;
         }
+    }
+
+    /// The state at the end is all that anybody learns of its cause.
+    [[noreturn]] void end_guest(backend::Exit const& exit)
+    {
+        backend::PagingState const paging = cpu_->paging();
+        log(LogLevel::warning, str("CPU "), dec(index_), str(": no way on after exit "), hex(exit.raw_reason),
+            str(" gpa "), hex(exit.gpa.value), str(" event "), hex(exit.interrupted_event), str(" rip "),
+            hex(cpu_->rip()), str(" rsp "), hex(cpu_->registers().gpr[4]));
+        log(LogLevel::warning, str("CPU "), dec(index_), str(": cpl "), dec(paging.cpl), str(" rflags "),
+            hex(paging.rflags), str(" cr0 "), hex(paging.cr0), str(" cr3 "), hex(paging.cr3), str(" cr4 "),
+            hex(paging.cr4), str(" efer "), hex(paging.efer));
+        services_->guest_shutdown();
     }
 
     /// An intercepted HLT or MWAIT is one that woke up at once, as after an SMI: idle loops look again
@@ -173,7 +186,7 @@ private:
             return;
         // Stack, IDT or TSS on a page that cannot serve as such: no instruction is to blame, none can be emulated.
         if (exit.during_event)
-            services_->guest_shutdown();
+            end_guest(exit);
         // Code or page tables in registers, or in memory that is not there: a bus that answers nothing useful.
         if (exit.is_fetch)
             return cpu_->inject_undefined();

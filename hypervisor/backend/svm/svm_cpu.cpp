@@ -195,6 +195,8 @@ backend::Exit SvmCpu::classify() const
 {
     Exit exit;
     exit.raw_reason = vmcb_->exit_code;
+    if ((vmcb_->exit_interrupt_info & interrupt_info_valid) != 0)
+        exit.interrupted_event = vmcb_->exit_interrupt_info;
     switch (vmcb_->exit_code) {
     case exit_code::nested_fault:
         exit.kind = ExitKind::nested_fault;

@@ -178,7 +178,9 @@ backend::Exit BasicVmxCpu<Hw>::classify_nested_fault()
                             final_access = 1U << 8;
     std::uint64_t const qualification = hw_.read(Field::qualification);
     backend::Exit exit{.kind = backend::ExitKind::nested_fault, .raw_reason = reason::ept_violation};
-    exit.during_event = (hw_.read(Field::vectoring_event) & event::valid) != 0;
+    if (std::uint64_t const vectoring = hw_.read(Field::vectoring_event); (vectoring & event::valid) != 0)
+        exit.interrupted_event = vectoring;
+    exit.during_event = exit.interrupted_event != 0;
     exit.gpa = Gpa{hw_.read(Field::guest_physical_address)};
     exit.is_read = (qualification & read) != 0;
     exit.is_write = (qualification & write) != 0;
