@@ -155,7 +155,7 @@ public:
     bool open(Entry* spare = nullptr)
     {
         if (region_->shape == Shape::closed && region_->opens_as == PageSize::huge) {
-            Entry const leaf = holds_leaf() ? load(*directory_) : huge_leaf();
+            Entry const leaf = holds_leaf() ? load(*directory_) : merged_leaf();
             __atomic_store_n(directory_, Format::with_rights(leaf, region_->deferred), __ATOMIC_RELEASE);
             region_->shape = Shape::huge;
             return true;
@@ -240,15 +240,16 @@ private:
     void link() { __atomic_store_n(directory_, Format::table(host_of(region_->table)), __ATOMIC_RELEASE); }
     /// The sensor's memory is mapped to itself.
     static std::uint64_t host_of(Entry const* table) { return reinterpret_cast<std::uint64_t>(table); }
-    /// One leaf for the whole table: accessed and dirty when any page is.
-    [[nodiscard]] Entry huge_leaf() const
+    /// One leaf for the whole table: accessed and dirty when any page is. The table's own bits are its no longer: when
+    /// it is used again they would tell of now what was then.
+    [[nodiscard]] Entry merged_leaf()
     {
+        constexpr Entry both_bits = Format::accessed | Format::dirty;
         Entry const first = load(region_->table[0]);
         Entry any = 0;
         for (unsigned i = 0; i < pages; ++i)
-            any |= load(region_->table[i]);
+            any |= __atomic_fetch_and(&region_->table[i], ~both_bits, __ATOMIC_ACQ_REL);
         Entry const leaf = Format::leaf(Format::address(first), paging::rights_all, Format::type(first), 2);
-        constexpr Entry both_bits = Format::accessed | Format::dirty;
         return (leaf & ~both_bits) | (any & both_bits);
     }
 

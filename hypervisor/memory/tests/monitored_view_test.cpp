@@ -230,6 +230,27 @@ TYPED_TEST(View, AChangeOfShapeKeepsDirtyPagesDirty)
     EXPECT_TRUE(this->view.access_bits(Gpa{4 * mib}).dirty);
 }
 
+TYPED_TEST(View, WhatATableSawBeforeItsPagesBecameOneIsNotToldAgainWhenItReturns)
+{
+    PageRange const range{Gpa{4 * mib}, 2 * mib};
+    auto const shape = [&](PageSize size) {
+        this->view.arm(range, rights_all, size);
+        this->view.flush_all();
+        (void)this->view.judge(range.begin, rights_read);
+    };
+    shape(PageSize::small);
+    Walker<TypeParam>::walk(this->rig.root(), 4 * mib + 0x2000, rights_read_write);
+    shape(PageSize::huge);
+    Collect merged;
+    this->view.take_access_bits(range, merged);
+    EXPECT_EQ(merged.found, (std::vector<Collect::Found>{{4 * mib, true, {true, true}}}));
+    shape(PageSize::small);
+    Walker<TypeParam>::walk(this->rig.root(), 4 * mib + 0x5000, rights_read);
+    Collect again;
+    this->view.take_access_bits(range, again);
+    EXPECT_EQ(again.found, (std::vector<Collect::Found>{{4 * mib + 0x5000, false, {true, false}}}));
+}
+
 /// Random operations against a model that keeps one set of rights for each page.
 template <typename Format>
 class Model {
