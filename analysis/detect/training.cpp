@@ -30,7 +30,7 @@ constexpr std::array<std::string_view, 28> known_ransomware{
     "phobos",     "cryptolocker", "cryptowall", "blackmatter", "netwalker", "akira", "avaddon"};
 
 /// What every encryptor that keeps its files' names must do, whatever the machine: these carry the anchored model.
-constexpr std::array<std::string_view, 2> write_anchors{"overwrite_after_read", "reads_overwritten"};
+constexpr std::array<std::string_view, 2> write_anchors{"overwrite_at_rest", "at_rest_in_runs_peak"};
 /// Reading many small things one by one, and many of them in a short time.
 constexpr std::array<std::string_view, 2> read_anchors{"read_single_runs", "read_single_peak"};
 constexpr double write_limit = 2.0;
@@ -334,7 +334,7 @@ View make_view(FeatureSet set, bool reads_only, std::vector<std::int64_t> window
             if (!reads_only || feature->needs == Needs::reads)
                 view.columns.push_back({feature, window});
     // Peaks say something about the machine too, but they outlast the attack.
-    for (char const* const name : {"read_single_peak", "overwrite_peak"})
+    for (char const* const name : {"read_single_peak", "overwrite_peak", "at_rest_in_runs_peak"})
         if (Feature const* const feature = find_feature(name);
             set != FeatureSet::ransap && set != FeatureSet::ransap_reads && view.windows_ns.size() > 1 &&
             (!reads_only || feature->needs == Needs::reads))
