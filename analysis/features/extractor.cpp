@@ -46,6 +46,23 @@ float valid(float entropy)
     return entropy >= 0 && entropy <= 1 ? entropy : std::numeric_limits<float>::quiet_NaN();
 }
 
+constexpr double risen = 0.1;
+constexpr float plain_below = 0.5F;
+
+double entropy_change(BlockState const& state, Access const& row)
+{
+    return static_cast<double>(row.entropy) - static_cast<double>(state.entropy); // NaN: not known
+}
+
+/// Of a write: it takes away what lay on the disk when it was read, something old or something of lower entropy, and
+/// does not put zeros or a file system's records there.
+bool is_at_rest(BlockState const& state, Access const& row)
+{
+    if (state.last_read == 0 || row.entropy < plain_below)
+        return false;
+    return state.last_write == 0 || (!state.overwritten && entropy_change(state, row) >= risen);
+}
+
 /// The history's name of the block that holds `lba`.
 std::uint64_t block_of(Access const& access)
 {
@@ -332,9 +349,9 @@ void FeatureExtractor::storage_row(Direction direction, Access const& row)
     BlockState& state = history_.at(block_of(row), now);
     bool const repeated = !write && state.last_read != 0;
     bool const written = state.last_write != 0;
-    bool const at_rest = write && state.last_read != 0 && !written;
+    bool const at_rest = write && is_at_rest(state, row);
     if (write) {
-        relate_write(state, now, row);
+        relate_write(state, now, row, at_rest);
         state.last_write = now;
         state.entropy = row.entropy;
         state.overwritten = true;
@@ -348,7 +365,7 @@ void FeatureExtractor::storage_row(Direction direction, Access const& row)
     place_row(direction, row, at_rest);
 }
 
-void FeatureExtractor::relate_write(BlockState const& state, HistoryTime now, Access const& row)
+void FeatureExtractor::relate_write(BlockState const& state, HistoryTime now, Access const& row, bool at_rest)
 {
     bool const known = !std::isnan(row.entropy);
     std::uint64_t const units = known ? entropy_units(row.entropy) : 0;
@@ -367,16 +384,14 @@ void FeatureExtractor::relate_write(BlockState const& state, HistoryTime now, Ac
         open_.add(WriteCount::high_overwrites, known && row.entropy >= 0.9F ? 1 : 0);
         open_.add(WriteCount::overwrites_known, known ? 1 : 0);
         open_.overwrite_entropy += units;
-        bool const at_rest = state.last_write == 0;
-        open_.add(WriteCount::at_rest, at_rest ? 1 : 0);
-        open_.add(WriteCount::high_at_rest, at_rest && known && row.entropy >= 0.9F ? 1 : 0);
     }
+    open_.add(WriteCount::at_rest, at_rest ? 1 : 0);
+    open_.add(WriteCount::high_at_rest, at_rest && known && row.entropy >= 0.9F ? 1 : 0);
     open_.add(WriteCount::rewrites, state.last_write != 0 ? 1 : 0);
     open_.add(WriteCount::untouched, state.last_write == 0 && state.last_read == 0 ? 1 : 0);
     if (known && !std::isnan(state.entropy)) {
-        double const change = static_cast<double>(row.entropy) - static_cast<double>(state.entropy);
         open_.add(WriteCount::rises_known);
-        open_.add(WriteCount::rises, change >= 0.1 ? 1 : 0);
+        open_.add(WriteCount::rises, entropy_change(state, row) >= risen ? 1 : 0);
         open_.entropy_change += WideSigned{units} - WideSigned{entropy_units(state.entropy)};
     }
     Position const& read = positions_[0];

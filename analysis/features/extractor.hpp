@@ -89,7 +89,7 @@ private:
     void storage_access(Access const& access);
     void storage_sums(Direction direction, Access const& access, std::uint64_t pieces);
     void storage_row(Direction direction, Access const& row);
-    void relate_write(BlockState const& state, HistoryTime now, Access const& row);
+    void relate_write(BlockState const& state, HistoryTime now, Access const& row, bool at_rest);
     void place_row(Direction direction, Access const& row, bool at_rest);
     void memory_row(Access const& access);
     void close_run(Direction direction);

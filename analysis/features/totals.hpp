@@ -48,7 +48,8 @@ enum class WriteCount : std::uint8_t {
     entropy_from_098,
     high_overwrites,    ///< overwrites with entropy >= 0.9
     overwrites_known,   ///< overwrites with known entropy
-    at_rest,            ///< overwrites of blocks that had been read, but not written: of what lay on the disk
+    at_rest,            ///< overwrites of what lay on the disk: of a block that had not been written before, or whose
+                        ///< entropy rises by 0.1 or more since; not by what is of entropy < 0.5
     at_rest_in_runs,    ///< ... in write runs of 4 rows and more; counted when the run has ended
     high_at_rest,       ///< ... with entropy >= 0.9
     read_back,          ///< read rows of blocks that had been written

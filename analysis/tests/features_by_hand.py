@@ -36,7 +36,11 @@ class Fact:
 
     @property
     def at_rest(self) -> bool:
-        return self.since_read_ms is not None and not self.written_before
+        now, before = self.piece.entropy, self.entropy_before
+        if self.since_read_ms is None or (now is not None and now < 0.5):
+            return False
+        rises = now is not None and before is not None and now - before >= 0.1
+        return not self.written_before or (rises and self.first_since_read)
 
 
 def single(value: float) -> float:
