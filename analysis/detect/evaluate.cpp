@@ -9,22 +9,14 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "analysis/detect/evaluation_runs.hpp"
 #include "analysis/read/error.hpp"
 
 namespace undercroft::analysis {
 namespace {
 
 using Json = nlohmann::json;
-using Runs = std::vector<RunWindows>;
 using RunList = std::vector<RunWindows const*>;
-
-/// One way to judge, to be compared.
-struct Candidate {
-    std::string name;
-    FeatureSet features;
-    bool with_context;
-    JudgeKind kind;
-};
 
 /// What the figures mean, kept with them.
 Json definitions()
@@ -49,14 +41,7 @@ Json definitions()
         {"all runs", "each test run once, by the model for what it holds: reads and writes, or reads only"}};
 }
 
-/// The runs of both folders as one view sees them.
-struct ViewedRuns {
-    View view;
-    Runs train;
-    Runs test;
-};
-
-RunList list_of(Runs const& runs)
+RunList list_of(std::vector<RunWindows> const& runs)
 {
     RunList result;
     for (RunWindows const& run : runs)
@@ -73,7 +58,7 @@ bool has_both(RunList const& runs)
 class Evaluator {
 public:
     Evaluator(EvaluationOptions const& options, std::function<void(std::string const&)> const& progress)
-        : options_{options}, progress_{progress}, labels_{options.ransomware}
+        : options_{options}, progress_{progress}, runs_{options, progress}
     {
     }
 
@@ -81,7 +66,7 @@ public:
     {
         result_.figures["undercroft_evaluation"] = 2;
         result_.figures["definitions"] = definitions();
-        load();
+        runs_.describe(result_.figures);
         for (bool const reads_only : {false, true}) {
             std::string const name = reads_only ? "reads" : "reads+writes";
             if (std::string const why = reason_against(reads_only); !why.empty()) {
@@ -95,7 +80,7 @@ public:
             result_.figures["summary"][name]["run_list"] = run_list(main_.at(reads_only));
         }
         all_runs();
-        ViewedRuns const& by_reads = viewed(candidates(true).front(), true);
+        ViewedRuns const& by_reads = runs_.of(candidates_of(options_, true).front(), true);
         result_.figures["families"] = family_figures(list_of(by_reads.train), list_of(by_reads.test));
         return std::move(result_);
     }
@@ -126,7 +111,7 @@ private:
     /// Why nothing can be trained or tested; empty: it can.
     std::string reason_against(bool reads_only)
     {
-        ViewedRuns const& runs = viewed(candidates(reads_only).front(), reads_only);
+        ViewedRuns const& runs = runs_.of(candidates_of(options_, reads_only).front(), reads_only);
         char const* const what = reads_only ? "reads" : "writes";
         auto const attacks = std::ranges::count_if(runs.train, &RunWindows::ransomware);
         if (!has_both(list_of(runs.train)))
@@ -135,132 +120,12 @@ private:
         return runs.test.empty() ? fmt::format("no run to test has {}", what) : "";
     }
 
-    /// The main one first.
-    [[nodiscard]] std::vector<Candidate> candidates(bool reads_only) const
-    {
-        std::vector<Candidate> list =
-            reads_only
-                ? std::vector<Candidate>{{"anchored, reads", FeatureSet::reads, true, JudgeKind::anchored},
-                                         {"boosted trees, reads", FeatureSet::reads, true, JudgeKind::boosted},
-                                         {"random forest, reads", FeatureSet::reads, true, JudgeKind::forest},
-                                         {"logistic regression, reads", FeatureSet::reads, true, JudgeKind::logistic},
-                                         {"boosted trees, RanSAP's two", FeatureSet::ransap_reads, false,
-                                          JudgeKind::boosted}}
-                : std::vector<Candidate>{
-                      {"anchored, rich", FeatureSet::rich, true, JudgeKind::anchored},
-                      {"boosted trees, rich", FeatureSet::rich, true, JudgeKind::boosted},
-                      {"random forest, rich", FeatureSet::rich, true, JudgeKind::forest},
-                      {"logistic regression, rich", FeatureSet::rich, true, JudgeKind::logistic},
-                      {"boosted trees, rich, no context", FeatureSet::rich, false, JudgeKind::boosted},
-                      {"anchored, payload-free", FeatureSet::payload_free, true, JudgeKind::anchored},
-                      {"boosted trees, RanSAP's five", FeatureSet::ransap, false, JudgeKind::boosted}};
-        auto const main =
-            std::ranges::find(list, options_.kind, &Candidate::kind); // the first of a kind is the plain one
-        std::rotate(list.begin(), main, main + 1);
-        if (options_.main_only)
-            list.resize(1);
-        return list;
-    }
-
-    [[nodiscard]] View view_of(Candidate const& candidate, bool reads_only) const
-    {
-        std::vector<std::int64_t> windows{options_.windows_ns.front()};
-        if (candidate.with_context)
-            windows = options_.windows_ns;
-        View view = make_view(candidate.features, reads_only, std::move(windows));
-        view.first_reads_only = !options_.keep_leak;
-        return view;
-    }
-
-    ViewedRuns& viewed(Candidate const& candidate, bool reads_only)
-    {
-        return views_[fmt::format("{} {} {}", to_string(candidate.features), candidate.with_context, reads_only)];
-    }
-
-    /// Each file is read once, for all views.
-    void load()
-    {
-        std::vector<RunPlace> train = find_runs(options_.train);
-        std::vector<RunPlace> test = find_runs(options_.test);
-        bool const same = std::filesystem::equivalent(options_.train, options_.test);
-        split_runs(train, test, same);
-        for (bool const reads_only : {false, true}) {
-            for (Candidate const& candidate : candidates(reads_only))
-                viewed(candidate, reads_only).view = view_of(candidate, reads_only);
-        }
-        View rule;
-        rule.windows_ns = {options_.windows_ns.front()};
-        for (char const* const name : {"write_rate", "overwrite_after_read", "write_entropy"})
-            rule.columns.push_back({find_feature(name), 0});
-        views_["rule"].view = rule;
-        load_runs(train, &ViewedRuns::train);
-        load_runs(test, &ViewedRuns::test);
-        result_.figures["split"] = {{"train", names(train)}, {"test", names(test)}, {"one_folder", same}};
-        result_.figures["window_s"] = static_cast<double>(options_.windows_ns.front()) * 1e-9;
-        result_.figures["context_s"] = static_cast<double>(std::ranges::max(options_.windows_ns)) * 1e-9;
-        result_.figures["leak_filter"] = !options_.keep_leak;
-        result_.figures["taken_for_ransomware"] = ransomware_;
-        result_.figures["taken_for_benign"] = benign_;
-        result_.figures["complaints"] = complaints();
-        progress_(fmt::format("taken for ransomware, by name: {}; for benign: {} (--ransomware NAME,… says otherwise)",
-                              fmt::join(ransomware_, ", "), fmt::join(benign_, ", ")));
-    }
-
-    static Json names(std::vector<RunPlace> const& places)
-    {
-        Json result = Json::array();
-        for (RunPlace const& place : places)
-            result.push_back(place.path);
-        return result;
-    }
-
-    [[nodiscard]] Json complaints() const
-    {
-        Json result = Json::object();
-        for (std::size_t i = 0; i < complaint_kinds; ++i)
-            if (auto const complaint = static_cast<Complaint>(i); complaints_[complaint] != 0)
-                result[std::string{to_string(complaint)}] = complaints_[complaint];
-        return result;
-    }
-
-    /// A run that cannot be read is named and left out.
-    void load_one(RunPlace const& place, Runs ViewedRuns::* where)
-    {
-        try {
-            TraceRun const run = load_run(place, options_.scale, {.memory = false});
-            complaints_ += run.complaints;
-            bool const ransomware = run.truth ? run.truth->ransomware : labels_.is_ransomware(place.program);
-            (ransomware ? ransomware_ : benign_).insert(place.program);
-            std::size_t of_use = 0;
-            for (auto& [key, view] : views_)
-                if (view.view.reads_only ? run.has_reads : run.has_writes)
-                    if (RunWindows windows = windows_of(run, labels_, view.view); !windows.ends_ns.empty()) {
-                        (view.*where).push_back(std::move(windows));
-                        ++of_use;
-                    }
-            if (of_use == 0)
-                throw Error{fmt::format("{}: no read or write that can be used", place.path)};
-        } catch (Error const& error) {
-            result_.figures["left_out"].push_back({{"run", place.path}, {"why", error.what()}});
-            progress_(fmt::format("left out: {}", error.what()));
-        }
-    }
-
-    void load_runs(std::vector<RunPlace> const& places, Runs ViewedRuns::* where)
-    {
-        for (std::size_t i = 0; i < places.size(); ++i) {
-            load_one(places[i], where);
-            if (i % 20 == 19 || i + 1 == places.size())
-                progress_(fmt::format("{} of {} runs read", i + 1, places.size()));
-        }
-    }
-
     Json track_figures(bool reads_only)
     {
         Json track;
         bool primary = true;
-        for (Candidate const& candidate : candidates(reads_only)) {
-            ViewedRuns const& runs = viewed(candidate, reads_only);
+        for (Candidate const& candidate : candidates_of(options_, reads_only)) {
+            ViewedRuns const& runs = runs_.of(candidate, reads_only);
             RunList const train = list_of(runs.train);
             Json all_seeds = Json::array();
             for (std::uint32_t seed = 1; seed <= (primary ? options_.seeds : 1); ++seed) {
@@ -296,7 +161,7 @@ private:
         return {.kind = candidate.kind, .false_positive_budget = options_.false_positive_budget, .seed = seed};
     }
 
-    static std::vector<ScoredRun> score(Model const& model, Runs const& runs)
+    static std::vector<ScoredRun> score(Model const& model, std::vector<RunWindows> const& runs)
     {
         std::vector<ScoredRun> result;
         for (RunWindows const& run : runs)
@@ -317,7 +182,7 @@ private:
     {
         RunList training = list_of(runs.train);
         RunList testing = list_of(runs.test);
-        if (result_.figures["split"]["one_folder"] == true) {
+        if (runs_.one_folder()) {
             training.insert(training.end(), testing.begin(), testing.end());
             testing = training;
         }
@@ -363,7 +228,7 @@ private:
     Json rule_figures()
     {
         std::vector<ScoredRun> scored;
-        for (RunWindows const& run : views_["rule"].test) {
+        for (RunWindows const& run : runs_.for_rule().test) {
             ScoredRun one{.run = &run, .probabilities = {}, .threshold = 0.5, .tile_ns = options_.windows_ns.front()};
             for (std::size_t r = 0; r < run.matrix.rows(); ++r) {
                 auto const row = run.matrix.row(r);
@@ -376,12 +241,8 @@ private:
 
     EvaluationOptions const& options_;
     std::function<void(std::string const&)> const& progress_;
-    Labels labels_;
-    std::map<std::string, ViewedRuns> views_;
+    EvaluationRuns runs_;
     std::map<bool, std::vector<ScoredRun>> main_; ///< by the main model of each track; key: of reads only
-    std::set<std::string> ransomware_;
-    std::set<std::string> benign_;
-    Complaints complaints_;
     Evaluation result_;
 };
 

@@ -53,6 +53,9 @@ private:
 /// window is the one that figures are made of.
 [[nodiscard]] View make_view(FeatureSet set, bool reads_only, std::vector<std::int64_t> windows_ns);
 
+/// Index of it in View::windows_ns.
+[[nodiscard]] std::size_t longest_window(View const& view);
+
 [[nodiscard]] RunWindows windows_of(TraceRun const& run, Labels const& labels, View const& view);
 
 struct TrainingOptions {

@@ -146,9 +146,10 @@ double share_of_overwrites(W const& w)
 {
     return ratio(w.totals.get(count), w.totals.get(WriteCount::overwrites));
 }
-double overwritten_reads(W const& w)
+template <WriteCount count>
+double share_of_reads(W const& w)
 {
-    return ratio(w.totals.get(WriteCount::first_overwrites), rows(w, Direction::read));
+    return ratio(w.totals.get(count), rows(w, Direction::read));
 }
 double overwrite_latency(W const& w)
 {
@@ -312,10 +313,15 @@ constexpr std::array table{
     Feature{"overwrite_after_read", "1", "write rows to blocks read within the history / write rows", insider, Needs::writes, false, share_of_writes<WriteCount::overwrites>},
     Feature{"overwrite_after_read_rate", "rows/s", "write rows to blocks read within the history / T", insider, Needs::writes, true, overwrite_rate},
     Feature{"overwrite_peak", "log2", "log2(1 + the most overwrites after read per second in any 10 s that end in the window)", own, Needs::writes, true, peak_rate<PeakCount::overwrites>},
-    Feature{"reads_overwritten", "1", "first writes to a block since its read / read rows", insider, Needs::writes, false, overwritten_reads},
+    Feature{"reads_overwritten", "1", "first writes to a block since its read / read rows", insider, Needs::writes, false, share_of_reads<WriteCount::first_overwrites>},
     Feature{"overwrite_latency", "s", "mean time of those first writes since the read", own, Needs::writes, false, overwrite_latency},
     Feature{"overwrite_in_1_s", "1", "overwrites at most 1 s after the read / overwrites", own, Needs::writes, false, share_of_overwrites<WriteCount::overwrites_in_1_s>},
     Feature{"overwrite_in_10_s", "1", "overwrites at most 10 s after the read / overwrites", own, Needs::writes, false, share_of_overwrites<WriteCount::overwrites_in_10_s>},
+    Feature{"overwrite_at_rest", "1", "write rows that take away what lay there (see above) / write rows", own, Needs::writes, false, share_of_writes<WriteCount::at_rest>},
+    Feature{"at_rest_in_runs", "1", "of these, those in write runs of 4 rows and more, when the run ends / write rows", own, Needs::writes, false, share_of_writes<WriteCount::at_rest_in_runs>},
+    Feature{"at_rest_in_runs_peak", "log2", "log2(1 + the most of these in such runs per second in any 10 s that end in the window)", own, Needs::writes, true, peak_rate<PeakCount::at_rest_in_runs>},
+    Feature{"reads_overwritten_at_rest", "1", "write rows that take away what lay there / read rows", own, Needs::writes, false, share_of_reads<WriteCount::at_rest>},
+    Feature{"read_back", "1", "read rows of blocks written within the history / read rows", own, Needs::writes, false, share_of_reads<WriteCount::read_back>},
     Feature{"rewrites", "1", "write rows to blocks written within the history / write rows", deftpunk, Needs::writes, false, share_of_writes<WriteCount::rewrites>},
     Feature{"write_untouched", "1", "write rows to blocks neither read nor written within the history / write rows", own, Needs::writes, false, share_of_writes<WriteCount::untouched>},
     Feature{"write_near_read", "1", "write rows less than 1 MiB from the last read's end / write rows", own, Needs::writes, false, share_of_writes<WriteCount::near_read>},
@@ -332,6 +338,7 @@ constexpr std::array table{
     Feature{"entropy_09_to_098", "1", "... 0.9 <= entropy < 0.98", own, Needs::entropy, false, share_of_entropies<WriteCount::entropy_09_to_098>},
     Feature{"entropy_from_098", "1", "... 0.98 <= entropy", own, Needs::entropy, false, share_of_entropies<WriteCount::entropy_from_098>},
     Feature{"high_overwrites", "1", "overwrites after read of entropy >= 0.9 / those of known entropy", own, Needs::entropy, false, share_of_entropies<WriteCount::high_overwrites>},
+    Feature{"high_at_rest", "1", "write rows of entropy >= 0.9 that take away what lay there / those of known entropy", own, Needs::entropy, false, share_of_entropies<WriteCount::high_at_rest>},
     Feature{"high_overwrite_rate", "rows/s", "overwrites after read of entropy >= 0.9 / T", own, Needs::entropy, true, high_overwrite_rate},
     Feature{"high_overwrite_peak", "log2", "log2(1 + the most overwrites after read of entropy >= 0.9 per second in any 10 s that end in the window)", own, Needs::entropy, true, peak_rate<PeakCount::high_overwrites>},
     Feature{"overwrite_entropy", "1", "mean entropy of overwrites after read", own, Needs::entropy, false, overwrite_entropy},

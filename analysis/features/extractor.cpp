@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <numeric>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -18,6 +19,7 @@ constexpr std::uint32_t row_bytes = 4096;
 constexpr std::uint32_t sectors_per_row = 8;
 constexpr std::uint64_t most_pieces = 65536; // 256 MiB, more than any ATA command moves
 constexpr std::uint64_t longest_run = 1024;  // a longer one is cut, so that it counts before it ends
+constexpr std::uint64_t data_run = 4;        // rows: file systems' own records lie in shorter runs
 constexpr std::int64_t slot_ns = 100'000'000;
 constexpr std::int64_t most_panes = 20'000;
 constexpr std::int64_t longest_window_ns = 86'400'000'000'000;
@@ -42,6 +44,23 @@ std::uint64_t entropy_units(float entropy)
 float valid(float entropy)
 {
     return entropy >= 0 && entropy <= 1 ? entropy : std::numeric_limits<float>::quiet_NaN();
+}
+
+constexpr double risen = 0.1;
+constexpr float plain_below = 0.5F;
+
+double entropy_change(BlockState const& state, Access const& row)
+{
+    return static_cast<double>(row.entropy) - static_cast<double>(state.entropy); // NaN: not known
+}
+
+/// Of a write: it takes away what lay on the disk when it was read, something old or something of lower entropy, and
+/// does not put zeros or a file system's records there.
+bool is_at_rest(BlockState const& state, Access const& row)
+{
+    if (state.last_read == 0 || row.entropy < plain_below)
+        return false;
+    return state.last_write == 0 || (!state.overwritten && entropy_change(state, row) >= risen);
 }
 
 /// The history's name of the block that holds `lba`.
@@ -92,6 +111,8 @@ std::uint64_t peak_count(PaneTotals const& totals, PeakCount count)
         return totals.get(WriteCount::overwrites);
     case PeakCount::high_overwrites:
         return totals.get(WriteCount::high_overwrites);
+    case PeakCount::at_rest_in_runs:
+        return totals.get(WriteCount::at_rest_in_runs);
     case PeakCount::count:
         break;
     }
@@ -327,8 +348,10 @@ void FeatureExtractor::storage_row(Direction direction, Access const& row)
         std::min<std::int64_t>((now_ns_ - start_ns_) / 1'000'000 + 1, std::numeric_limits<HistoryTime>::max()));
     BlockState& state = history_.at(block_of(row), now);
     bool const repeated = !write && state.last_read != 0;
+    bool const written = state.last_write != 0;
+    bool const at_rest = write && is_at_rest(state, row);
     if (write) {
-        relate_write(state, now, row);
+        relate_write(state, now, row, at_rest);
         state.last_write = now;
         state.entropy = row.entropy;
         state.overwritten = true;
@@ -338,10 +361,11 @@ void FeatureExtractor::storage_row(Direction direction, Access const& row)
     }
     if (options_.first_reads_only && !write && (repeated || row.bytes < 512))
         return open_.add(WriteCount::dropped_reads);
-    place_row(direction, row.address, row.bytes);
+    open_.add(WriteCount::read_back, !write && written ? 1 : 0);
+    place_row(direction, row, at_rest);
 }
 
-void FeatureExtractor::relate_write(BlockState const& state, HistoryTime now, Access const& row)
+void FeatureExtractor::relate_write(BlockState const& state, HistoryTime now, Access const& row, bool at_rest)
 {
     bool const known = !std::isnan(row.entropy);
     std::uint64_t const units = known ? entropy_units(row.entropy) : 0;
@@ -361,12 +385,13 @@ void FeatureExtractor::relate_write(BlockState const& state, HistoryTime now, Ac
         open_.add(WriteCount::overwrites_known, known ? 1 : 0);
         open_.overwrite_entropy += units;
     }
+    open_.add(WriteCount::at_rest, at_rest ? 1 : 0);
+    open_.add(WriteCount::high_at_rest, at_rest && known && row.entropy >= 0.9F ? 1 : 0);
     open_.add(WriteCount::rewrites, state.last_write != 0 ? 1 : 0);
     open_.add(WriteCount::untouched, state.last_write == 0 && state.last_read == 0 ? 1 : 0);
     if (known && !std::isnan(state.entropy)) {
-        double const change = static_cast<double>(row.entropy) - static_cast<double>(state.entropy);
         open_.add(WriteCount::rises_known);
-        open_.add(WriteCount::rises, change >= 0.1 ? 1 : 0);
+        open_.add(WriteCount::rises, entropy_change(state, row) >= risen ? 1 : 0);
         open_.entropy_change += WideSigned{units} - WideSigned{entropy_units(state.entropy)};
     }
     Position const& read = positions_[0];
@@ -374,8 +399,10 @@ void FeatureExtractor::relate_write(BlockState const& state, HistoryTime now, Ac
 }
 
 /// What depends on where the row lies relative to the one before of the same direction.
-void FeatureExtractor::place_row(Direction direction, std::uint64_t lba, std::uint32_t bytes)
+void FeatureExtractor::place_row(Direction direction, Access const& row, bool at_rest)
 {
+    std::uint64_t const lba = row.address;
+    std::uint32_t const bytes = row.bytes;
     auto const d = static_cast<std::size_t>(direction);
     Position& position = positions_[d];
     open_.add(direction, RowCount::rows);
@@ -397,6 +424,7 @@ void FeatureExtractor::place_row(Direction direction, std::uint64_t lba, std::ui
     if (!follows || position.run >= longest_run)
         close_run(direction);
     ++position.run;
+    position.at_rest += at_rest ? 1 : 0;
     position.end_lba = lba + (bytes + 511) / 512;
     std::int64_t const slot = (now_ns_ - start_ns_) / slot_ns;
     if (slot != position.slot)
@@ -409,9 +437,12 @@ void FeatureExtractor::place_row(Direction direction, std::uint64_t lba, std::ui
 
 void FeatureExtractor::close_run(Direction direction)
 {
-    std::uint64_t& run = positions_[static_cast<std::size_t>(direction)].run;
+    Position& position = positions_[static_cast<std::size_t>(direction)];
+    std::uint64_t const run = std::exchange(position.run, 0);
+    std::uint64_t const at_rest = std::exchange(position.at_rest, 0);
     if (run == 0)
         return;
+    open_.add(WriteCount::at_rest_in_runs, run >= data_run ? at_rest : 0);
     open_.add(direction, RowCount::runs);
     open_.add(direction, RowCount::run_rows, run);
     if (run == 1)
@@ -422,7 +453,6 @@ void FeatureExtractor::close_run(Direction direction)
         open_.add(direction, RowCount::run_rows_8_to_15, run);
     else
         open_.add(direction, run < 64 ? RowCount::run_rows_16_to_63 : RowCount::run_rows_from_64, run);
-    run = 0;
 }
 
 void FeatureExtractor::close_slot(Direction direction)

@@ -63,7 +63,8 @@ private:
     /// Where a direction stands: what the next row is compared with.
     struct Position {
         std::uint64_t end_lba{};
-        std::uint64_t run{}; ///< rows of the open run; 0: none yet
+        std::uint64_t run{};     ///< rows of the open run; 0: none yet
+        std::uint64_t at_rest{}; ///< of these, overwrites of what lay on the disk
         std::int64_t slot{-1};
         std::uint64_t in_slot{};
     };
@@ -88,8 +89,8 @@ private:
     void storage_access(Access const& access);
     void storage_sums(Direction direction, Access const& access, std::uint64_t pieces);
     void storage_row(Direction direction, Access const& row);
-    void relate_write(BlockState const& state, HistoryTime now, Access const& row);
-    void place_row(Direction direction, std::uint64_t lba, std::uint32_t bytes);
+    void relate_write(BlockState const& state, HistoryTime now, Access const& row, bool at_rest);
+    void place_row(Direction direction, Access const& row, bool at_rest);
     void memory_row(Access const& access);
     void close_run(Direction direction);
     void close_slot(Direction direction);

@@ -48,6 +48,11 @@ enum class WriteCount : std::uint8_t {
     entropy_from_098,
     high_overwrites,    ///< overwrites with entropy >= 0.9
     overwrites_known,   ///< overwrites with known entropy
+    at_rest,            ///< overwrites of what lay on the disk: of a block that had not been written before, or whose
+                        ///< entropy rises by 0.1 or more since; not by what is of entropy < 0.5
+    at_rest_in_runs,    ///< ... in write runs of 4 rows and more; counted when the run has ended
+    high_at_rest,       ///< ... with entropy >= 0.9
+    read_back,          ///< read rows of blocks that had been written
     rises_known,        ///< rewrites where this and the previous entropy are known
     rises,              ///< ... and this one is higher by 0.1 or more
     direction_switches, ///< rows of the other direction than the row before
@@ -126,6 +131,7 @@ enum class PeakCount : std::uint8_t {
     read_single_runs, ///< read runs of one row
     overwrites,       ///< WriteCount::overwrites
     high_overwrites,  ///< WriteCount::high_overwrites
+    at_rest_in_runs,  ///< WriteCount::at_rest_in_runs
     count
 };
 inline constexpr std::size_t peak_counts = static_cast<std::size_t>(PeakCount::count);

@@ -34,6 +34,14 @@ class Fact:
     entropy_before: float | None
     near_read: bool
 
+    @property
+    def at_rest(self) -> bool:
+        now, before = self.piece.entropy, self.entropy_before
+        if self.since_read_ms is None or (now is not None and now < 0.5):
+            return False
+        rises = now is not None and before is not None and now - before >= 0.1
+        return not self.written_before or (rises and self.first_since_read)
+
 
 def single(value: float) -> float:
     """As a 32-bit float holds it."""
@@ -62,11 +70,12 @@ class History:
     reads: list[Piece]
     facts: list[Fact]
     switches: list[int]  # times
+    read_back: list[int]  # times of reads that count, of blocks written before
 
     @staticmethod
     def of(pieces: list[Piece], start: int) -> "History":
         blocks: dict[int, dict[str, int | float | None]] = {}
-        history = History([], [], [])
+        history = History([], [], [], [])
         last_kept: Piece | None = None
         for piece in pieces:
             now = (piece.time - start) // 1_000_000
@@ -82,6 +91,8 @@ class History:
                 if seen or piece.size < 512:
                     continue
                 history.reads.append(piece)
+                if block["written"] is not None:
+                    history.read_back.append(piece.time)
             if last_kept is not None and last_kept.write != piece.write:
                 history.switches.append(piece.time)
             last_kept = piece
@@ -98,6 +109,15 @@ def runs_closed(pieces: list[Piece]) -> list[tuple[int, int]]:
             length = 0
         length += 1
     return closed
+
+
+def at_rest_in_runs(facts: list[Fact]) -> list[int]:
+    """For each write at rest in a run of 4 and more, the time at which that run is known to have ended."""
+    times, first = [], 0
+    for time, length in runs_closed([fact.piece for fact in facts]):
+        times += [time] * (sum(fact.at_rest for fact in facts[first:first + length]) if length >= 4 else 0)
+        first += length
+    return times
 
 
 def direction(prefix: str, pieces: list[Piece], start: int, begin: int, end: int, seconds: float) -> dict[str, Value]:
@@ -146,6 +166,7 @@ def entropies(facts: list[Fact], seconds: float) -> dict[str, Value]:
     over = [f for f in facts if f.since_read_ms is not None]
     over_known = [f.piece.entropy for f in over if f.piece.entropy is not None]
     high = sum(e >= single(0.9) for e in over_known)
+    high_at_rest = sum(f.at_rest and f.piece.entropy is not None and f.piece.entropy >= single(0.9) for f in facts)
     changes = [f.piece.entropy - f.entropy_before for f in facts if f.piece.entropy is not None and f.entropy_before is not None]
     mean = ratio(sum(known), len(known))
     edges = [0.0, single(0.3), single(0.7), single(0.9), single(0.98), 2.0]
@@ -156,6 +177,7 @@ def entropies(facts: list[Fact], seconds: float) -> dict[str, Value]:
         "entropy_deviation": None if mean is None else math.sqrt(max(sum(e * e for e in known) / len(known) - mean**2, 0)),
         **dict(zip(names, shares)),
         "high_overwrites": ratio(high, len(known)),
+        "high_at_rest": ratio(high_at_rest, len(known)),
         "high_overwrite_rate": high / seconds,
         "overwrite_entropy": ratio(sum(over_known), len(over_known)),
         "entropy_change": ratio(sum(changes), len(changes)),
@@ -176,6 +198,10 @@ def relations(history: History, reads: list[Piece], facts: list[Fact], begin: in
         "overwrite_after_read": ratio(len(over), n),
         "overwrite_after_read_rate": len(over) / seconds,
         "reads_overwritten": ratio(len(first), len(reads)),
+        "overwrite_at_rest": ratio(sum(f.at_rest for f in facts), n),
+        "at_rest_in_runs": ratio(sum(begin <= t < end for t in at_rest_in_runs(history.facts)), n),
+        "reads_overwritten_at_rest": ratio(sum(f.at_rest for f in facts), len(reads)),
+        "read_back": ratio(sum(begin <= t < end for t in history.read_back), len(reads)),
         "overwrite_latency": ratio(sum(first) / 1000, len(first)),
         "overwrite_in_1_s": ratio(sum(f.since_read_ms <= 1000 for f in over), len(over)),
         "overwrite_in_10_s": ratio(sum(f.since_read_ms <= 10_000 for f in over), len(over)),
@@ -210,6 +236,7 @@ def features(pieces: list[Piece], window: int, end: int, pane: int) -> dict[str,
         "read_single_peak": peak([time for time, length in runs_closed(history.reads) if length == 1], begin, end, pane),
         "overwrite_peak": peak([f.piece.time for f in over], begin, end, pane),
         "high_overwrite_peak": peak([f.piece.time for f in over if f.piece.entropy is not None and f.piece.entropy >= single(0.9)], begin, end, pane),
+        "at_rest_in_runs_peak": peak(at_rest_in_runs(history.facts), begin, end, pane),
         **direction("read", history.reads, start, begin, end, seconds),
         **direction("write", [f.piece for f in history.facts], start, begin, end, seconds),
         **entropies(facts, seconds),
