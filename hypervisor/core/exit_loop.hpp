@@ -35,18 +35,18 @@ public:
     /// One exit. Returns it, so that the caller can look after delivery.
     backend::Exit step()
     {
-        std::uint64_t const left = read_tsc();
+        bool const timed = services_->wants_positions();
+        std::uint64_t const left = timed ? read_tsc() : 0;
         backend::Exit const exit = cpu_->run();
-        std::uint64_t const away = read_tsc() - left;
+        std::uint64_t const away = timed ? read_tsc() - left : 0;
         // Before others may take this CPU for one that has left the guest: they ask how far it came.
         if (services_->wants_positions())
             services_->note_exit(index_, position());
         mailbox_->withdraw_entry();
-        if (exit.entered) {
+        if (exit.entered)
             count(wire::CounterId::exits_total);
-            if (services_->wants_positions())
-                services_->note_away(away);
-        }
+        if (timed && exit.entered)
+            services_->note_away(away);
         dispatch(exit);
         return exit;
     }

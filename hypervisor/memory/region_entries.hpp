@@ -51,6 +51,7 @@ public:
     using Entry = std::uint64_t;
     using Shape = Region::Shape;
     static constexpr unsigned pages = 512;
+    static constexpr Entry both_bits = Format::accessed | Format::dirty; ///< what the processor sets
 
     RegionEntries(Region& region, Entry& directory) : region_{&region}, directory_{&directory} {}
 
@@ -70,7 +71,6 @@ public:
     static AccessBits bits(Entry e) { return {(e & Format::accessed) != 0, (e & Format::dirty) != 0}; }
     static AccessBits take_bits(Entry& e)
     {
-        constexpr Entry both_bits = Format::accessed | Format::dirty;
         if ((load(e) & both_bits) == 0)
             return {};
         return bits(__atomic_fetch_and(&e, ~both_bits, __ATOMIC_ACQ_REL));
@@ -230,7 +230,7 @@ private:
                 return false;
             region_->table = spare;
         }
-        Entry const seen = holds_leaf() ? leaf & (Format::accessed | Format::dirty) : 0;
+        Entry const seen = holds_leaf() ? leaf & both_bits : 0;
         for (unsigned i = 0; i < pages; ++i) {
             Entry const old = split ? Format::split(leaf, 2, i) : load(region_->table[i]) | seen;
             __atomic_store_n(&region_->table[i], Format::with_rights(old, region_->deferred), __ATOMIC_RELAXED);
@@ -244,7 +244,6 @@ private:
     /// it is used again they would tell of now what was then.
     [[nodiscard]] Entry merged_leaf()
     {
-        constexpr Entry both_bits = Format::accessed | Format::dirty;
         Entry const first = load(region_->table[0]);
         Entry any = 0;
         for (unsigned i = 0; i < pages; ++i)
