@@ -22,7 +22,7 @@ BUDGET = 0.2  # 5 % of a processor with 50 million instructions a second bear no
 LEAST_FINE = 0.05
 MOST_IN_SENSOR = BUDGET + 0.03  # of the time: the guest's own exits and requests are there besides
 SETUP = Setup(str(Path(__file__).resolve().parent / "workloads/bochs-memory.sh"), "bios", cpus=2, disk_bytes=0,
-              settings={"CONTROL_KEY": IDENTITY.control_key, "SEED": str(SEED)}, config={"mode": "header", "memory_buffer_kib": "16384"}, dumps=True,
+              settings={"CONTROL_KEY": IDENTITY.control_key, "SEED": str(SEED), "WATCH_BUDGET": f"{BUDGET:.0%}"}, config={"mode": "header", "memory_buffer_kib": "16384"}, dumps=True,
               dump_at=memory_snapshot.ARMED, guest_programs=("ucctl", "touch_pages"))
 
 

@@ -30,7 +30,7 @@ finish
 with touched touch_pages kinds 80 2 "$SEED" 0
 result touched_before 0
 mark 3
-result touched_watch "$(memory watch --budget 20%)"
+result touched_watch "$(memory watch --budget "$WATCH_BUDGET")"
 sleep 3
 pass touched 0 2000000
 pass touched 1 2000000
